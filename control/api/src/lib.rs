@@ -1,0 +1,1 @@
+//! Messages between control and the data plane.

@@ -1,0 +1,2 @@
+//! The control process.
+fn main() {}

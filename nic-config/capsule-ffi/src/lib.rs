@@ -1,0 +1,1 @@
+//! DPDK 22.11 for capsule.

@@ -1,0 +1,1 @@
+//! Ports, queues, lcores and memory.
