@@ -1,1 +1,20 @@
-//! Messages between control and the data plane.
+//! What control and the data plane say to each other, and the list of reasons by which the data
+//! plane accounts for every packet.
+//!
+//! Plain types without I/O: the two processes bring their own sockets. [`API_VERSION`] rises with
+//! every change of [`message`] or [`reasons`]; a peer of another version is refused, never guessed at.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod frame;
+pub mod message;
+pub mod reasons;
+pub mod status;
+
+pub use message::{FromDataplane, ToDataplane};
+pub use reasons::DropReason;
+
+/// Version of the messages in this crate. Both sides send it first.
+pub const API_VERSION: u16 = 1;

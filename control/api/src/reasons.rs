@@ -1,0 +1,76 @@
+//! The one list of drop reasons: enum, name, help text and counter index come from it.
+
+/// Declares [`DropReason`] with the name and the help text of each variant.
+macro_rules! drop_reasons {
+    ($($variant:ident, $name:literal, $help:literal;)+) => {
+        /// Why a packet was dropped. The discriminant is the index of its counter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $(#[doc = $help] $variant,)+
+        }
+
+        impl DropReason {
+            /// Every reason, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            /// How many reasons there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The name used in counters, logs and the command line.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// One sentence that says what moves this counter.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)+ }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    FrameMultiSegment, "frame_multi_segment", "The driver delivered a frame in more than one mbuf segment.";
+    FrameTruncated, "frame_truncated", "The frame ends inside the Ethernet, IP or UDP header.";
+    VlanNested, "vlan_nested", "More than one VLAN tag.";
+    EtherType, "ether_type", "Neither IPv4 nor IPv6; the kernel gets these where XDP sorts them.";
+    Ipv4Header, "ipv4_header", "IPv4 version, header length or total length contradict the frame.";
+    Ipv4Checksum, "ipv4_checksum", "The IPv4 header checksum is wrong.";
+    Ipv6Header, "ipv6_header", "IPv6 version or payload length contradict the frame, or an extension header stands before UDP.";
+    Fragment, "fragment", "A fragment of an IP datagram; fragments belong to the kernel.";
+    NotUdp, "not_udp", "An IP protocol other than UDP.";
+    SourceAddress, "source_address", "The source address is multicast, broadcast, loopback or unspecified.";
+    UdpLength, "udp_length", "The UDP length contradicts the IP length.";
+    UdpChecksum, "udp_checksum", "The UDP checksum is wrong, or absent over IPv6.";
+    PortZero, "port_zero", "UDP source port zero: nobody could be answered.";
+    NotOurs, "not_ours", "The destination address and port are not one of our listen points.";
+    NoEpoch, "no_epoch", "No configuration epoch has arrived yet.";
+    Keepalive, "keepalive", "An empty or CRLF-only datagram that keeps a NAT binding alive.";
+    SipMalformed, "sip_malformed", "Not SIP, or too broken to be answered.";
+    AckUnanswerable, "ack_unanswerable", "An ACK that cannot be forwarded; an ACK is never answered.";
+    ResponseMalformed, "response_malformed", "A response that breaks a rule of RFC 3261; a response is never answered.";
+    ResponseNotOurs, "response_not_ours", "The topmost Via of a response does not name us.";
+    ResponseForged, "response_forged", "The branch of our Via in a response fails its keyed check.";
+    ResponseNoVia, "response_no_via", "A response without a Via beneath ours.";
+    ResponseUnroutable, "response_unroutable", "The Via beneath ours needs DNS, maddr or a transport other than UDP.";
+    NoRoute, "no_route", "The kernel has no route to the next hop, or none through one of our ports.";
+    NoListenPoint, "no_listen_point", "No listen point has the source address of the route to the next hop.";
+    NeighbourFailed, "neighbour_failed", "The next hop did not answer ARP or neighbour discovery.";
+    NeighbourQueueFull, "neighbour_queue_full", "Too many messages wait for ARP or neighbour discovery.";
+    EgressTooLarge, "egress_too_large", "The rewritten message is larger than the MTU or the mbuf.";
+    TxRingFull, "tx_ring_full", "The transmit queue took no more frames.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DropReason;
+
+    #[test]
+    fn names_are_unique_and_indices_follow_the_list() {
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            let same = DropReason::ALL.iter().filter(|r| r.name() == reason.name()).count();
+            assert_eq!(same, 1, "{} stands twice", reason.name());
+        }
+    }
+}
