@@ -1,1 +1,27 @@
-//! Ports, queues, lcores and memory.
+//! Ports, queues, lcores and memory: the plan that is checked before EAL starts, and what the
+//! kernel must be told beside it.
+//!
+//! In the order of a start:
+//!
+//! 1. [`settings`]: the hardware part of the configuration file.
+//! 2. [`machine`]: what this machine has.
+//! 3. [`plan`]: the two held against each other; every refusal is one line that says what to do.
+//! 4. [`lock`]: one data plane per device.
+//! 5. [`cleanup`]: what a crash left behind is removed.
+//! 6. [`eal`]: the plan as capsule's runtime configuration and EAL arguments.
+//! 7. [`xdp`]: the program that hands SIP to the AF_XDP ports and the rest to the kernel.
+//!
+//! Nothing here links DPDK: control uses the same plan for `trunkline check`.
+#![forbid(unsafe_code)]
+
+pub mod eal;
+pub mod limits;
+pub mod machine;
+pub mod mempool;
+pub mod plan;
+mod plan_report;
+pub mod settings;
+
+pub use machine::Machine;
+pub use plan::{NicPlan, PlanError, plan};
+pub use settings::NicSettings;

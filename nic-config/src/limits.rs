@@ -1,0 +1,41 @@
+//! Every bound of this crate, each with its reason.
+
+/// Ports of one data plane: two sides, doubled for redundancy, doubled again for a second network.
+/// DPDK itself takes 32.
+pub const PORTS_MAX: usize = 8;
+
+/// Largest lcore that EAL accepts, one less than Debian's `RTE_MAX_LCORE` of 128.
+pub const LCORE_MAX: u16 = 127;
+
+/// Fewest descriptors of a queue: two bursts of 32.
+pub const DESCRIPTORS_MIN: u16 = 64;
+
+/// Most descriptors of a queue; what the widespread drivers (ixgbe, i40e, ice) take at most.
+pub const DESCRIPTORS_MAX: u16 = 4096;
+
+/// Smallest MTU: what IPv6 asks of every link (RFC 8200 section 5).
+pub const MTU_MIN: u16 = 1280;
+
+/// Largest MTU of a port that is not AF_XDP: jumbo frames.
+pub const MTU_MAX: u16 = 9000;
+
+/// Largest MTU that the AF_XDP driver names. [`AF_XDP_MTU_MAX`] is what it can really deliver.
+pub const AF_XDP_DRIVER_MTU_MAX: u16 = 3542;
+
+/// Largest MTU of an AF_XDP port: a frame with one VLAN tag, its headrooms and the mempool's own
+/// bytes share one page (see [`crate::mempool`]). Above it, frames of full length are lost in the
+/// kernel without a trace here, although the driver accepts an MTU up to
+/// [`AF_XDP_DRIVER_MTU_MAX`].
+pub const AF_XDP_MTU_MAX: u16 = 3438;
+
+/// Longest name of a port; names stand in metrics and in columns of tables.
+pub const PORT_NAME_MAX: usize = 32;
+
+/// Longest name of a kernel interface (`IFNAMSIZ` without its zero byte).
+pub const INTERFACE_NAME_MAX: usize = 15;
+
+/// Most mbufs of one pool: 2 GiB at 2 KiB each, above which a mistyped setting is likelier.
+pub const MBUFS_MAX: u32 = (1 << 20) - 1;
+
+/// Most listen points (address and port) in the XDP program's map; also in `xdp/sip_redirect.bpf.c`.
+pub const LISTEN_POINTS_MAX: usize = 256;

@@ -1,0 +1,76 @@
+//! The plan as a person reads it: `trunkline check` and the data plane's log print it.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::plan::{MemoryPlan, NicPlan, PortPlan, Rss};
+use crate::settings::Idle;
+
+impl Display for NicPlan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (number, port) in self.ports.iter().enumerate() {
+            writeln!(f, "port {number}: {port}")?;
+        }
+        let names: Vec<_> = self.ports.iter().map(|port| port.name.as_str()).collect();
+        for worker in &self.workers {
+            let socket = socket(worker.numa);
+            let (lcore, queue) = (worker.lcore, worker.queue);
+            writeln!(f, "lcore {lcore}{socket}: polls queue {queue} of {}", names.join(", "))?;
+        }
+        let idle = match self.idle {
+            Idle::Poll => "poll on",
+            Idle::Yield => "yield",
+            Idle::Sleep => "sleep",
+        };
+        writeln!(f, "lcore {}: service; idle workers {idle}", self.service)?;
+        writeln!(f, "memory: {}", self.memory)?;
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for PortPlan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (key, value) = self.device.setting();
+        write!(f, "{} = {key} {value}", self.name)?;
+        if let Some(interface) = &self.interface {
+            let driver = interface.driver.as_deref().unwrap_or("virtual");
+            write!(f, " (AF_XDP, {driver}, {})", interface.mac)?;
+        }
+        let spread = match self.rss {
+            Rss::Off => "1 queue".to_owned(),
+            Rss::Port => format!("{} queues by RSS", self.queues),
+            Rss::Interface => format!("{} queues by the interface's own RSS", self.queues),
+        };
+        let verified = if self.verify_checksums { "verified" } else { "not verified" };
+        write!(
+            f,
+            "{}, MTU {}, {spread}, {} rx and {} tx descriptors each, checksums {verified}",
+            socket(self.numa),
+            self.mtu,
+            self.rx_descriptors,
+            self.tx_descriptors,
+        )
+    }
+}
+
+impl Display for MemoryPlan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let kind = if self.hugepages { "hugepages" } else { "ordinary pages" };
+        write!(
+            f,
+            "{} MiB of {kind} ({}): {} pool(s) of {} mbufs with {} bytes, {} cached per lcore",
+            self.mebibytes,
+            self.reason,
+            self.pools,
+            self.pool.mbufs,
+            self.pool.data_room,
+            self.pool.cache_size,
+        )
+    }
+}
+
+fn socket(numa: Option<u16>) -> String {
+    numa.map_or_else(String::new, |socket| format!(" (NUMA socket {socket})"))
+}
