@@ -125,7 +125,7 @@ impl Topology {
         topology
     }
 
-    pub(super) fn links(&self) -> &[Link] {
+    pub(crate) fn links(&self) -> &[Link] {
         &self.links
     }
 
