@@ -1,1 +1,52 @@
-//! SIP without I/O.
+//! SIP for a stateless proxy, without I/O and without a clock (RFC 3261 sections 16.3 to 16.6,
+//! 16.11, 18.1, 18.2; RFC 3581; RFC 5658).
+//!
+//! Bytes and tables go in, values and edits come out:
+//!
+//! ```text
+//! parse ──► Request  ──► route_request  ──► rewrite_request  ──► EditList ──► patch, emit_prefix
+//!   │          └── Refusal ──► write_reply ──► Output
+//!   ├─────► Response ──► route_response ──► rewrite_response ──► EditList ──► emit_prefix
+//!   └─────► ParseError ──► refusal ──► write_reply ──► Output
+//! ```
+//!
+//! Between route and rewrite the caller finds out from which listen point the message leaves.
+//! Nothing is remembered between messages: what must be known again later (which listen point a
+//! request came in by, that a dialog is ours) travels in the messages, under a keyed hash.
+//!
+//! No byte from the network makes this crate panic or allocate; the values it gives are ranges into
+//! the datagram.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
+
+pub mod limits;
+mod message;
+mod parse;
+mod rewrite;
+mod route;
+mod settings;
+
+pub use message::{Arrival, Message, Method, Request, Response, Span};
+pub use parse::error::{ParseError, ParseErrorKind};
+pub use parse::header::HeaderId;
+pub use parse::parse;
+pub use rewrite::edit::EditList;
+pub use rewrite::output::{Full, Output};
+pub use rewrite::reply::write_reply;
+pub use rewrite::request::rewrite_request;
+pub use rewrite::response::rewrite_response;
+pub use route::build::SettingsError;
+pub use route::outcome::{Refusal, Reply, SipDrop};
+pub use route::request::{RequestRoute, RouteReason, route_request};
+pub use route::response::{ResponseRoute, route_response};
+pub use route::tables::Tables;
+pub use settings::{
+    Action, Algorithm, DestinationSet, ListenId, ListenPoint, Member, Network, NetworkError, Rule,
+    Settings,
+};

@@ -1,0 +1,59 @@
+//! Every bound of this crate, each with its reason.
+
+/// Longest message: positions are `u16`, and a UDP payload ends at 65,507 bytes anyway.
+pub const MESSAGE_MAX: usize = u16::MAX as usize;
+
+/// Header lines in one message. Real messages carry 10 to 40; a line costs at least five bytes, so
+/// without this bound one datagram could make us look at 13,000 of them.
+pub const HEADERS_MAX: usize = 256;
+
+/// Via lines in one message: Max-Forwards starts at 70 (RFC 3261 section 20.22), so a message that
+/// has been through more hops than that is not a call any more.
+pub const VIAS_MAX: u16 = 70;
+
+/// Route lines in one message. Chains of proxies are short; each Route costs a rewrite downstream.
+pub const ROUTES_MAX: u16 = 32;
+
+/// Longest Request-URI, Route URI included: an edit may have to carry one whole (RFC 3261 16.4).
+pub const URI_MAX: usize = 1024;
+
+/// Header parameters looked at in one Via, URI or name-addr, so that `;;;;` costs no more than a line.
+pub const PARAMETERS_MAX: usize = 64;
+
+/// Listen points: two hex digits in our branch name one, and control shows them on one screen.
+pub const LISTEN_POINTS_MAX: usize = 64;
+
+/// Domains that are ours; each costs one entry of a hash table.
+pub const DOMAINS_MAX: usize = 4096;
+
+/// Longest host name (RFC 1035 section 2.3.4).
+pub const DOMAIN_LENGTH_MAX: usize = 253;
+
+/// Destination sets, named by a `u16` in the answers of the router.
+pub const SETS_MAX: usize = 1024;
+
+/// Members of a destination set: the hash looks at each of them for every message.
+pub const MEMBERS_MAX: usize = 256;
+
+/// Rules: they are tried in order for every request.
+pub const RULES_MAX: usize = 1024;
+
+/// Entries of one match list of a rule (methods, domains, prefixes, networks), tried in order.
+pub const RULE_MATCHES_MAX: usize = 256;
+
+/// Longest user prefix of a rule.
+pub const USER_PREFIX_MAX: usize = 128;
+
+/// Longest reason phrase of a rule that rejects.
+pub const REASON_MAX: usize = 128;
+
+/// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (2),
+/// Route appended, Max-Forwards, and leading CRLFs make 12.
+pub const EDITS_MAX: usize = 16;
+
+/// Bytes inserted by the edits of one message: two URIs (strict routing), and under 600 bytes for a
+/// Via, two Record-Routes, Max-Forwards and received/rport.
+pub const EDIT_TEXT_MAX: usize = 2 * URI_MAX + 1024;
+
+/// Capacity of an [`Output`](crate::Output): the largest message.
+pub const OUTPUT_MAX: usize = MESSAGE_MAX;

@@ -1,0 +1,247 @@
+//! A parsed message: ranges into the bytes of the datagram, and nothing copied.
+
+use core::net::SocketAddr;
+
+use crate::settings::ListenId;
+
+/// A range of bytes inside a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    /// `start..end`; both lie inside a message, whose length fits `u16`.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "parse() refuses longer messages")]
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        debug_assert!(start <= end && end <= crate::limits::MESSAGE_MAX);
+        Self { start: start as u16, end: end as u16 }
+    }
+
+    /// Where it begins.
+    #[inline]
+    pub fn start(self) -> usize {
+        self.start.into()
+    }
+
+    /// Where it ends: one past the last byte.
+    #[inline]
+    pub fn end(self) -> usize {
+        self.end.into()
+    }
+
+    /// How many bytes it spans.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.end().saturating_sub(self.start())
+    }
+
+    /// Whether it spans nothing.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Its bytes in `message`; empty when it lies outside.
+    #[inline]
+    pub fn of(self, message: &[u8]) -> &[u8] {
+        message.get(self.start()..self.end()).unwrap_or_default()
+    }
+}
+
+/// What [`parse`](crate::parse) gives.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// A request.
+    Request(Request<'a>),
+    /// A response.
+    Response(Response<'a>),
+}
+
+/// A request whose start line and mandatory headers are there (RFC 3261 sections 7.1 and 8.1.1).
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) method: Method,
+    /// The whole start line without its CRLF.
+    pub(crate) line: Span,
+    pub(crate) uri: Span,
+    pub(crate) headers: Headers,
+}
+
+impl<'a> Request<'a> {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method as it was written.
+    pub fn method_name(&self) -> &'a [u8] {
+        let end = self.uri.start().saturating_sub(1);
+        self.bytes.get(self.line.start()..end).unwrap_or_default()
+    }
+
+    /// The Request-URI as it was written.
+    pub fn uri(&self) -> &'a [u8] {
+        self.uri.of(self.bytes)
+    }
+
+    /// The value of Call-ID.
+    pub fn call_id(&self) -> &'a [u8] {
+        self.headers.call_id.of(self.bytes)
+    }
+
+    /// The sequence number of CSeq.
+    pub fn cseq_number(&self) -> u32 {
+        self.headers.cseq_number
+    }
+
+    /// Where the body begins in the datagram.
+    pub fn body_start(&self) -> usize {
+        self.headers.body.start()
+    }
+
+    /// Where the message ends in the datagram; what lies beyond is surplus (RFC 3261 18.3) and is
+    /// not forwarded.
+    pub fn body_end(&self) -> usize {
+        self.headers.body.end()
+    }
+}
+
+/// A response whose status line and mandatory headers are there.
+#[derive(Debug)]
+pub struct Response<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) status: u16,
+    /// The whole start line without its CRLF.
+    pub(crate) line: Span,
+    pub(crate) headers: Headers,
+}
+
+impl<'a> Response<'a> {
+    /// The status code, 100 to 699.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The value of Call-ID.
+    pub fn call_id(&self) -> &'a [u8] {
+        self.headers.call_id.of(self.bytes)
+    }
+
+    /// The sequence number of CSeq.
+    pub fn cseq_number(&self) -> u32 {
+        self.headers.cseq_number
+    }
+
+    /// Where the body begins in the datagram.
+    pub fn body_start(&self) -> usize {
+        self.headers.body.start()
+    }
+
+    /// Where the message ends in the datagram; what lies beyond is surplus.
+    pub fn body_end(&self) -> usize {
+        self.headers.body.end()
+    }
+}
+
+/// Where the headers stand that a stateless proxy needs. An empty span means "not there".
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Headers {
+    pub(crate) via: Repeated,
+    pub(crate) route: Repeated,
+    pub(crate) proxy_require: Repeated,
+    pub(crate) from: Span,
+    pub(crate) to: Span,
+    pub(crate) call_id: Span,
+    pub(crate) cseq: Span,
+    pub(crate) max_forwards: Span,
+    pub(crate) content_length: Span,
+    pub(crate) cseq_number: u32,
+    pub(crate) body: Span,
+}
+
+/// A header that may stand on several lines: the first one, and how many there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Repeated {
+    /// The first line, from its name to behind its CRLF.
+    pub(crate) line: Span,
+    /// The value on the first line.
+    pub(crate) value: Span,
+    pub(crate) lines: u16,
+}
+
+/// Request methods that we know by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the variants are the methods")]
+pub enum Method {
+    Invite,
+    Ack,
+    Bye,
+    Cancel,
+    Options,
+    Register,
+    Subscribe,
+    Notify,
+    Refer,
+    Message,
+    Info,
+    Prack,
+    Update,
+    Publish,
+    /// An extension method; its name stands in the start line.
+    Other,
+}
+
+impl Method {
+    /// The method of this name; names are case-sensitive (RFC 3261 section 7.1).
+    #[inline]
+    pub fn of(name: &[u8]) -> Self {
+        match name {
+            b"INVITE" => Self::Invite,
+            b"ACK" => Self::Ack,
+            b"BYE" => Self::Bye,
+            b"CANCEL" => Self::Cancel,
+            b"OPTIONS" => Self::Options,
+            b"REGISTER" => Self::Register,
+            b"SUBSCRIBE" => Self::Subscribe,
+            b"NOTIFY" => Self::Notify,
+            b"REFER" => Self::Refer,
+            b"MESSAGE" => Self::Message,
+            b"INFO" => Self::Info,
+            b"PRACK" => Self::Prack,
+            b"UPDATE" => Self::Update,
+            b"PUBLISH" => Self::Publish,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether a request of this method can open a dialog, so that Record-Route has an effect:
+    /// INVITE (RFC 3261), SUBSCRIBE and REFER (RFC 6665, RFC 3515). A NOTIFY takes the route set of
+    /// its SUBSCRIBE, an UPDATE that of its INVITE.
+    #[inline]
+    pub fn opens_dialog(self) -> bool {
+        matches!(self, Self::Invite | Self::Subscribe | Self::Refer)
+    }
+
+    /// The method that rules see: ACK and CANCEL go where their INVITE went (RFC 3261 16.11).
+    #[inline]
+    pub(crate) fn for_rules(self) -> Self {
+        match self {
+            Self::Ack | Self::Cancel => Self::Invite,
+            other => other,
+        }
+    }
+}
+
+/// How a message came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Source address and port of the datagram.
+    pub source: SocketAddr,
+    /// The listen point it was sent to.
+    pub listen: ListenId,
+}

@@ -1,0 +1,136 @@
+//! From bytes to a [`Message`]: one pass over the header lines. Values are looked into only where a
+//! decision needs them: CSeq and Content-Length here, Via, Route and URIs when routing asks.
+
+pub(crate) mod error;
+pub(crate) mod header;
+pub(crate) mod name_addr;
+pub(crate) mod params;
+pub(crate) mod scan;
+pub(crate) mod start_line;
+pub(crate) mod uri;
+pub(crate) mod via;
+
+use crate::limits::{HEADERS_MAX, MESSAGE_MAX};
+use crate::message::{Headers, Message, Method, Request, Response, Span};
+use error::{ParseError, ParseErrorKind};
+use header::{HeaderId, HeaderLines};
+use start_line::StartLine;
+
+impl ParseError {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "limited in the same expression")]
+    pub(crate) fn new(kind: ParseErrorKind, at: usize) -> Self {
+        Self { kind, at: at.min(MESSAGE_MAX) as u16 }
+    }
+}
+
+/// Parses the datagram `bytes`.
+///
+/// CRLFs before the start line are skipped (RFC 3261 section 7.5). The mandatory headers are there
+/// afterwards and those that may stand once do so; CSeq and Content-Length fit. Never allocates.
+pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
+    if bytes.len() > MESSAGE_MAX {
+        return Err(ParseError::new(ParseErrorKind::MessageTooLong, MESSAGE_MAX));
+    }
+    let (start, headers_at) = start_line::parse(bytes, message_start(bytes)?)?;
+    let mut headers = Headers::default();
+    let mut lines = HeaderLines::new(bytes, headers_at);
+    let mut count = 0;
+    while let Some(found) = lines.next_line()? {
+        count += 1;
+        if count > HEADERS_MAX {
+            return Err(ParseError::new(ParseErrorKind::TooManyHeaders, found.line.start()));
+        }
+        headers.note(found)?;
+    }
+    check_mandatory(&headers, lines.at())?;
+    headers.body = body(bytes, &headers, lines.at())?;
+    let cseq = cseq(bytes, headers.cseq)?;
+    headers.cseq_number = cseq.number;
+    match start {
+        StartLine::Request { line, method, method_name, uri } => {
+            if cseq.method.of(bytes) != method_name.of(bytes) {
+                return Err(ParseError::new(ParseErrorKind::CSeqMethod, cseq.method.start()));
+            }
+            Ok(Message::Request(Request { bytes, method, line, uri, headers }))
+        }
+        StartLine::Response { line, status } => {
+            Ok(Message::Response(Response { bytes, status, line, headers }))
+        }
+    }
+}
+
+/// Where the start line begins: behind the CRLFs that may stand before it.
+pub(crate) fn message_start(bytes: &[u8]) -> Result<usize, ParseError> {
+    let mut at = 0;
+    while bytes.get(at..at + 2) == Some(b"\r\n") {
+        at += 2;
+    }
+    if at == bytes.len() { Err(ParseError::new(ParseErrorKind::Empty, at)) } else { Ok(at) }
+}
+
+/// Complains about the first mandatory header (RFC 3261 section 8.1.1) that is not there.
+#[inline]
+fn check_mandatory(headers: &Headers, at: usize) -> Result<(), ParseError> {
+    let missing = if headers.via.lines == 0 {
+        HeaderId::Via
+    } else if headers.from.is_empty() {
+        HeaderId::From
+    } else if headers.to.is_empty() {
+        HeaderId::To
+    } else if headers.call_id.is_empty() {
+        HeaderId::CallId
+    } else if headers.cseq.is_empty() {
+        HeaderId::CSeq
+    } else {
+        return Ok(());
+    };
+    Err(ParseError::new(ParseErrorKind::Missing(missing), at))
+}
+
+/// The body by Content-Length; over UDP it may be absent, then the body is all that is left
+/// (RFC 3261 section 18.3).
+#[inline]
+fn body(bytes: &[u8], headers: &Headers, start: usize) -> Result<Span, ParseError> {
+    let value = headers.content_length;
+    if value.is_empty() {
+        return Ok(Span::new(start, bytes.len()));
+    }
+    let Some(length) = scan::decimal(value.of(bytes)) else {
+        let kind = ParseErrorKind::Malformed(HeaderId::ContentLength);
+        return Err(ParseError::new(kind, value.start()));
+    };
+    let available = bytes.len() - start;
+    match usize::try_from(length) {
+        Ok(length) if length <= available => Ok(Span::new(start, start + length)),
+        _ => Err(ParseError::new(ParseErrorKind::ContentLengthTooLarge, value.start())),
+    }
+}
+
+/// `CSeq = 1*DIGIT LWS Method`
+pub(crate) struct CSeq {
+    pub(crate) number: u32,
+    pub(crate) method: Span,
+}
+
+/// Reads a CSeq value; its number is below 2^31 (RFC 3261 section 8.1.1.5).
+#[inline]
+pub(crate) fn cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
+    let malformed = || ParseError::new(ParseErrorKind::Malformed(HeaderId::CSeq), value.start());
+    let text = value.of(bytes);
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = Span::new(value.start(), value.start() + length);
+    let number = scan::decimal(digits.of(bytes)).filter(|&number| number < 1 << 31);
+    let method_at = scan::skip_lws(bytes, digits.end(), value.end());
+    let method = Span::new(method_at, value.end());
+    match number {
+        Some(number) if method_at > digits.end() => {
+            let name = method.of(bytes);
+            if Method::of(name) == Method::Other && !scan::is_token(name) {
+                return Err(malformed());
+            }
+            Ok(CSeq { number, method })
+        }
+        _ => Err(malformed()),
+    }
+}

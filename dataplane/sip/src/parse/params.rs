@@ -1,0 +1,131 @@
+//! `*( SEMI name [ EQUAL value ] )`, the parameters of Via, name-addr and URIs.
+
+use super::scan;
+use crate::limits::PARAMETERS_MAX;
+use crate::message::Span;
+
+/// One parameter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Param {
+    pub(crate) name: Span,
+    /// `None` without an equals sign; the quotes of a quoted string belong to the value.
+    pub(crate) value: Option<Span>,
+    /// From the semicolon to the end of name or value.
+    pub(crate) whole: Span,
+}
+
+/// Walks over parameters up to a comma or the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Params<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+    left: usize,
+}
+
+/// The grammar is broken, or there are too many parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadParams;
+
+impl<'a> Params<'a> {
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8], at: usize, end: usize) -> Self {
+        Self { bytes, at, end: end.min(bytes.len()), left: PARAMETERS_MAX }
+    }
+
+    /// Where the walk stands: at the comma or the end once `next_param` has returned `None`.
+    #[inline]
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next parameter, `None` at a comma or at the end.
+    #[inline]
+    pub(crate) fn next_param(&mut self) -> Result<Option<Param>, BadParams> {
+        let semicolon = scan::skip_lws(self.bytes, self.at, self.end);
+        self.at = semicolon;
+        match self.byte(semicolon) {
+            None | Some(b',') => return Ok(None),
+            Some(b';') if self.left > 0 => self.left -= 1,
+            Some(_) => return Err(BadParams),
+        }
+        let start = scan::skip_lws(self.bytes, semicolon + 1, self.end);
+        let name_end = self.run(start, |byte| ends_value(byte) || byte == b'=');
+        if name_end == start {
+            return Err(BadParams);
+        }
+        let name = Span::new(start, name_end);
+        let equals = scan::skip_lws(self.bytes, name_end, self.end);
+        if self.byte(equals) != Some(b'=') {
+            self.at = name_end;
+            return Ok(Some(Param { name, value: None, whole: Span::new(semicolon, name_end) }));
+        }
+        let start = scan::skip_lws(self.bytes, equals + 1, self.end);
+        let end = if self.byte(start) == Some(b'"') {
+            scan::quoted_string(self.bytes, start, self.end).ok_or(BadParams)?
+        } else {
+            self.run(start, ends_value)
+        };
+        if end == start {
+            return Err(BadParams);
+        }
+        self.at = end;
+        let value = Some(Span::new(start, end));
+        Ok(Some(Param { name, value, whole: Span::new(semicolon, end) }))
+    }
+
+    #[inline]
+    fn byte(&self, at: usize) -> Option<u8> {
+        if at < self.end { self.bytes.get(at).copied() } else { None }
+    }
+
+    #[inline]
+    fn run(&self, start: usize, ends: impl Fn(u8) -> bool) -> usize {
+        let rest = self.bytes.get(start..self.end).unwrap_or_default();
+        start + rest.iter().position(|&byte| ends(byte)).unwrap_or(rest.len())
+    }
+}
+
+#[inline]
+fn ends_value(byte: u8) -> bool {
+    matches!(byte, b';' | b',' | b'"') || scan::is_lws(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::v1::*;
+
+    use super::*;
+
+    type Walked = (Vec<(String, Option<String>)>, usize);
+
+    fn walk(text: &str) -> Result<Walked, BadParams> {
+        let bytes = text.as_bytes();
+        let own = |span: Span| String::from_utf8_lossy(span.of(bytes)).into_owned();
+        let mut params = Params::new(bytes, 0, bytes.len());
+        let mut found = Vec::new();
+        while let Some(param) = params.next_param()? {
+            found.push((own(param.name), param.value.map(own)));
+        }
+        Ok((found, params.at()))
+    }
+
+    #[test]
+    fn names_values_and_quotes() {
+        let (found, at) = walk(";a = b ; lr;c=\"x;,\\\" y\" ;d=[::1], next").unwrap();
+        let found: Vec<_> = found.iter().map(|(n, v)| (n.as_str(), v.as_deref())).collect();
+        assert_eq!(
+            found,
+            [("a", Some("b")), ("lr", None), ("c", Some("\"x;,\\\" y\"")), ("d", Some("[::1]"))]
+        );
+        assert_eq!(at, 32);
+    }
+
+    #[test]
+    fn broken_grammar_is_refused() {
+        for text in [";;", ";", "x", ";a=", ";a=;b", ";a=\"x", ";=b", ";a b", ";a=b\"c"] {
+            assert!(walk(text).is_err(), "{text}");
+        }
+        assert!(walk(&";a".repeat(PARAMETERS_MAX + 1)).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! `Request-Line = Method SP Request-URI SP SIP-Version CRLF` and
+//! `Status-Line = SIP-Version SP Status-Code SP Reason-Phrase CRLF`, with exactly one SP each.
+
+use super::error::{ParseError, ParseErrorKind};
+use super::scan;
+use crate::limits::URI_MAX;
+use crate::message::{Method, Span};
+
+/// A start line.
+pub(crate) enum StartLine {
+    Request { line: Span, method: Method, method_name: Span, uri: Span },
+    Response { line: Span, status: u16 },
+}
+
+/// Parses the line at `start`; returns the position of the first header line too.
+#[inline]
+pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<(StartLine, usize), ParseError> {
+    let found = scan::logical_line(bytes, start).map_err(|(kind, at)| ParseError::new(kind, at))?;
+    let text = bytes.get(start..found.end).unwrap_or_default();
+    let line = Span::new(start, found.end);
+    let parsed =
+        if is_status_line(text) { status_line(text, line) } else { request_line(text, line) };
+    Ok((parsed?, found.next))
+}
+
+/// Whether the text can only be a status line: a method holds no slash.
+#[inline]
+pub(crate) fn is_status_line(text: &[u8]) -> bool {
+    text.first_chunk::<4>().is_some_and(|begin| begin.eq_ignore_ascii_case(b"SIP/"))
+}
+
+fn status_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
+    let malformed = || ParseError::new(ParseErrorKind::StartLine, line.start());
+    let (version, rest) = text.split_first_chunk::<8>().ok_or_else(malformed)?;
+    if !version.eq_ignore_ascii_case(b"SIP/2.0 ") {
+        return Err(ParseError::new(ParseErrorKind::Version, line.start()));
+    }
+    let (code, rest) = rest.split_first_chunk::<3>().ok_or_else(malformed)?;
+    // The reason phrase may be empty, and some leave out the space before an empty one.
+    if !matches!(rest.first(), None | Some(b' ')) {
+        return Err(malformed());
+    }
+    match scan::decimal(code).and_then(|code| u16::try_from(code).ok()) {
+        Some(status @ 100..=699) => Ok(StartLine::Response { line, status }),
+        _ => Err(malformed()),
+    }
+}
+
+#[inline]
+fn request_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
+    let malformed = || ParseError::new(ParseErrorKind::StartLine, line.start());
+    let space = text.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
+    let name = text.get(..space).unwrap_or_default();
+    let method = Method::of(name);
+    if method == Method::Other && !scan::is_token(name) {
+        return Err(malformed());
+    }
+    let (before, version) = text.split_last_chunk::<8>().ok_or_else(malformed)?;
+    if version != b" SIP/2.0" {
+        check_version(text, line)?;
+    }
+    let uri_at = space + 1;
+    let uri = before.get(uri_at..).ok_or_else(malformed)?;
+    if uri.is_empty() || uri.iter().any(|&byte| byte <= b' ') {
+        return Err(ParseError::new(ParseErrorKind::RequestUri, line.start() + uri_at));
+    }
+    if uri.len() > URI_MAX {
+        let kind = ParseErrorKind::RequestUriTooLong;
+        return Err(ParseError::new(kind, line.start() + uri_at));
+    }
+    let start = line.start();
+    Ok(StartLine::Request {
+        line,
+        method,
+        method_name: Span::new(start, start + space),
+        uri: Span::new(start + uri_at, start + before.len()),
+    })
+}
+
+/// Accepts the version in any case; tells another version from none at all.
+#[cold]
+fn check_version(text: &[u8], line: Span) -> Result<(), ParseError> {
+    let at = text.iter().rposition(|&byte| byte == b' ').map_or(0, |space| space + 1);
+    let version = text.get(at..).unwrap_or_default();
+    if version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Ok(());
+    }
+    let is_sip = version.first_chunk::<4>().is_some_and(|v| v.eq_ignore_ascii_case(b"SIP/"));
+    let kind = if is_sip { ParseErrorKind::Version } else { ParseErrorKind::StartLine };
+    Err(ParseError::new(kind, line.start() + at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Option<ParseErrorKind> {
+        parse(text.as_bytes(), 0).err().map(|error| error.kind)
+    }
+
+    #[test]
+    fn request_line_parts() {
+        let text = b"INVITE sip:bob@example.com SIP/2.0\r\n";
+        let (StartLine::Request { method, uri, .. }, next) = parse(text, 0).ok().unwrap() else {
+            panic!("a request")
+        };
+        assert_eq!((method, uri.of(text)), (Method::Invite, &b"sip:bob@example.com"[..]));
+        assert_eq!(next, text.len());
+    }
+
+    #[test]
+    fn faults_are_told_apart() {
+        use ParseErrorKind as K;
+        assert_eq!(kind("INVITE sip:a SIP/2.0\r\n"), None);
+        assert_eq!(kind("NEW! sip:a sip/2.0\r\n"), None);
+        assert_eq!(kind("INVITE sip:a SIP/7.0\r\n"), Some(K::Version));
+        assert_eq!(kind("INVITE sip:a SIP/2.0 \r\n"), Some(K::StartLine));
+        assert_eq!(kind("INVITE  sip:a SIP/2.0\r\n"), Some(K::RequestUri));
+        assert_eq!(kind("INVITE sip:a b SIP/2.0\r\n"), Some(K::RequestUri));
+        assert_eq!(kind("INVITE SIP/2.0\r\n"), Some(K::StartLine));
+        assert_eq!(kind("INV(TE sip:a SIP/2.0\r\n"), Some(K::StartLine));
+        assert_eq!(kind("SIP/3.0 200 OK\r\n"), Some(K::Version));
+        assert_eq!(kind("SIP/2.0 200 OK\r\n"), None);
+        assert_eq!(kind("SIP/2.0 200\r\n"), None);
+        assert_eq!(kind("SIP/2.0 099 x\r\n"), Some(K::StartLine));
+        assert_eq!(kind("SIP/2.0 4294967301 x\r\n"), Some(K::StartLine));
+    }
+}

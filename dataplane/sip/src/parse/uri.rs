@@ -1,0 +1,259 @@
+//! `sip:`, `sips:` and `tel:` URIs (RFC 3261 section 19.1, RFC 3966), as far as routing needs them.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::params::{Param, Params};
+use super::scan;
+use crate::message::Span;
+
+/// Scheme of a URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Sip,
+    Sips,
+    Tel,
+    /// Well-formed, but nothing we route: 416.
+    Other,
+}
+
+/// The parts of a URI.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uri {
+    pub(crate) scheme: Scheme,
+    /// User part without password, still escaped; the number of a `tel:` URI.
+    pub(crate) user: Span,
+    /// Host, the brackets of an IPv6 reference included; empty for `tel:`.
+    pub(crate) host: Span,
+    pub(crate) port: Option<u16>,
+    /// The port with the colon before it; empty when there is none.
+    pub(crate) port_span: Span,
+    /// From the first semicolon of the parameters to their end.
+    pub(crate) params: Span,
+}
+
+/// The URI parameters that routing looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UriParams {
+    pub(crate) transport: Option<Param>,
+    pub(crate) maddr: Option<Param>,
+    /// Loose routing: the element takes its own name from Route (RFC 3261 section 19.1.1).
+    pub(crate) lr: bool,
+    /// Our own mark in a Record-Route.
+    pub(crate) mark: Option<Span>,
+}
+
+impl Uri {
+    /// Parses the URI that `span` holds; `None` when it is none.
+    #[inline]
+    pub(crate) fn parse(bytes: &[u8], span: Span) -> Option<Self> {
+        let text = span.of(bytes);
+        match text.first_chunk::<4>() {
+            Some(begin) if begin.eq_ignore_ascii_case(b"sip:") => {
+                Self::parse_sip(bytes, Scheme::Sip, span.start() + 4, span.end())
+            }
+            _ => Self::parse_other(bytes, span),
+        }
+    }
+
+    fn parse_other(bytes: &[u8], span: Span) -> Option<Self> {
+        let text = span.of(bytes);
+        let colon = text.iter().position(|&byte| byte == b':')?;
+        let name = text.get(..colon)?;
+        let at = span.start() + colon + 1;
+        if name.eq_ignore_ascii_case(b"sips") {
+            return Self::parse_sip(bytes, Scheme::Sips, at, span.end());
+        }
+        let is_scheme = name.first().is_some_and(u8::is_ascii_alphabetic)
+            && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+        let rest = bytes.get(at..span.end())?;
+        if !is_scheme || rest.is_empty() {
+            return None;
+        }
+        let is_tel = name.eq_ignore_ascii_case(b"tel");
+        let number = rest.iter().position(|&byte| byte == b';').unwrap_or(rest.len());
+        if is_tel && number == 0 {
+            return None;
+        }
+        Some(Self {
+            scheme: if is_tel { Scheme::Tel } else { Scheme::Other },
+            user: Span::new(at, at + number),
+            host: Span::default(),
+            port: None,
+            port_span: Span::default(),
+            params: Span::new(at + number, span.end()),
+        })
+    }
+
+    /// `[ userinfo ] hostport uri-parameters [ headers ]`. An `@` stands unescaped nowhere but
+    /// behind userinfo, which may itself hold `;` and `?`.
+    #[inline]
+    fn parse_sip(bytes: &[u8], scheme: Scheme, start: usize, end: usize) -> Option<Self> {
+        let text = bytes.get(start..end)?;
+        let (user, host_at) = match text.iter().position(|&byte| byte == b'@') {
+            Some(0) => return None,
+            Some(at) => {
+                let userinfo = text.get(..at)?;
+                let len = userinfo.iter().position(|&byte| byte == b':').unwrap_or(at);
+                (Span::new(start, start + len), start + at + 1)
+            }
+            None => (Span::default(), start),
+        };
+        let text = bytes.get(host_at..end)?;
+        let host_len = if text.first() == Some(&b'[') {
+            text.iter().position(|&byte| byte == b']')? + 1
+        } else {
+            text.iter().position(|&byte| !is_host_byte(byte)).unwrap_or(text.len())
+        };
+        let mut at = host_at + host_len;
+        let (mut port, mut port_span) = (None, Span::default());
+        if at < end && bytes.get(at) == Some(&b':') {
+            let rest = bytes.get(at + 1..end)?;
+            let len = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+            port = Some(scan::port(rest.get(..len)?)?);
+            port_span = Span::new(at, at + 1 + len);
+            at = port_span.end();
+        }
+        let rest = bytes.get(at..end)?;
+        let params_len = match rest.first() {
+            None | Some(b'?') => 0,
+            Some(b';') => rest.iter().position(|&byte| byte == b'?').unwrap_or(rest.len()),
+            Some(_) => return None,
+        };
+        if host_len == 0 || rest.contains(&b'@') {
+            return None;
+        }
+        let host = Span::new(host_at, host_at + host_len);
+        let params = Span::new(at, at + params_len);
+        Some(Self { scheme, user, host, port, port_span, params })
+    }
+
+    /// Reads the parameters that routing looks at; `None` when their grammar is broken.
+    #[inline]
+    pub(crate) fn params(&self, bytes: &[u8]) -> Option<UriParams> {
+        let mut found = UriParams::default();
+        if self.params.is_empty() {
+            return Some(found);
+        }
+        let mut params = Params::new(bytes, self.params.start(), self.params.end());
+        while let Some(param) = params.next_param().ok()? {
+            let name = param.name.of(bytes);
+            match name.len() {
+                2 if name.eq_ignore_ascii_case(b"lr") => found.lr = true,
+                2 if name.eq_ignore_ascii_case(b"tl") => found.mark = param.value,
+                5 if name.eq_ignore_ascii_case(b"maddr") => found.maddr = Some(param),
+                9 if name.eq_ignore_ascii_case(b"transport") => found.transport = Some(param),
+                _ => {}
+            }
+        }
+        Some(found)
+    }
+}
+
+/// Bytes of host names and IPv4 addresses. The underscore is no host name byte, but it is in use.
+#[inline]
+pub(crate) fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// The address that `host` spells: `192.0.2.1` or `[2001:db8::1]`; the brackets may be missing
+/// (RFC 5118 section 4.5 on `received`).
+#[inline]
+pub(crate) fn ip_literal(host: &[u8]) -> Option<IpAddr> {
+    match host {
+        [b'[', inside @ .., b']'] => ipv6(inside),
+        [first, ..] if first.is_ascii_digit() => ipv4(host).map(IpAddr::V4).or_else(|| ipv6(host)),
+        _ if host.contains(&b':') => ipv6(host),
+        _ => None,
+    }
+}
+
+fn ipv6(text: &[u8]) -> Option<IpAddr> {
+    core::str::from_utf8(text).ok()?.parse().ok().map(IpAddr::V6)
+}
+
+/// Four decimal octets without leading zeros, which some read as octal.
+#[inline]
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut bits = 0_u32;
+    let mut octet = 0_u32;
+    let (mut digits, mut dots) = (0, 0);
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 && !(digits > 0 && octet == 0) => {
+                octet = octet * 10 + u32::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && octet < 256 && dots < 3 => {
+                bits = bits << 8 | octet;
+                (octet, digits) = (0, 0);
+                dots += 1;
+            }
+            _ => return None,
+        }
+    }
+    (digits > 0 && octet < 256 && dots == 3).then(|| Ipv4Addr::from_bits(bits << 8 | octet))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Option<Uri> {
+        Uri::parse(text.as_bytes(), Span::new(0, text.len()))
+    }
+
+    #[test]
+    fn parts_of_a_sip_uri() {
+        let text = b"SIP:al;day=x?y:secret@atlanta.example.com:5080;transport=udp;lr?To=x";
+        let uri = Uri::parse(text, Span::new(0, text.len())).unwrap();
+        assert_eq!(uri.user.of(text), b"al;day=x?y");
+        assert_eq!(uri.host.of(text), b"atlanta.example.com");
+        assert_eq!(uri.port, Some(5080));
+        let params = uri.params(text).unwrap();
+        assert!(params.lr);
+        assert_eq!(params.transport.unwrap().value.unwrap().of(text), b"udp");
+    }
+
+    #[test]
+    fn schemes() {
+        assert_eq!(uri("sips:a@b").unwrap().scheme, Scheme::Sips);
+        assert_eq!(uri("tel:+1-201-555-0123;x=y").unwrap().user.len(), 15);
+        assert_eq!(uri("nobodyKnowsThis:x").unwrap().scheme, Scheme::Other);
+        assert_eq!(uri("http://x@y").unwrap().scheme, Scheme::Other);
+    }
+
+    #[test]
+    fn broken_uris_are_refused() {
+        for text in [
+            "",
+            "sip",
+            "sip:",
+            "sip:@h",
+            "sip:u@",
+            "sip:u@h:",
+            "sip:u@h:0",
+            "sip:u@h:99999",
+            "sip:u@h@i",
+            "<sip:u@h>",
+            "sip:u@h>",
+            "sip:[::1",
+            "tel:",
+            "1x:y",
+            "sip:u@h,i",
+            "sip:u@h;x@y",
+        ] {
+            assert!(uri(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(ip_literal(b"192.0.2.1"), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(ip_literal(b"[2001:db8::1]"), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(ip_literal(b"2001:db8::1"), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(ip_literal(b"fe80::1"), Some("fe80::1".parse().unwrap()));
+        for text in ["1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1..2.3", "1.2.3.", "", "a.b"] {
+            assert_eq!(ip_literal(text.as_bytes()), None, "{text}");
+        }
+    }
+}

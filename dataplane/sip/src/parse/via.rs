@@ -1,0 +1,206 @@
+//! `via-parm = sent-protocol LWS sent-by *( SEMI via-params )`, several of them in a comma list.
+
+use core::net::SocketAddr;
+
+use super::params::{Param, Params};
+use super::{scan, uri};
+use crate::message::Span;
+
+/// One Via value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Via {
+    /// Host of sent-by, the brackets of an IPv6 reference included.
+    pub(crate) host: Span,
+    /// Digits of the port of sent-by; empty when it has none.
+    pub(crate) port: Span,
+    /// Value of the branch parameter; empty when there is none.
+    pub(crate) branch: Span,
+    pub(crate) received: Option<Param>,
+    pub(crate) rport: Option<Param>,
+    pub(crate) maddr: bool,
+    /// Where the last parameter ends: new ones go here.
+    pub(crate) params_end: usize,
+    /// Position of the comma behind it, or where the header value ends.
+    pub(crate) end: usize,
+}
+
+impl Via {
+    /// Parses the value at `start`, up to a comma or `end`.
+    #[inline]
+    pub(crate) fn parse(bytes: &[u8], start: usize, end: usize) -> Option<Self> {
+        let host_at = sent_protocol(bytes, start, end)?;
+        let text = bytes.get(host_at..end)?;
+        let host_len = if text.first() == Some(&b'[') {
+            text.iter().position(|&byte| byte == b']')? + 1
+        } else {
+            text.iter().position(|&byte| !uri::is_host_byte(byte)).unwrap_or(text.len())
+        };
+        let host = Span::new(host_at, host_at + host_len);
+        if host.is_empty() {
+            return None;
+        }
+        // sent-by = host [ COLON port ], and COLON may have white space around it
+        let mut at = host.end();
+        let mut port = Span::default();
+        let colon = scan::skip_lws(bytes, at, end);
+        if colon < end && bytes.get(colon) == Some(&b':') {
+            let digits = scan::skip_lws(bytes, colon + 1, end);
+            let rest = bytes.get(digits..end)?;
+            let len = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+            port = Span::new(digits, digits + len);
+            scan::port(port.of(bytes))?;
+            at = port.end();
+        }
+        let via = Self {
+            host,
+            port,
+            branch: Span::default(),
+            received: None,
+            rport: None,
+            maddr: false,
+            params_end: at,
+            end,
+        };
+        via.with_params(bytes, at, end)
+    }
+
+    #[inline]
+    fn with_params(mut self, bytes: &[u8], at: usize, end: usize) -> Option<Self> {
+        let mut params = Params::new(bytes, at, end);
+        while let Some(param) = params.next_param().ok()? {
+            self.params_end = param.whole.end();
+            let name = param.name.of(bytes);
+            match name.len() {
+                6 if name.eq_ignore_ascii_case(b"branch") => {
+                    // Two branches would let the neighbours disagree about the transaction.
+                    if !self.branch.is_empty() {
+                        return None;
+                    }
+                    self.branch = param.value?;
+                }
+                5 if name.eq_ignore_ascii_case(b"rport") => set_once(&mut self.rport, param)?,
+                5 if name.eq_ignore_ascii_case(b"maddr") => self.maddr = true,
+                8 if name.eq_ignore_ascii_case(b"received") => {
+                    set_once(&mut self.received, param)?;
+                }
+                _ => {}
+            }
+        }
+        self.end = params.at();
+        Some(self)
+    }
+
+    /// Port of sent-by, 5060 when it has none.
+    #[inline]
+    pub(crate) fn sent_by_port(&self, bytes: &[u8]) -> u16 {
+        scan::port(self.port.of(bytes)).unwrap_or(5060)
+    }
+
+    /// sent-by as an address, if its host is an IP literal.
+    #[inline]
+    pub(crate) fn sent_by(&self, bytes: &[u8]) -> Option<SocketAddr> {
+        let address = uri::ip_literal(self.host.of(bytes))?;
+        Some(SocketAddr::new(address, self.sent_by_port(bytes)))
+    }
+}
+
+/// Two of them would let the neighbours disagree about where the response goes.
+#[inline]
+fn set_once(slot: &mut Option<Param>, param: Param) -> Option<()> {
+    slot.replace(param).is_none().then_some(())
+}
+
+/// `sent-protocol = "SIP" SLASH "2.0" SLASH transport`; returns where sent-by begins. The transport
+/// is not judged: the datagram came over UDP whatever it says.
+#[inline]
+fn sent_protocol(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    const USUAL: &[u8; 12] = b"SIP/2.0/UDP ";
+    let at = match bytes.get(start..end)?.first_chunk::<12>() {
+        Some(begin) if begin == USUAL => start + USUAL.len(),
+        _ => spaced_sent_protocol(bytes, start, end)?,
+    };
+    Some(scan::skip_lws(bytes, at, end))
+}
+
+/// The same for any case, and for white space around the slashes.
+fn spaced_sent_protocol(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let mut at = scan::skip_lws(bytes, start, end);
+    for (index, wanted) in [Some(&b"SIP"[..]), Some(b"2.0"), None].into_iter().enumerate() {
+        if index > 0 {
+            at = scan::skip_lws(bytes, at, end);
+            if at >= end || bytes.get(at) != Some(&b'/') {
+                return None;
+            }
+            at = scan::skip_lws(bytes, at + 1, end);
+        }
+        let rest = bytes.get(at..end)?;
+        let len = rest.iter().position(|&b| !scan::is_token_byte(b)).unwrap_or(rest.len());
+        let word = rest.get(..len)?;
+        if word.is_empty() || wanted.is_some_and(|wanted| !word.eq_ignore_ascii_case(wanted)) {
+            return None;
+        }
+        at += len;
+    }
+    // LWS must part the transport from sent-by.
+    (at < end && bytes.get(at).copied().is_some_and(scan::is_lws)).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn via(text: &str) -> Option<Via> {
+        Via::parse(text.as_bytes(), 0, text.len())
+    }
+
+    #[test]
+    fn usual_value() {
+        let text = b"SIP/2.0/UDP 10.77.1.2:5060;branch=z9hG4bK-1-1-0;rport";
+        let via = Via::parse(text, 0, text.len()).unwrap();
+        assert_eq!(via.host.of(text), b"10.77.1.2");
+        assert_eq!(via.branch.of(text), b"z9hG4bK-1-1-0");
+        assert!(via.rport.unwrap().value.is_none());
+        assert_eq!(via.sent_by(text), Some("10.77.1.2:5060".parse().unwrap()));
+        assert_eq!((via.params_end, via.end), (text.len(), text.len()));
+    }
+
+    #[test]
+    fn lists_white_space_and_folds() {
+        let text =
+            b"SIP  / 2.0\r\n /UDP\r\n  192.0.2.2 : 5061 ; branch = x ;a=\"b,c\" , SIP/2.0/UDP b";
+        let first = Via::parse(text, 0, text.len()).unwrap();
+        assert_eq!(first.sent_by(text), Some("192.0.2.2:5061".parse().unwrap()));
+        assert_eq!(text[first.end], b',');
+        let second = Via::parse(text, first.end + 2, text.len()).unwrap();
+        assert_eq!((second.host.of(text), second.sent_by(text)), (&b"b"[..], None));
+    }
+
+    #[test]
+    fn ipv6_reference() {
+        let text = b"SIP/2.0/UDP [fd77:1::2];branch=z9hG4bKx";
+        let via = Via::parse(text, 0, text.len()).unwrap();
+        assert_eq!(via.sent_by(text), Some("[fd77:1::2]:5060".parse().unwrap()));
+    }
+
+    #[test]
+    fn broken_values_are_refused() {
+        for text in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/2.0/UDP ;branch=x",
+            "SIP/2.0 host",
+            "SIP/1.0/UDP host",
+            "SIP/2.0/UDP host:",
+            "SIP/2.0/UDP host:0",
+            "SIP/2.0/UDP host:70000",
+            "SIP/2.0/UDP [::1;branch=x",
+            "SIP/2.0/UDP host;branch",
+            "SIP/2.0/UDP host;branch=a;branch=b",
+            "SIP/2.0/UDP host;rport;rport",
+            "SIP/2.0/UDP ho(st",
+        ] {
+            assert!(via(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What a forwarded message looks like: edits against the received bytes, applied in one pass; and
+//! the replies that we make ourselves.
+
+pub(crate) mod branch;
+pub(crate) mod edit;
+pub(crate) mod output;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod response;

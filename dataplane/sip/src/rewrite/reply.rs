@@ -1,0 +1,164 @@
+//! Final responses that we make ourselves, statelessly (RFC 3261 sections 8.2.6, 8.2.7, 16.11).
+
+use core::net::SocketAddr;
+
+use super::branch::hex16;
+use super::output::{Full, Output};
+use super::request::received_marks;
+use crate::limits::MESSAGE_MAX;
+use crate::message::{Arrival, Headers, Method, Span};
+use crate::parse::header::{HeaderId, HeaderLine, HeaderLines};
+use crate::parse::name_addr::NameAddr;
+use crate::parse::via::Via;
+use crate::parse::{cseq, message_start, scan, start_line};
+use crate::route::outcome::{Reply, SipDrop};
+use crate::route::tables::Tables;
+
+impl From<Full> for SipDrop {
+    fn from(_: Full) -> Self {
+        Self::ReplyTooLarge
+    }
+}
+
+/// Writes the response `reply` to the request in the datagram `message` into `out`, which is
+/// cleared first, and returns where it must be sent; it leaves from the listen point of `arrival`.
+///
+/// The datagram is read anew and with patience, since it may be the one that did not parse. What
+/// cannot be answered is an error: a response, an ACK, and a request in which the start line or one
+/// of Via, From, To, Call-ID and CSeq cannot be told.
+pub fn write_reply(
+    message: &[u8],
+    reply: Reply,
+    tables: &Tables,
+    arrival: &Arrival,
+    out: &mut Output,
+) -> Result<SocketAddr, SipDrop> {
+    out.clear();
+    let bytes = message.get(..MESSAGE_MAX).unwrap_or(message);
+    let (method, headers_at) = method(bytes)?;
+    if method == Method::Ack {
+        return Err(SipDrop::AckUnanswerable);
+    }
+    let headers = echoed(bytes, headers_at).ok_or(SipDrop::SipMalformed)?;
+    let top = headers.via.value;
+    let via = Via::parse(bytes, top.start(), top.end()).ok_or(SipDrop::SipMalformed)?;
+    let (code, phrase) = reply.status(tables);
+    out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
+    push_vias(bytes, headers_at, &headers, &via, arrival, out)?;
+    push_line(out, b"From: ", headers.from.of(bytes))?;
+    push_to(
+        bytes,
+        &headers,
+        tables.keys.branch(bytes, &headers, &via, arrival.listen),
+        tables,
+        out,
+    )?;
+    push_line(out, b"Call-ID: ", headers.call_id.of(bytes))?;
+    push_line(out, b"CSeq: ", headers.cseq.of(bytes))?;
+    if reply == Reply::BadExtension {
+        // RFC 3261 section 16.3 step 5: list what we do not support, which is all of it.
+        each_line(bytes, headers_at, HeaderId::ProxyRequire, |line| {
+            push_line(out, b"Unsupported: ", line.value.of(bytes))
+        })?;
+    }
+    if code == 503 {
+        out.push(tables.retry_after())?;
+    }
+    out.push(b"Content-Length: 0\r\n\r\n")?;
+    let port = if via.rport.is_some() { arrival.source.port() } else { via.sent_by_port(bytes) };
+    Ok(SocketAddr::new(arrival.source.ip(), port))
+}
+
+/// The method of the request line, and where the headers begin.
+fn method(bytes: &[u8]) -> Result<(Method, usize), SipDrop> {
+    let start = message_start(bytes).map_err(|_| SipDrop::SipMalformed)?;
+    let line = scan::logical_line(bytes, start).map_err(|_| SipDrop::SipMalformed)?;
+    let text = bytes.get(start..line.end).unwrap_or_default();
+    let name = text.split(|&byte| byte == b' ').next().unwrap_or_default();
+    if start_line::is_status_line(text) || !scan::is_token(name) {
+        return Err(SipDrop::SipMalformed);
+    }
+    Ok((Method::of(name), line.next))
+}
+
+/// The headers that a response repeats, the first of each, as far as lines can be told.
+fn echoed(bytes: &[u8], at: usize) -> Option<Headers> {
+    let mut headers = Headers::default();
+    let mut lines = HeaderLines::new(bytes, at);
+    while let Ok(Some(line)) = lines.next_line() {
+        // What is wrong with a line the parser has said; the first of each kind counts.
+        let _ = headers.note(line);
+    }
+    if let Ok(cseq) = cseq(bytes, headers.cseq) {
+        headers.cseq_number = cseq.number;
+    }
+    let is_complete = headers.via.lines > 0
+        && [headers.from, headers.to, headers.call_id, headers.cseq]
+            .iter()
+            .all(|value| !value.is_empty());
+    is_complete.then_some(headers)
+}
+
+fn each_line(
+    bytes: &[u8],
+    at: usize,
+    id: HeaderId,
+    mut act: impl FnMut(HeaderLine) -> Result<(), Full>,
+) -> Result<(), Full> {
+    let mut lines = HeaderLines::new(bytes, at);
+    while let Ok(Some(line)) = lines.next_line() {
+        if line.id == id {
+            act(line)?;
+        }
+    }
+    Ok(())
+}
+
+/// All Vias in their order, the topmost with `received` and `rport` (RFC 3261 section 8.2.6.2).
+fn push_vias(
+    bytes: &[u8],
+    headers_at: usize,
+    headers: &Headers,
+    via: &Via,
+    arrival: &Arrival,
+    out: &mut Output,
+) -> Result<(), Full> {
+    each_line(bytes, headers_at, HeaderId::Via, |line| {
+        if line.line != headers.via.line {
+            return push_line(out, b"Via: ", line.value.of(bytes));
+        }
+        out.push(b"Via: ")?;
+        let mut at = line.value.start();
+        for (place, text) in &received_marks(bytes, via, arrival.source) {
+            out.push(Span::new(at, place.start()).of(bytes))?;
+            out.push(text.bytes())?;
+            at = place.end();
+        }
+        out.push(Span::new(at, line.value.end()).of(bytes))?;
+        out.push(b"\r\n")
+    })
+}
+
+/// To with a tag: if the request has none, one that every copy of the request gets again.
+fn push_to(
+    bytes: &[u8],
+    headers: &Headers,
+    branch: u64,
+    tables: &Tables,
+    out: &mut Output,
+) -> Result<(), Full> {
+    let to = headers.to;
+    out.push(b"To: ")?;
+    out.push(to.of(bytes))?;
+    if NameAddr::parse(bytes, to.start(), to.end()).is_some_and(|to| to.tag.is_empty()) {
+        out.push(b";tag=tl-")?;
+        out.push(&hex16(tables.keys.tag(branch)))?;
+    }
+    out.push(b"\r\n")
+}
+
+fn push_line(out: &mut Output, name: &[u8], value: &[u8]) -> Result<(), Full> {
+    out.push(name)?;
+    out.push(value)?;
+    out.push(b"\r\n")
+}

@@ -1,0 +1,11 @@
+//! Where a message goes: RFC 3261 16.3-16.6 for requests, 16.7 and 18.2.2 for responses.
+
+pub(crate) mod build;
+pub(crate) mod dispatch;
+pub(crate) mod outcome;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod route_set;
+pub(crate) mod rules;
+pub(crate) mod tables;
+pub(crate) mod target;

@@ -1,0 +1,123 @@
+//! How routing can end other than with a next hop.
+
+use super::rules::CompiledAction;
+use super::tables::Tables;
+use crate::parse::error::{ParseError, ParseErrorKind};
+
+/// A message that is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Answer the request, with [`write_reply`](crate::write_reply).
+    Reply(Reply),
+    /// Drop it.
+    Drop(SipDrop),
+}
+
+/// Why a request is answered by us, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// 400, 414, 505 or 513: the message breaks a rule; the reason phrase says which.
+    Parse(ParseErrorKind),
+    /// 403: not our domain, no rule, not in a dialog of ours: no open relay.
+    Forbidden,
+    /// 404: our domain, but no rule takes it.
+    NotFound,
+    /// 416: a scheme other than sip, sips and tel.
+    UnsupportedUriScheme,
+    /// 420: Proxy-Require names an extension; we support none.
+    BadExtension,
+    /// 480: the destination set has no enabled member.
+    NoDestination,
+    /// 482: the next hop is one of our own listen points.
+    LoopDetected,
+    /// 483: Max-Forwards is 0.
+    TooManyHops,
+    /// 503: the next hop is a host name, which would have to be resolved.
+    NextHopName,
+    /// 503: the next hop wants a transport other than UDP.
+    Transport,
+    /// 503: we cannot take the request at present.
+    Unavailable,
+    /// 513: larger than what can be sent on.
+    MessageTooLarge,
+    /// The code of the rule with this index, which rejects.
+    Rule(u16),
+    /// Any other final response.
+    Other {
+        /// Status code, 300 to 699.
+        code: u16,
+        /// Reason phrase without line breaks.
+        reason: &'static str,
+    },
+}
+
+impl Reply {
+    /// Status code of the response.
+    pub fn code(self, tables: &Tables) -> u16 {
+        self.status(tables).0
+    }
+
+    /// Status code and reason phrase.
+    pub(crate) fn status(self, tables: &Tables) -> (u16, &str) {
+        match self {
+            Self::Parse(kind) => (kind.code(), kind.phrase()),
+            Self::Forbidden => (403, "Forbidden"),
+            Self::NotFound => (404, "Not Found"),
+            Self::UnsupportedUriScheme => (416, "Unsupported URI Scheme"),
+            Self::BadExtension => (420, "Bad Extension"),
+            Self::NoDestination => (480, "Temporarily Unavailable"),
+            Self::LoopDetected => (482, "Loop Detected"),
+            Self::TooManyHops => (483, "Too Many Hops"),
+            Self::NextHopName => (503, "Next Hop Needs DNS"),
+            Self::Transport => (503, "Transport Not Available"),
+            Self::Unavailable => (503, "Service Unavailable"),
+            Self::MessageTooLarge => (513, "Message Too Large"),
+            Self::Rule(index) => match tables.rules.get(usize::from(index)).map(|r| &r.action) {
+                Some(CompiledAction::Reject { code, reason }) => (*code, reason),
+                _ => (403, "Forbidden"),
+            },
+            Self::Other { code, reason } => (code, reason),
+        }
+    }
+}
+
+/// Why a message is dropped without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SipDrop {
+    /// Not SIP, or too broken to be answered.
+    SipMalformed,
+    /// An ACK that is not forwarded; an ACK is never answered.
+    AckUnanswerable,
+    /// Our answer would not fit the output.
+    ReplyTooLarge,
+    /// A response that breaks a rule; a response is never answered.
+    ResponseMalformed,
+    /// The topmost Via of a response does not name us.
+    ResponseNotOurs,
+    /// The branch of our Via fails its check.
+    ResponseForged,
+    /// No Via beneath ours: the response is for us, who sent nothing of our own.
+    ResponseNoVia,
+    /// The Via beneath ours needs DNS or maddr.
+    ResponseUnroutable,
+}
+
+impl ParseError {
+    /// What to do with a datagram that does not parse: answer it, or drop it.
+    ///
+    /// [`write_reply`](crate::write_reply) still drops what cannot be answered: a response, an ACK,
+    /// a request without the headers that a response must repeat.
+    pub fn refusal(self) -> Refusal {
+        match self.kind {
+            ParseErrorKind::Empty | ParseErrorKind::StartLine => {
+                Refusal::Drop(SipDrop::SipMalformed)
+            }
+            kind => Refusal::Reply(Reply::Parse(kind)),
+        }
+    }
+}
+
+/// A request that breaks a rule of the grammar.
+pub(super) const fn bad(kind: ParseErrorKind) -> Refusal {
+    Refusal::Reply(Reply::Parse(kind))
+}

@@ -1,0 +1,309 @@
+//! Where a request goes: validation (RFC 3261 16.3), Route preprocessing (16.4), target (16.5), and
+//! what the copy that is forwarded must look like (16.6).
+
+use core::net::SocketAddr;
+
+use super::outcome::{Refusal, Reply, bad};
+use super::route_set::{BadRoute, Cuts, RouteSet};
+use super::rules::{CompiledAction, Subject};
+use super::tables::Tables;
+use super::target;
+use crate::message::{Arrival, Request, Span};
+use crate::parse::error::ParseErrorKind;
+use crate::parse::header::HeaderId;
+use crate::parse::name_addr::NameAddr;
+use crate::parse::scan;
+use crate::parse::uri::{Scheme, Uri, UriParams};
+use crate::parse::via::Via;
+use crate::rewrite::branch;
+
+/// A request that is forwarded: where to, why, and what to change.
+#[derive(Debug)]
+pub struct RequestRoute {
+    /// Where it goes.
+    pub next_hop: SocketAddr,
+    /// Why it goes there.
+    pub reason: RouteReason,
+    pub(crate) via: Via,
+    /// Max-Forwards after counting down; `None` adds the header.
+    pub(crate) max_forwards: Option<u8>,
+    /// What the start line gets; the Request-URI as it is, except with strict routers.
+    pub(crate) uri: Span,
+    pub(crate) cuts: Cuts,
+    /// The URI to add as last Route value, and behind which position; `None` adds a new line.
+    pub(crate) append: Option<(Span, Option<usize>)>,
+    /// Hash of the call, for the Record-Route marks.
+    pub(crate) call: u64,
+}
+
+/// What decided the next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteReason {
+    /// The request belongs to a dialog that has our marked Record-Route: Route or Request-URI.
+    InDialog,
+    /// The rule of this index relays to Route or Request-URI.
+    RequestUri {
+        /// Index in [`Settings::rules`](crate::Settings::rules).
+        rule: u16,
+    },
+    /// The rule of this index forwards to a member of a destination set.
+    Member {
+        /// Index in [`Settings::rules`](crate::Settings::rules).
+        rule: u16,
+        /// Index in [`Settings::sets`](crate::Settings::sets).
+        set: u16,
+        /// Index in [`DestinationSet::members`](crate::DestinationSet::members).
+        member: u16,
+    },
+}
+
+/// Pops of our own Route values: a double Record-Route puts us in twice (RFC 5658).
+const OWN_ROUTES_MAX: usize = 2;
+
+const BAD_ROUTE: Refusal = bad(ParseErrorKind::Malformed(HeaderId::Route));
+const BAD_URI: Refusal = bad(ParseErrorKind::RequestUri);
+
+impl From<BadRoute> for Refusal {
+    fn from(_: BadRoute) -> Self {
+        BAD_ROUTE
+    }
+}
+
+impl From<Reply> for Refusal {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+/// Decides where `request` goes. Nothing is remembered: the same request takes the same way each
+/// time, and ACK and CANCEL take that of their INVITE (RFC 3261 section 16.11).
+pub fn route_request(
+    request: &Request<'_>,
+    tables: &Tables,
+    arrival: &Arrival,
+) -> Result<RequestRoute, Refusal> {
+    let bytes = request.bytes;
+    let uri = Uri::parse(bytes, request.uri).ok_or(BAD_URI)?;
+    let via = request.headers.via.value;
+    let via = Via::parse(bytes, via.start(), via.end())
+        .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
+    let max_forwards = validate(request, &uri)?;
+    let call = tables.keys.call(request.headers.call_id.of(bytes));
+    let mut path = Path::new(request, uri)?;
+    let in_dialog = path.preprocess(tables, arrival, call)?;
+    let (hop, reason) = path.target(request, tables, arrival, call, in_dialog)?;
+    let next_hop = match hop {
+        Hop::Address(address) => address,
+        Hop::Path => path.follow()?,
+    };
+    // Three of our own Routes, or a port of ours that the URI spells differently.
+    if tables.listen_id(next_hop).is_some() {
+        return Err(Reply::LoopDetected.into());
+    }
+    let Path { line_uri, append, cuts, routes, .. } = path;
+    let mut all = routes.into_cuts();
+    all.extend(cuts);
+    Ok(RequestRoute { next_hop, reason, via, max_forwards, uri: line_uri, cuts: all, append, call })
+}
+
+/// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
+#[inline]
+fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
+    if uri.scheme == Scheme::Other {
+        return Err(Reply::UnsupportedUriScheme.into());
+    }
+    let headers = &request.headers;
+    let left = if headers.max_forwards.is_empty() {
+        None
+    } else {
+        let value = scan::decimal(headers.max_forwards.of(request.bytes));
+        let value = value.and_then(|value| u8::try_from(value).ok());
+        match value.ok_or(bad(ParseErrorKind::Malformed(HeaderId::MaxForwards)))? {
+            0 => return Err(Reply::TooManyHops.into()),
+            value => Some(value - 1),
+        }
+    };
+    if headers.proxy_require.lines > 0 {
+        return Err(Reply::BadExtension.into());
+    }
+    Ok(left)
+}
+
+/// The way a request has yet to go: Request-URI and Route.
+struct Path<'a> {
+    bytes: &'a [u8],
+    /// The Request-URI that is being routed.
+    uri: Uri,
+    uri_span: Span,
+    params: UriParams,
+    routes: RouteSet<'a>,
+    /// What the start line gets.
+    line_uri: Span,
+    append: Option<(Span, Option<usize>)>,
+    /// Parts of the Request-URI to delete.
+    cuts: Cuts,
+}
+
+/// The outcome of the target step.
+enum Hop {
+    Address(SocketAddr),
+    /// To the topmost Route, or without one to the Request-URI.
+    Path,
+}
+
+impl<'a> Path<'a> {
+    #[inline]
+    fn new(request: &Request<'a>, uri: Uri) -> Result<Self, Refusal> {
+        let bytes = request.bytes;
+        Ok(Self {
+            bytes,
+            params: uri.params(bytes).ok_or(BAD_URI)?,
+            uri,
+            uri_span: request.uri,
+            routes: RouteSet::new(bytes, request.headers.route),
+            line_uri: request.uri,
+            append: None,
+            cuts: Cuts::new(),
+        })
+    }
+
+    /// RFC 3261 section 16.4. Returns whether a mark proves that the request belongs to a dialog
+    /// whose Record-Route we wrote.
+    #[inline]
+    fn preprocess(
+        &mut self,
+        tables: &Tables,
+        arrival: &Arrival,
+        call: u64,
+    ) -> Result<bool, Refusal> {
+        let mut in_dialog = false;
+        // A strict router before us has put our own Record-Route value into the Request-URI.
+        if self.params.mark.is_some()
+            && self.is_marked(&self.uri, &self.params, tables, call)
+            && let Some(last) = self.routes.pop_last()?
+        {
+            in_dialog = true;
+            self.uri = Uri::parse(self.bytes, last.uri).ok_or(BAD_ROUTE)?;
+            self.params = self.uri.params(self.bytes).ok_or(BAD_ROUTE)?;
+            (self.uri_span, self.line_uri) = (last.uri, last.uri);
+        } else if self.params.maddr.is_some() {
+            self.strip_own_maddr(tables, arrival);
+        }
+        for _ in 0..OWN_ROUTES_MAX {
+            let Some(top) = self.routes.top()? else { break };
+            let (uri, params) = self.route_uri(&top)?;
+            if !tables.is_ours(uri.host.of(self.bytes), uri.port) {
+                break;
+            }
+            in_dialog |= self.is_marked(&uri, &params, tables, call);
+            self.routes.pop(&top);
+        }
+        Ok(in_dialog)
+    }
+
+    #[inline]
+    fn route_uri(&self, route: &NameAddr) -> Result<(Uri, UriParams), Refusal> {
+        let uri = Uri::parse(self.bytes, route.uri).ok_or(BAD_ROUTE)?;
+        let params = uri.params(self.bytes).ok_or(BAD_ROUTE)?;
+        Ok((uri, params))
+    }
+
+    /// Whether the URI is the one that we put into the Record-Route of this call.
+    #[inline]
+    fn is_marked(&self, uri: &Uri, params: &UriParams, tables: &Tables, call: u64) -> bool {
+        let Some(mark) = params.mark else { return false };
+        let address = crate::parse::uri::ip_literal(uri.host.of(self.bytes));
+        let address = address.map(|ip| SocketAddr::new(ip, uri.port.unwrap_or(5060)));
+        let Some(listen) = address.and_then(|address| tables.listen_id(address)) else {
+            return false;
+        };
+        branch::hex16(branch::mark(call, listen)).as_slice() == mark.of(self.bytes)
+    }
+
+    /// An `maddr` that names us is stripped, with port and transport, when the request came in by
+    /// what they say (RFC 3261 section 16.4).
+    fn strip_own_maddr(&mut self, tables: &Tables, arrival: &Arrival) {
+        let Some(maddr) = self.params.maddr else { return };
+        let host = maddr.value.unwrap_or_default().of(self.bytes);
+        let is_udp = self.params.transport.is_none_or(|transport| {
+            transport.value.is_some_and(|v| v.of(self.bytes).eq_ignore_ascii_case(b"udp"))
+        });
+        let port = self.uri.port.unwrap_or(5060);
+        if !is_udp
+            || tables.listen_point(arrival.listen).address.port() != port
+            || !tables.is_ours(host, self.uri.port)
+        {
+            return;
+        }
+        self.cuts.push(maddr.whole);
+        self.cuts.extend(self.params.transport.map(|transport| transport.whole));
+        if port != 5060 {
+            self.cuts.push(self.uri.port_span);
+            self.uri.port = None;
+        }
+        (self.params.maddr, self.params.transport) = (None, None);
+    }
+
+    /// RFC 3261 section 16.5: a dialog of ours goes its way, everything else asks the rules.
+    #[inline]
+    fn target(
+        &self,
+        request: &Request<'_>,
+        tables: &Tables,
+        arrival: &Arrival,
+        call: u64,
+        in_dialog: bool,
+    ) -> Result<(Hop, RouteReason), Refusal> {
+        let host = self.uri.host.of(self.bytes);
+        // A telephone number belongs to no domain; whoever asks us for it means us.
+        let is_ours = self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port);
+        let has_way = !is_ours || self.routes.top()?.is_some();
+        if in_dialog && has_way {
+            return Ok((Hop::Path, RouteReason::InDialog));
+        }
+        let subject = Subject {
+            method: request.method,
+            method_name: request.method_name(),
+            scheme: self.uri.scheme,
+            user: self.uri.user.of(self.bytes),
+            host,
+            source: arrival.source.ip(),
+        };
+        let rule = (0_u16..).zip(&tables.rules).find(|(_, rule)| rule.matches(&subject));
+        let Some((index, rule)) = rule else {
+            return Err(if is_ours { Reply::NotFound } else { Reply::Forbidden }.into());
+        };
+        match rule.action {
+            CompiledAction::Forward(set) => {
+                let dispatcher = tables.sets.get(usize::from(set));
+                let choice = dispatcher.and_then(|dispatcher| dispatcher.choose(call));
+                let choice = choice.ok_or(Reply::NoDestination)?;
+                let reason = RouteReason::Member { rule: index, set, member: choice.index };
+                Ok((Hop::Address(choice.address), reason))
+            }
+            CompiledAction::RequestUri if has_way => {
+                Ok((Hop::Path, RouteReason::RequestUri { rule: index }))
+            }
+            CompiledAction::RequestUri => Err(Reply::NotFound.into()),
+            CompiledAction::Reject { .. } => Err(Reply::Rule(index).into()),
+        }
+    }
+
+    /// RFC 3261 section 16.6 steps 6 and 7: the topmost Route decides, and if it is a strict router
+    /// it gets itself as Request-URI and finds the real one as last Route.
+    #[inline]
+    fn follow(&mut self) -> Result<SocketAddr, Refusal> {
+        let Some(top) = self.routes.top()? else {
+            return Ok(target::next_hop(self.bytes, &self.uri, &self.params)?);
+        };
+        let (uri, params) = self.route_uri(&top)?;
+        let next_hop = target::next_hop(self.bytes, &uri, &params)?;
+        if !params.lr {
+            self.routes.pop(&top);
+            self.line_uri = top.uri;
+            self.cuts.clear();
+            self.append = Some((self.uri_span, self.routes.append_at()?));
+        }
+        Ok(next_hop)
+    }
+}

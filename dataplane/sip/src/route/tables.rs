@@ -1,0 +1,149 @@
+//! What the router decides with, built once from [`Settings`] and then only read.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use hashbrown::{HashMap, HashTable};
+use smallvec::SmallVec;
+
+use super::dispatch::Dispatcher;
+use super::rules::CompiledRule;
+use crate::parse::uri;
+use crate::rewrite::branch::Keys;
+use crate::settings::{ListenId, ListenPoint, Settings};
+
+/// The router's tables. Workers, control and `trunkline where` decide with the same ones.
+#[derive(Debug)]
+pub struct Tables {
+    pub(crate) keys: Keys,
+    pub(super) listen: Vec<ListenEntry>,
+    pub(super) by_address: HashMap<SocketAddr, ListenId>,
+    pub(super) by_ip: HashMap<IpAddr, SmallVec<[(u16, ListenId); 4]>>,
+    pub(super) domains: Domains,
+    pub(super) rules: Vec<CompiledRule>,
+    pub(super) sets: Vec<Dispatcher>,
+    pub(super) record_route: bool,
+    /// `Retry-After: N` with its CRLF, or nothing.
+    pub(super) retry_after: Box<[u8]>,
+}
+
+/// A listen point and the texts that name it.
+#[derive(Debug)]
+pub(super) struct ListenEntry {
+    pub(super) point: ListenPoint,
+    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1`: the branch goes on behind it.
+    pub(super) via: Box<[u8]>,
+    /// `Record-Route: <sip:192.0.2.1:5060;lr;tl=`: the mark goes on behind it.
+    pub(super) record_route: Box<[u8]>,
+}
+
+impl Tables {
+    /// Checks `settings` and builds the tables; the error names the first setting that is wrong.
+    pub fn build(settings: &Settings) -> Result<Self, super::build::SettingsError> {
+        super::build::build(settings)
+    }
+
+    /// The listen point with this id. Ids come from this object; one it never gave stands for the
+    /// first listen point.
+    #[inline]
+    pub fn listen_point(&self, id: ListenId) -> &ListenPoint {
+        &self.entry(id).point
+    }
+
+    /// How many listen points there are: their ids count from 0.
+    pub fn listen_points(&self) -> usize {
+        self.listen.len()
+    }
+
+    /// The listen point at exactly this address and port, in constant time.
+    #[inline]
+    pub fn listen_id(&self, address: SocketAddr) -> Option<ListenId> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// A listen point to send from when the route to the next hop leaves with `source`: one of that
+    /// address, on `prefer_port` if there is one.
+    #[inline]
+    pub fn listen_for(&self, source: IpAddr, prefer_port: u16) -> Option<ListenId> {
+        let points = self.by_ip.get(&source)?;
+        let same_port = points.iter().find(|(port, _)| *port == prefer_port);
+        same_port.or_else(|| points.first()).map(|&(_, id)| id)
+    }
+
+    /// `Via: ...;branch=z9hG4bK-tl1` of a listen point.
+    #[inline]
+    pub(crate) fn via_text(&self, id: ListenId) -> &[u8] {
+        &self.entry(id).via
+    }
+
+    /// `Record-Route: <...;tl=` of a listen point.
+    #[inline]
+    pub(crate) fn record_route_text(&self, id: ListenId) -> &[u8] {
+        &self.entry(id).record_route
+    }
+
+    /// Whether requests that open a dialog get our Record-Route.
+    #[inline]
+    pub(crate) fn records_route(&self) -> bool {
+        self.record_route
+    }
+
+    /// The Retry-After header line of our 503 replies, possibly empty.
+    pub(crate) fn retry_after(&self) -> &[u8] {
+        &self.retry_after
+    }
+
+    /// Whether the host and port of a URI name us: a domain of ours on any port, or a listen point.
+    #[inline]
+    pub(crate) fn is_ours(&self, host: &[u8], port: Option<u16>) -> bool {
+        match uri::ip_literal(host) {
+            Some(address) => {
+                self.listen_id(SocketAddr::new(address, port.unwrap_or(5060))).is_some()
+                    || self.domains.contains(host)
+            }
+            None => self.domains.contains(host),
+        }
+    }
+
+    #[inline]
+    fn entry(&self, id: ListenId) -> &ListenEntry {
+        self.listen.get(usize::from(id.0)).unwrap_or(&self.listen[0])
+    }
+}
+
+/// A set of host names, looked up in any case.
+#[derive(Debug, Default)]
+pub(super) struct Domains {
+    names: HashTable<Box<[u8]>>,
+}
+
+impl Domains {
+    /// Adds a name; `false` when it is there already.
+    pub(super) fn insert(&mut self, name: &str) -> bool {
+        let name = name.as_bytes();
+        if self.contains(name) {
+            return false;
+        }
+        self.names.insert_unique(hash(name), name.into(), |name| hash(name));
+        true
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        // "example.com." is the same name as "example.com" (RFC 1034 section 3.1).
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        !self.names.is_empty()
+            && self.names.find(hash(name), |ours| ours.eq_ignore_ascii_case(name)).is_some()
+    }
+}
+
+/// FNV-1a over the lower-case name. The table holds configured names only, so that nobody outside
+/// can make its chains long.
+fn hash(name: &[u8]) -> u64 {
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+    });
+    // hashbrown takes its tag from the top bits, FNV mixes those least.
+    hash ^ hash.rotate_left(32)
+}

@@ -1,0 +1,30 @@
+//! From a URI to an address: the part of RFC 3263 that needs no DNS.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::outcome::Reply;
+use crate::message::Span;
+use crate::parse::uri::{self, Scheme, Uri, UriParams};
+
+/// Where a request to `uri` goes. `maddr`, `port` and `transport` are honoured; only UDP is
+/// available, and a host name would need DNS.
+#[inline]
+pub(super) fn next_hop(bytes: &[u8], uri: &Uri, params: &UriParams) -> Result<SocketAddr, Reply> {
+    let is_udp = |name: Span| name.of(bytes).eq_ignore_ascii_case(b"udp");
+    if uri.scheme == Scheme::Sips || !params.transport.is_none_or(|p| p.value.is_some_and(is_udp)) {
+        return Err(Reply::Transport);
+    }
+    let host = params.maddr.and_then(|param| param.value).unwrap_or(uri.host);
+    let address = uri::ip_literal(host.of(bytes)).ok_or(Reply::NextHopName)?;
+    if !is_one_host(address) {
+        return Err(Reply::Forbidden);
+    }
+    Ok(SocketAddr::new(address, uri.port.unwrap_or(5060)))
+}
+
+/// Whether the address is that of one host, so that nobody can make us send to a whole network.
+#[inline]
+pub(super) fn is_one_host(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !address.is_unspecified() && !address.is_multicast() && !is_broadcast
+}

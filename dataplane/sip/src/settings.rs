@@ -1,0 +1,207 @@
+//! The settings of the router: plain values, which control validates and sends, and from which
+//! every worker builds its [`Tables`](crate::Tables).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::str::FromStr;
+
+/// Everything the router decides with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Settings {
+    /// Key of the branch checks, of the Record-Route marks and of the hashes. Appliances that stand
+    /// in for each other share it; whoever knows it can forge responses.
+    pub secret: [u8; 16],
+    /// Host names for which we answer. Listen points count too, with their port.
+    pub domains: Vec<String>,
+    /// Where we receive; at most [`LISTEN_POINTS_MAX`](crate::limits::LISTEN_POINTS_MAX).
+    pub listen: Vec<ListenPoint>,
+    /// Whether we put ourselves into the Record-Route of requests that open a dialog.
+    pub record_route: bool,
+    /// Value of Retry-After in our 503 replies; 0 leaves the header out.
+    pub retry_after_seconds: u16,
+    /// Groups of next hops that rules name.
+    pub sets: Vec<DestinationSet>,
+    /// What to do with a request; the first rule that matches decides.
+    pub rules: Vec<Rule>,
+}
+
+/// One address and port of ours that speaks SIP over UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ListenPoint {
+    /// The address as it stands in our Via and Record-Route; never unspecified, port never 0.
+    pub address: SocketAddr,
+}
+
+/// Index of a listen point in [`Settings::listen`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenId(pub u8);
+
+/// A named group of next hops that can stand in for each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DestinationSet {
+    /// The name that rules use.
+    pub name: String,
+    /// How a request finds its member.
+    pub algorithm: Algorithm,
+    /// The members; their order does not matter to the choice.
+    pub members: Vec<Member>,
+}
+
+/// How a request finds its member of a destination set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Algorithm {
+    /// Weighted rendezvous hashing over Call-ID: all requests of a call reach one member, and when
+    /// a member goes, only its calls move.
+    #[default]
+    CallIdHash,
+}
+
+/// One next hop of a destination set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Member {
+    /// Where it listens, over UDP.
+    pub address: SocketAddr,
+    /// Its share, relative to the other members; 0 disables it.
+    pub weight: u16,
+}
+
+/// One line of the rule table. An empty list matches everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Rule {
+    /// Methods, in capitals. ACK and CANCEL follow INVITE and cannot be named.
+    pub methods: Vec<String>,
+    /// Hosts of the Request-URI, as written there (names in any case, or IP literals).
+    pub domains: Vec<String>,
+    /// Beginnings of the user part of the Request-URI, compared after unescaping.
+    pub user_prefixes: Vec<String>,
+    /// Networks the request may come from.
+    pub sources: Vec<Network>,
+    /// What happens to a request that matches all four.
+    pub action: Action,
+}
+
+/// What a rule does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Action {
+    /// Forward to a member of the destination set of this name.
+    Forward(String),
+    /// Relay to the next Route, or without one to the Request-URI.
+    RequestUri,
+    /// Answer with this final response.
+    Reject {
+        /// Status code, 300 to 699.
+        code: u16,
+        /// Reason phrase, printable, without line breaks.
+        reason: String,
+    },
+}
+
+/// An IP prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Network {
+    /// Any address inside it; bits beyond the prefix are ignored.
+    pub address: IpAddr,
+    /// Leading bits that count: 0 to 32, or to 128 for IPv6.
+    pub prefix_length: u8,
+}
+
+impl Network {
+    /// Whether `address` lies inside. Families never match each other.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                let shift = 32_u32.saturating_sub(self.prefix_length.into());
+                let differ = ours.to_bits() ^ theirs.to_bits();
+                differ.checked_shr(shift).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                let shift = 128_u32.saturating_sub(self.prefix_length.into());
+                let differ = ours.to_bits() ^ theirs.to_bits();
+                differ.checked_shr(shift).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the prefix length fits the family.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.prefix_length <= if self.address.is_ipv4() { 32 } else { 128 }
+    }
+}
+
+/// Why a text is no [`Network`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkError;
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a network such as 192.0.2.0/24 or 2001:db8::/32")
+    }
+}
+
+impl core::error::Error for NetworkError {}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    /// Reads `address/length`, or an address alone, which stands for just itself.
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
+        let prefix_length = match length {
+            Some(length) => length.parse().map_err(|_| NetworkError)?,
+            None if address.is_ipv4() => 32,
+            None => 128,
+        };
+        let network = Self { address, prefix_length };
+        if network.is_valid() { Ok(network) } else { Err(NetworkError) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Network;
+
+    #[test]
+    fn network_contains_its_addresses_only() {
+        let v4: Network = "10.77.0.0/16".parse().unwrap();
+        assert!(v4.contains("10.77.255.1".parse().unwrap()));
+        assert!(!v4.contains("10.78.0.1".parse().unwrap()));
+        assert!(!v4.contains("fd77::1".parse().unwrap()));
+        let all: Network = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("203.0.113.9".parse().unwrap()));
+        let v6: Network = "fd77:1::/32".parse().unwrap();
+        assert!(v6.contains("fd77:1::2".parse().unwrap()));
+        assert!(!v6.contains("fd77:2::2".parse().unwrap()));
+        assert!("::/0".parse::<Network>().unwrap().contains("::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn network_refuses_what_it_cannot_hold() {
+        assert!("10.0.0.0/33".parse::<Network>().is_err());
+        assert!("::/129".parse::<Network>().is_err());
+        assert!("example.com".parse::<Network>().is_err());
+        assert_eq!("10.0.0.1".parse::<Network>().unwrap().prefix_length, 32);
+    }
+}
