@@ -1,0 +1,128 @@
+//! Nanoseconds for each message of a call: parse alone, and parse + route + rewrite with the new
+//! prefix written out. `cargo bench -p sip-core`
+//!
+//! The median of several runs; allocations are counted over the timed part and must be 0.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use common::{from_uac, from_uas, response_to, through};
+use sip_core::{
+    Arrival, EditList, Message, Output, Tables, parse, rewrite_request, rewrite_response,
+    route_request, route_response,
+};
+
+const RUNS: usize = 21;
+const MESSAGES_IN_A_RUN: u32 = 100_000;
+
+struct CountingAllocator;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed on to the system allocator as it came.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn main() {
+    let tables = common::tables();
+    println!("{:<14} {:>6} {:>10} {:>10} {:>12}", "message", "bytes", "parse ns", "all ns", "allocations");
+    for (name, message, arrival) in messages(&tables) {
+        let mut worker = Worker::new(&tables, arrival);
+        let parse_ns = median(|| parse_only(&message));
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        worker.forward(&message);
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let all_ns = median(|| worker.forward(&message));
+        println!("{name:<14} {:>6} {parse_ns:>10.1} {all_ns:>10.1} {allocations:>12}", message.len());
+    }
+}
+
+/// The messages of a call with six Proxy-200 steps, as they reach the appliance.
+fn messages(tables: &Tables) -> Vec<(&'static str, Vec<u8>, Arrival)> {
+    let sipp = include_bytes!("../tests/fixtures/sipp_invite.sip");
+    let invite = include_bytes!("../tests/fixtures/invite.sip");
+    let forwarded = through(invite, tables, &from_uac()).forwarded().text;
+    let body = "v=0\r\no=user1 53655765 2353687637 IN IP4 10.77.2.2\r\ns=-\r\nt=0 0\r\n";
+    let answer = |status, body| response_to(&forwarded, status, body).into_bytes();
+    vec![
+        ("INVITE", invite.to_vec(), from_uac()),
+        ("INVITE (SIPp)", sipp.to_vec(), from_uac()),
+        ("100", answer("100 Trying", ""), from_uas()),
+        ("180", answer("180 Ringing", ""), from_uas()),
+        ("200", answer("200 OK", body), from_uas()),
+        ("ACK (SIPp)", include_bytes!("../tests/fixtures/sipp_ack.sip").to_vec(), from_uac()),
+        ("BYE (SIPp)", include_bytes!("../tests/fixtures/sipp_bye.sip").to_vec(), from_uac()),
+    ]
+}
+
+fn parse_only(message: &[u8]) {
+    let parsed = parse(black_box(message));
+    let _ = black_box(&parsed);
+}
+
+/// What one worker keeps between messages.
+struct Worker<'a> {
+    tables: &'a Tables,
+    arrival: Arrival,
+    edits: EditList,
+    out: Output,
+}
+
+impl<'a> Worker<'a> {
+    fn new(tables: &'a Tables, arrival: Arrival) -> Self {
+        Self { tables, arrival, edits: EditList::new(), out: Output::new() }
+    }
+
+    fn forward(&mut self, message: &[u8]) {
+        let Self { tables, arrival, edits, out } = self;
+        let message = black_box(message);
+        out.clear();
+        match parse(message).unwrap() {
+            Message::Request(request) => {
+                let route = route_request(&request, tables, arrival).unwrap();
+                let egress = common::egress(route.next_hop);
+                rewrite_request(&request, &route, tables, arrival, egress, edits);
+            }
+            Message::Response(response) => {
+                let route = route_response(&response, tables).unwrap();
+                black_box(route.next_hop);
+                rewrite_response(&response, &route, edits);
+            }
+        }
+        let replaced = edits.emit_prefix(message, out).unwrap();
+        black_box((replaced, out.bytes()));
+    }
+}
+
+/// Median over the runs of nanoseconds per call.
+fn median(mut act: impl FnMut()) -> f64 {
+    let mut times: Vec<f64> = (0..RUNS)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..MESSAGES_IN_A_RUN {
+                act();
+            }
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(MESSAGES_IN_A_RUN)
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[RUNS / 2]
+}
