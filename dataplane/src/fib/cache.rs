@@ -24,8 +24,8 @@ struct Slot {
 
 /// A direct-mapped cache of resolved destinations, owned by one worker.
 ///
-/// A slot counts only for the generation that it was filled from, so a new [`Fib`] empties the cache
-/// for free. Only [`Lookup::Ready`] is kept: what is not ready is about to change. Nothing is
+/// A slot counts only for the generation that it was filled from, so a new [`Fib`] empties the
+/// cache for free. Only [`Lookup::Ready`] is kept: what is not ready is about to change. Nothing is
 /// allocated after construction; whoever floods it with destinations only causes misses.
 pub struct AdjacencyCache {
     slots: Box<[Slot]>,
@@ -47,7 +47,8 @@ impl AdjacencyCache {
         Self { slots: vec![empty; SLOTS].into_boxed_slice() }
     }
 
-    /// The same answer as [`Fib::lookup`], in a few nanoseconds when `destination` was ready before.
+    /// The same answer as [`Fib::lookup`], in a few nanoseconds when `destination` was ready
+    /// before.
     #[inline]
     pub fn lookup(&mut self, fib: &Fib, destination: IpAddr) -> Lookup {
         let slot = &mut self.slots[slot_of(destination)];

@@ -10,7 +10,8 @@ use super::Link;
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// Out of interface `ifindex`, to the gateway (of either family) or straight to the destination.
+    /// Out of interface `ifindex`, to the gateway (of either family) or straight to the
+    /// destination.
     Interface {
         /// The kernel's interface index; of any interface, also of one that is not ours.
         ifindex: u32,
@@ -101,8 +102,8 @@ impl Topology {
     /// Prepares links, the addresses of all interfaces and the routes of the main table for lookup.
     ///
     /// # Panics
-    /// When a link is listed twice, or there are more than 65,536 of them (4,094 VLANs on each of 16
-    /// ports).
+    /// When a link is listed twice, or there are more than 65,536 of them (4,094 VLANs on each of
+    /// 16 ports).
     pub fn new(links: Vec<Link>, addresses: &[InterfaceAddress], routes: &[Route]) -> Self {
         let places: Places = (0..=u16::MAX).zip(&links).map(|(at, l)| (l.ifindex, at)).collect();
         assert!(places.len() == links.len(), "each link once, at most 65,536");
@@ -177,8 +178,8 @@ impl Topology {
     }
 }
 
-/// The address of `ifindex` in the subnet of `near`, else its first one of the family, else the first
-/// one of any of our links (an unnumbered link).
+/// The address of `ifindex` in the subnet of `near`, else its first one of the family, else the
+/// first one of any of our links (an unnumbered link).
 fn source(
     places: &Places,
     addresses: &[InterfaceAddress],

@@ -77,7 +77,10 @@ fn vlan_of(message: &LinkMessage) -> Option<(u32, u16)> {
 /// The ID of an IEEE 802.1Q interface; service tags (802.1ad) are not ours to send.
 fn vlan_id(info: &LinkInfo) -> Option<u16> {
     let LinkInfo::Data(InfoData::Vlan(fields)) = info else { return None };
-    let is_service_tag = |field: &InfoVlan| matches!(field, InfoVlan::Protocol(protocol) if *protocol != VlanProtocol::Ieee8021Q);
+    let is_service_tag = |field: &InfoVlan| match field {
+        InfoVlan::Protocol(protocol) => *protocol != VlanProtocol::Ieee8021Q,
+        _ => false,
+    };
     if fields.iter().any(is_service_tag) {
         return None;
     }

@@ -20,14 +20,15 @@ pub const LINKS_MAX: usize = 1 << 16;
 /// Routes of the main table: a full Internet table of both families (1.2 million) with room.
 pub const ROUTES_MAX: usize = 1 << 21;
 
-/// Pause between two requests for the same next hop: the kernel's own between two ARP requests.
+/// Pause between two requests for a next hop that stays silent: the kernel's own between two ARP
+/// requests.
 pub const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// When the kernel has given up on a next hop for certain: three requests one second apart.
 pub const ASK_EXPIRES: Duration = Duration::from_secs(4);
 
-/// Age at which a neighbour is probed: with the kernel's three probes one second apart, a MAC address
-/// that changed in silence is noticed within 8 s.
+/// Age at which a neighbour is probed: with the kernel's three probes one second apart, a MAC
+/// address that changed in silence is noticed within 8 s.
 pub const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 /// Probes per second over all ports: 64 KB/s of ARP. Above five times as many neighbours each is
@@ -47,6 +48,6 @@ pub const DUMP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause before a lost netlink socket is opened again.
 pub const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Bytes of the event socket's receive buffer, as asked for; the kernel gives what `rmem_max` allows.
-/// When it overflows, all is dumped again.
+/// Bytes of the event socket's receive buffer, as asked for; the kernel gives what `rmem_max`
+/// allows. When it overflows, all is dumped again.
 pub const EVENT_BUFFER: usize = 1 << 20;

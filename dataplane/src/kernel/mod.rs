@@ -93,17 +93,18 @@ impl KernelWatch {
         Ok(Self { pictures, requests, task })
     }
 
-    /// The picture of the moment, and all that follow. Later ones replace each other unseen when the
-    /// receiver is slow.
+    /// The picture of the moment, and all that follow. Later ones replace each other unseen when
+    /// the receiver is slow.
     pub fn pictures(&self) -> watch::Receiver<Arc<Fib>> {
         self.pictures.clone()
     }
 
-    /// Has the kernel ask for the neighbour behind an [`Unresolved`](crate::fib::Lookup::Unresolved)
-    /// or [`Failed`](crate::fib::Lookup::Failed) next hop; the answer comes as a new picture.
+    /// Has the kernel ask for the neighbour behind an
+    /// [`Unresolved`](crate::fib::Lookup::Unresolved) or [`Failed`](crate::fib::Lookup::Failed)
+    /// next hop; the answer comes as a new picture.
     ///
-    /// Asking again while the kernel is at it, or within a second, costs nothing. A request that does
-    /// not fit its bound is forgotten (`false`): ask again with the next message.
+    /// Asking again while the kernel is at it, or within a second after a failure, costs nothing. A
+    /// request that does not fit its bound is forgotten (`false`): ask again with the next message.
     pub fn resolve(&self, next_hop: NextHop) -> bool {
         self.requests.try_send(next_hop).is_ok()
     }

@@ -38,7 +38,8 @@ struct Known {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     at: Instant,
-    answered: bool,
+    /// The kernel has given up.
+    failed: bool,
 }
 
 /// What an event led to.
@@ -91,7 +92,7 @@ impl NeighbourTable {
         if !self.links.contains(&next_hop.ifindex) || valid || full || too_soon {
             return false;
         }
-        self.asked.insert(next_hop, Asked { at: now, answered: false });
+        self.asked.insert(next_hop, Asked { at: now, failed: false });
         true
     }
 
@@ -170,14 +171,25 @@ impl NeighbourTable {
             Report::Pending if before == Some(Neighbour::Failed) => {}
             Report::Pending | Report::Gone => drop(self.known.remove(&next_hop)),
         }
-        if let (Some(asked), false) = (self.asked.get_mut(&next_hop), report == Report::Pending) {
-            asked.answered = true;
-        }
+        self.settle(next_hop, report);
         let after = self.known.get(&next_hop).map(|known| known.neighbour);
         match (before, after) {
             (Some(Neighbour::Valid(_)), Some(Neighbour::Failed)) => Outcome::Lost(next_hop),
             _ if before == after => Outcome::Same,
             _ => Outcome::Changed,
+        }
+    }
+
+    /// A request is over with its answer. Only after a failure does the next one have to pause.
+    fn settle(&mut self, next_hop: NextHop, report: Report) {
+        match report {
+            Report::Pending => {}
+            Report::Failed => {
+                if let Some(asked) = self.asked.get_mut(&next_hop) {
+                    asked.failed = true;
+                }
+            }
+            Report::Valid { .. } | Report::Gone => drop(self.asked.remove(&next_hop)),
         }
     }
 }
@@ -190,7 +202,7 @@ impl Known {
 
 impl Asked {
     fn keeps_from_asking(&self, now: Instant) -> bool {
-        let pause = if self.answered { ASK_AGAIN } else { ASK_EXPIRES };
+        let pause = if self.failed { ASK_AGAIN } else { ASK_EXPIRES };
         now.duration_since(self.at) < pause
     }
 }
@@ -274,6 +286,8 @@ mod tests {
         assert!(table.may_ask(hop(1), now + seconds(4.1)));
         table.note(&event(1, NeighbourState::Reachable, Some(MAC)), false, now + seconds(4.2));
         assert!(!table.may_ask(hop(1), now + seconds(9.0)), "it is known");
+        table.note(&event(1, NeighbourState::Stale, None), true, now + seconds(9.0));
+        assert!(table.may_ask(hop(1), now + seconds(9.0)), "it was forgotten");
         let foreign = NextHop { ifindex: 8, ..hop(1) };
         assert!(!table.may_ask(foreign, now));
     }

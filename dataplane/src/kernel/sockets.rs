@@ -107,8 +107,8 @@ impl Sockets {
         Ok(all)
     }
 
-    /// Has the kernel send an ARP request or neighbour solicitation by multicast, unless it knows the
-    /// neighbour or is asking already.
+    /// Has the kernel send an ARP request or neighbour solicitation by multicast, unless it knows
+    /// the neighbour or is asking already.
     pub(super) async fn ask(&mut self, next_hop: NextHop) -> Result<(), rtnetlink::Error> {
         let request = self.handle.neighbours().add(next_hop.ifindex, next_hop.address);
         request.state(NeighbourState::None).flags(NeighbourFlags::Use).replace().execute().await

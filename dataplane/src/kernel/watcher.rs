@@ -136,8 +136,9 @@ impl Watcher {
         Ok(())
     }
 
-    /// Reads all tables. Links come first: their list waits for a change under way in the kernel, so
-    /// that the routes which that change takes away without an event are gone when they are read.
+    /// Reads all tables. Links come first: their list waits for a change under way in the kernel,
+    /// so that the routes which that change takes away without an event are gone when they are
+    /// read.
     async fn dump(&mut self) -> Result<(), KernelError> {
         let start = Instant::now();
         self.outdated = false; // by what the event socket brings from here on, it may be again
