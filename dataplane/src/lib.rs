@@ -1,1 +1,41 @@
-//! The SIP data plane.
+//! The SIP data plane: poll-mode workers on DPDK, one per lcore, that share nothing.
+//!
+//! # Life of a packet
+//!
+//! ```text
+//! NIC queue → rx burst → decode → parse → route → adjacency → rewrite → encode → tx burst
+//! ```
+//!
+//! The modules stand in the order in which a packet meets them.
+//!
+//! - [`boot`] starts everything in order, [`poll_loop`] is how capsule runs a worker.
+//! - [`worker`] orders the stages and counts each packet once in and once out.
+//! - [`packet_io`] receives and transmits; [`mbuf`] does so on DPDK. [`packet`] is the buffer.
+//! - [`decode`] reads Ethernet, VLAN, IP and UDP headers.
+//! - [`fast_path`] takes the SIP stages, whose code is `sip-core`.
+//! - [`fib`] knows the next hop's MAC address; [`parked`] keeps messages while it does not.
+//! - [`encode`] writes the new headers, [`checksum`] their sums.
+//! - [`verdict`] is how each packet ends, [`stats`] counts it.
+//! - [`mailbox`] links a worker with the [`service`] core, which speaks with control and, through
+//!   [`kernel`], with the kernel.
+
+pub mod boot;
+pub mod checksum;
+pub mod decode;
+pub mod encode;
+pub mod fast_path;
+pub mod fib;
+pub mod kernel;
+pub mod limits;
+pub mod mailbox;
+pub mod mbuf;
+pub mod packet;
+pub mod packet_io;
+pub mod parked;
+pub mod poll_loop;
+pub mod probe;
+pub mod service;
+pub mod stats;
+pub mod testing;
+pub mod verdict;
+pub mod worker;

@@ -1,0 +1,90 @@
+//! What the pipeline bench found, for people and for programs.
+
+use serde::Serialize;
+use std::io::Write;
+
+/// One stage's share of a message.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct StageCost {
+    /// Name of the stage.
+    pub(crate) stage: &'static str,
+    /// Nanoseconds per message, the cost of the clock readings taken off.
+    pub(crate) ns_per_message: f64,
+}
+
+/// The result of one run of the pipeline bench.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PipelineReport {
+    pub(crate) scenario: &'static str,
+    pub(crate) cores: u32,
+    pub(crate) messages_per_second: f64,
+    pub(crate) ns_per_message: f64,
+    /// On the worker's thread while it ran, driver and all: DPDK allocates from its own pools.
+    pub(crate) allocations_per_message: f64,
+    pub(crate) ratio_to_testpmd_macswap: f64,
+    pub(crate) testpmd_macswap_packets_per_second: f64,
+    /// Lowest and highest of the runs whose median stands above.
+    pub(crate) messages_per_second_range: [f64; 2],
+    pub(crate) messages: u64,
+    pub(crate) forwarded: u64,
+    pub(crate) dropped: u64,
+    pub(crate) mean_frame_bytes: f64,
+    pub(crate) hugepages: bool,
+    pub(crate) stages: Vec<StageCost>,
+}
+
+/// Writes the report as JSON to `path`, or to standard output for `-`.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_json(report: &PipelineReport, path: &str) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    if path == "-" {
+        writeln!(std::io::stdout(), "{text}")?;
+    } else {
+        std::fs::write(path, text + "\n")?;
+    }
+    Ok(())
+}
+
+/// Prints the report for people.
+///
+/// # Errors
+/// When standard output is closed.
+pub(crate) fn print(report: &PipelineReport) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let million = 1e6;
+    writeln!(
+        out,
+        "Proxy-200 calls, stateless, one core, {:.0}-byte frames, {}",
+        report.mean_frame_bytes,
+        if report.hugepages { "hugepages" } else { "no hugepages" }
+    )?;
+    writeln!(
+        out,
+        "  pipeline         {:8.2} million messages/s  (median; {:.2} to {:.2})",
+        report.messages_per_second / million,
+        report.messages_per_second_range[0] / million,
+        report.messages_per_second_range[1] / million,
+    )?;
+    writeln!(
+        out,
+        "  testpmd macswap  {:8.2} million packets/s   ratio {:.3}",
+        report.testpmd_macswap_packets_per_second / million,
+        report.ratio_to_testpmd_macswap
+    )?;
+    writeln!(
+        out,
+        "  {:.1} ns and {:.4} allocations per message; {} of {} messages forwarded, {} dropped",
+        report.ns_per_message,
+        report.allocations_per_message,
+        report.forwarded,
+        report.messages,
+        report.dropped
+    )?;
+    writeln!(out, "  ns per message by stage (measured apart, with a clock reading after each):")?;
+    for stage in &report.stages {
+        writeln!(out, "    {:10} {:7.1}", stage.stage, stage.ns_per_message)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! The start of the data plane, in order: settings → plan → locks → ports → service core → workers → wait.
+
+use crate::limits::PORTS_MAX;
+use crate::mailbox::{ServiceEnd, WorkerEnd, mailbox};
+use crate::mbuf::DpdkQueues;
+use crate::poll_loop::PollLoop;
+use crate::probe::NoProbe;
+use crate::service::{self, Drain, PortFilter, QueueInfo, ServiceParts};
+use crate::stats::QueueCounters;
+use crate::worker::{Worker, WorkerPort};
+use crate::{decode::DecodeRules, kernel::PortInterface};
+use anyhow::{Context, Result};
+use capsule::Runtime;
+use capsule::UnixSignal;
+use core::net::SocketAddr;
+use nic_config::machine::Machine;
+use nic_config::cleanup::remove_leftovers;
+use nic_config::lock::InstanceLock;
+use nic_config::plan::NicPlan;
+use nic_config::settings::NicSettings;
+use nic_config::{eal, xdp};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+
+/// Where the management socket and the XDP object lie, unless `[appliance] run_directory` says otherwise.
+const RUN_DIRECTORY: &str = "/run/trunkline";
+
+/// Runs the data plane until SIGTERM or SIGINT.
+///
+/// # Errors
+/// One line that names the setting, or what the machine lacks, and what to do.
+pub fn run(config: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(config)
+        .with_context(|| format!("cannot read {}", config.display()))?;
+    let settings = NicSettings::from_toml(&text).with_context(|| config.display().to_string())?;
+    let plan = nic_config::plan::plan(&settings, &Machine::probe()?)?;
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let run_directory = run_directory(&text)?;
+    std::fs::create_dir_all(&run_directory)
+        .with_context(|| format!("cannot create {}", run_directory.display()))?;
+    let lock = InstanceLock::acquire(&plan)?;
+    for leftover in remove_leftovers(&plan, &lock)? {
+        tracing::warn!("removed what an earlier run left: {leftover}");
+    }
+    let ended = run_ports(&plan, &run_directory);
+    remove_leftovers(&plan, &lock)?;
+    ended
+}
+
+/// Starts the ports and all that works on them, and waits for the end.
+fn run_ports(plan: &NicPlan, run_directory: &Path) -> Result<()> {
+    let object = xdp::write_object(run_directory)?;
+    let mut runtime = build_runtime(plan, &object)?;
+    let filters = open_filters(plan)?;
+    let queues = Queues::new(plan);
+    let drain = Arc::new(Drain::default());
+    let socket = run_directory.join("dataplane.sock");
+    start_service(plan, &queues, filters, socket, Arc::clone(&drain))?;
+    install_workers(&mut runtime, plan, queues)?;
+    stop_on_signal(&mut runtime, drain);
+    tracing::info!("{plan}");
+    runtime.execute().context("the poll-mode runtime failed")
+}
+
+#[derive(Default, Deserialize)]
+struct RunDirectory {
+    #[serde(default)]
+    appliance: Appliance,
+}
+
+#[derive(Default, Deserialize)]
+struct Appliance {
+    run_directory: Option<PathBuf>,
+}
+
+/// `[appliance] run_directory`; the rest of the file is control's.
+fn run_directory(text: &str) -> Result<PathBuf> {
+    let settings: RunDirectory = toml::from_str(text)?;
+    Ok(settings.appliance.run_directory.unwrap_or_else(|| RUN_DIRECTORY.into()))
+}
+
+/// EAL, mempools and ports, by capsule.
+fn build_runtime(plan: &NicPlan, xdp_object: &Path) -> Result<Runtime> {
+    anyhow::ensure!(plan.ports.len() <= PORTS_MAX, "[[ports]]: more than {PORTS_MAX} ports");
+    crate::mbuf::set_profiles(plan);
+    let config = eal::runtime_config(plan, xdp_object);
+    let config = toml::from_str(&config).context("capsule refuses the plan")?;
+    Runtime::build(config).context("EAL or a port did not start; its own message stands above")
+}
+
+/// One filter for each port that shares its interface with the kernel; all of them empty.
+fn open_filters(plan: &NicPlan) -> Result<Vec<Box<dyn PortFilter + Send>>> {
+    let interfaces = plan.ports.iter().filter_map(|port| port.interface_name());
+    interfaces
+        .map(|interface| {
+            let filter = xdp::SipFilter::find(interface)?;
+            Ok(Box::new(filter) as Box<dyn PortFilter + Send>)
+        })
+        .collect()
+}
+
+impl PortFilter for xdp::SipFilter {
+    fn set(&mut self, listen: &[SocketAddr]) -> Result<()> {
+        Ok(Self::set(self, listen)?)
+    }
+}
+
+/// The mailboxes and counters of every worker.
+struct Queues {
+    workers: Vec<(WorkerEnd, ServiceEnd)>,
+    /// Per worker, per port.
+    counters: Vec<Vec<Arc<QueueCounters>>>,
+}
+
+impl Queues {
+    fn new(plan: &NicPlan) -> Self {
+        let counters = || plan.ports.iter().map(|_| Arc::default()).collect();
+        Self {
+            workers: plan.workers.iter().map(|_| mailbox()).collect(),
+            counters: plan.workers.iter().map(|_| counters()).collect(),
+        }
+    }
+
+    fn infos(&self, plan: &NicPlan) -> Vec<QueueInfo> {
+        let pairs = plan.workers.iter().zip(&self.counters).flat_map(|(worker, counters)| {
+            plan.ports.iter().zip(counters).map(|(port, counters)| QueueInfo {
+                port: port.name.clone(),
+                queue: worker.queue,
+                lcore: worker.lcore,
+                counters: Arc::clone(counters),
+            })
+        });
+        pairs.collect()
+    }
+}
+
+/// Starts the service core's thread, pinned to its lcore, and waits until it is ready.
+fn start_service(
+    plan: &NicPlan,
+    queues: &Queues,
+    filters: Vec<Box<dyn PortFilter + Send>>,
+    socket: PathBuf,
+    drain: Arc<Drain>,
+) -> Result<()> {
+    let parts = ServiceParts {
+        workers: queues.workers.iter().map(|(_, service)| service.clone()).collect(),
+        queues: queues.infos(plan),
+        filters,
+        hugepages: plan.memory.hugepages,
+        mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
+        drain,
+    };
+    let ports = plan.ports.iter().zip(0_u8..);
+    let interfaces = ports
+        .filter_map(|(port, index)| {
+            let name = port.interface_name()?.to_owned();
+            Some(PortInterface { port: index, name })
+        })
+        .collect();
+    let lcore = usize::from(plan.service);
+    let (ready, is_ready) = mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name("service".to_owned())
+        .spawn(move || {
+            core_affinity::set_for_current(core_affinity::CoreId { id: lcore });
+            service::run(parts, interfaces, &socket, &ready);
+        })
+        .context("cannot start the service core's thread")?;
+    is_ready.recv().context("the service core's thread ended")?
+}
+
+/// Puts a worker on each lcore of the plan.
+fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Result<()> {
+    let clock = quanta::Clock::new(); // Calibrated once, here; workers only read it.
+    let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters);
+    for ((lcore, (mailbox, _)), counters) in workers {
+        let io = DpdkQueues::open(plan, lcore.queue)?;
+        let ports = plan.ports.iter().zip(counters).map(|(port, counters)| WorkerPort {
+            rules: DecodeRules { verify_checksums: port.verify_checksums },
+            counters,
+        });
+        let (ports, clock, idle) = (ports.collect(), clock.clone(), plan.idle);
+        // capsule asks for `Sync`, though only the lcore's own thread takes what is in here.
+        let parts = Mutex::new(Some((io, ports, mailbox)));
+        runtime.add_pipeline_to_core(usize::from(lcore.lcore), move |_queues| {
+            let parts = parts.lock().ok().and_then(|mut parts| parts.take());
+            let (io, ports, mailbox) = parts.expect("an installer runs once");
+            capsule_ffi::thread_register().expect("EAL has room for every lcore of the plan");
+            PollLoop::new(Worker::new(io, ports, mailbox, clock, NoProbe), idle)
+        })?;
+    }
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT asks the service core to drain; it then signals the process once more, and
+/// that ends the runtime. SIGHUP is control's business.
+fn stop_on_signal(runtime: &mut Runtime, drain: Arc<Drain>) {
+    runtime.set_on_signal(move |signal| match signal {
+        UnixSignal::SIGHUP => false,
+        UnixSignal::SIGINT | UnixSignal::SIGTERM => drain.is_done() || drain.request(),
+    });
+}

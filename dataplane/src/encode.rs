@@ -1,0 +1,210 @@
+//! UDP, IP and Ethernet headers around a rewritten SIP message.
+//!
+//! The message's body stays where it lies in the buffer. Its new beginning and the headers are
+//! written in front of it; only where the headroom is too short does the body move.
+
+use crate::checksum;
+use crate::decode::{
+    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, IPV4_LEN, IPV6_LEN, PROTOCOL_UDP,
+    UDP_LEN, VLAN_LEN,
+};
+use crate::fib::Adjacency;
+use crate::packet::PacketBuf;
+use control_api::DropReason;
+use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
+
+/// Time to live of what we send (RFC 1700's recommended default).
+const HOP_LIMIT: u8 = 64;
+/// IPv4 flags: don't fragment, so that the identification may stay zero (RFC 6864 4.1).
+const DONT_FRAGMENT: [u8; 2] = [0x40, 0x00];
+
+/// Where a message goes, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Egress {
+    /// Address and port of the listen point that it leaves from.
+    pub source: SocketAddr,
+    /// Address and port of the next hop of SIP.
+    pub target: SocketAddr,
+    /// Link, MAC addresses and MTU towards it.
+    pub adjacency: Adjacency,
+}
+
+impl Egress {
+    fn ip_len(&self) -> usize {
+        if self.target.is_ipv4() { IPV4_LEN } else { IPV6_LEN }
+    }
+
+    fn link_len(&self) -> usize {
+        ETHERNET_LEN + if self.adjacency.vlan.is_some() { VLAN_LEN } else { 0 }
+    }
+
+    /// Largest SIP message in bytes that fits the link's MTU.
+    pub fn message_max(&self) -> usize {
+        usize::from(self.adjacency.mtu).saturating_sub(self.ip_len() + UDP_LEN)
+    }
+}
+
+/// Builds the outgoing frame in the buffer of the incoming one.
+///
+/// The message is `prefix` followed by the bytes `kept` of the frame (an empty range for a message
+/// that is all prefix).
+///
+/// # Errors
+/// [`DropReason::EgressTooLarge`] when the message does not fit the MTU or the buffer; the frame is
+/// as it was.
+pub fn encode<P: PacketBuf>(
+    packet: &mut P,
+    prefix: &[u8],
+    kept: Range<usize>,
+    egress: &Egress,
+) -> Result<(), DropReason> {
+    let message_len = prefix.len() + kept.len();
+    if message_len > egress.message_max() {
+        return Err(DropReason::EgressTooLarge);
+    }
+    let headers_len = egress.link_len() + egress.ip_len() + UDP_LEN;
+    let (buffer, frame) = packet.buffer();
+    let body = frame.start + kept.start..frame.start + kept.end;
+    let before_body = headers_len + prefix.len();
+    let body_start = body.start.max(before_body);
+    let window = body_start - before_body..body_start + body.len();
+    if window.end > buffer.len() {
+        return Err(DropReason::EgressTooLarge);
+    }
+    if body_start != body.start {
+        buffer.copy_within(body, body_start);
+    }
+    let (headers, message) = buffer[window.clone()].split_at_mut(headers_len);
+    message[..prefix.len()].copy_from_slice(prefix);
+    write_headers(headers, message, egress);
+    packet.set_window(window);
+    Ok(())
+}
+
+fn write_headers(headers: &mut [u8], message: &[u8], egress: &Egress) {
+    let (link, rest) = headers.split_at_mut(egress.link_len());
+    let (ip, udp) = rest.split_at_mut(egress.ip_len());
+    write_ethernet(link, egress);
+    // message_max keeps the lengths under 65,536.
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by the MTU, a u16")]
+    let udp_len = (UDP_LEN + message.len()) as u16;
+    match (egress.source.ip(), egress.target.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            write_ipv4(ip, udp_len, source.octets(), target.octets());
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            write_ipv6(ip, udp_len, source.octets(), target.octets());
+        }
+        _ => unreachable!("the listen point was chosen for the family of the next hop"),
+    }
+    write_udp(udp, message, udp_len, egress);
+}
+
+fn write_ethernet(link: &mut [u8], egress: &Egress) {
+    let adjacency = &egress.adjacency;
+    link[..6].copy_from_slice(&adjacency.target_mac);
+    link[6..12].copy_from_slice(&adjacency.source_mac);
+    let mut at = 12;
+    if let Some(vlan) = adjacency.vlan {
+        link[12..14].copy_from_slice(&ETHERTYPE_VLAN.to_be_bytes());
+        link[14..16].copy_from_slice(&vlan.to_be_bytes());
+        at = 16;
+    }
+    let ethertype = if egress.target.is_ipv4() { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
+    link[at..at + 2].copy_from_slice(&ethertype.to_be_bytes());
+}
+
+fn write_ipv4(ip: &mut [u8], udp_len: u16, source: [u8; 4], target: [u8; 4]) {
+    const IPV4_LEN_U16: u16 = 20;
+    ip[..2].copy_from_slice(&[0x45, 0]);
+    ip[2..4].copy_from_slice(&(udp_len + IPV4_LEN_U16).to_be_bytes());
+    ip[4..6].fill(0);
+    ip[6..8].copy_from_slice(&DONT_FRAGMENT);
+    ip[8..12].copy_from_slice(&[HOP_LIMIT, PROTOCOL_UDP, 0, 0]);
+    ip[12..16].copy_from_slice(&source);
+    ip[16..20].copy_from_slice(&target);
+    let check = !checksum::fold(checksum::sum(0, ip));
+    ip[10..12].copy_from_slice(&check.to_be_bytes());
+}
+
+fn write_ipv6(ip: &mut [u8], udp_len: u16, source: [u8; 16], target: [u8; 16]) {
+    ip[..4].copy_from_slice(&[0x60, 0, 0, 0]);
+    ip[4..6].copy_from_slice(&udp_len.to_be_bytes());
+    ip[6..8].copy_from_slice(&[PROTOCOL_UDP, HOP_LIMIT]);
+    ip[8..24].copy_from_slice(&source);
+    ip[24..40].copy_from_slice(&target);
+}
+
+fn write_udp(udp: &mut [u8], message: &[u8], udp_len: u16, egress: &Egress) {
+    udp[..2].copy_from_slice(&egress.source.port().to_be_bytes());
+    udp[2..4].copy_from_slice(&egress.target.port().to_be_bytes());
+    udp[4..6].copy_from_slice(&udp_len.to_be_bytes());
+    udp[6..8].fill(0);
+    let pseudo =
+        checksum::pseudo_header(egress.source.ip(), egress.target.ip(), usize::from(udp_len));
+    let check = !checksum::fold(checksum::sum(checksum::sum(pseudo, udp), message));
+    // Zero means "no checksum"; a sum of zero goes out as all ones (RFC 768).
+    let check = if check == 0 { 0xffff } else { check };
+    udp[6..8].copy_from_slice(&check.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Egress, encode};
+    use crate::decode::{DecodeRules, decode};
+    use crate::fib::Adjacency;
+    use crate::packet::{MemoryPacket, PacketBuf};
+    use crate::testing::frames;
+    use control_api::DropReason;
+
+    fn egress(source: &str, target: &str, vlan: Option<u16>) -> Egress {
+        let source: core::net::SocketAddr = source.parse().unwrap();
+        Egress {
+            source,
+            target: target.parse().unwrap(),
+            adjacency: Adjacency {
+                port: 0,
+                vlan,
+                source_mac: [2, 0, 0, 0, 0, 1],
+                target_mac: [2, 0, 0, 0, 0, 2],
+                source: source.ip(),
+                mtu: 1500,
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_again_in_both_families_and_with_a_tag() {
+        let body = b"the body of the message stays where it is";
+        for (from, to) in [("10.0.0.1:5060", "10.0.0.2:5070"), ("[fd00::1]:5060", "[fd00::2]:5070")] {
+            for vlan in [None, Some(7)] {
+                for prefix_len in [0, 10, 90, 700] {
+                    let mut packet =
+                        MemoryPacket::new(&frames::udp("10.9.0.1:5060", "10.9.0.2:5060", body));
+                    let prefix = vec![b'p'; prefix_len];
+                    encode(&mut packet, &prefix, 42 + 4..42 + body.len(), &egress(from, to, vlan))
+                        .unwrap();
+                    let seen =
+                        decode(packet.frame(), DecodeRules { verify_checksums: true }).unwrap();
+                    assert_eq!(seen.source.to_string(), from);
+                    assert_eq!(seen.target.to_string(), to);
+                    let message = &packet.frame()[seen.payload];
+                    assert_eq!(message, [&prefix[..], &body[4..]].concat());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_larger_than_the_mtu_is_refused_and_the_frame_left_alone() {
+        let mut packet = MemoryPacket::new(&frames::udp("10.9.0.1:5060", "10.9.0.2:5060", b"body"));
+        let before = packet.clone();
+        let egress = egress("10.0.0.1:5060", "10.0.0.2:5060", None);
+        assert_eq!(egress.message_max(), 1472);
+        let refused = encode(&mut packet, &[b'x'; 1470], 42..46, &egress);
+        assert_eq!(refused, Err(DropReason::EgressTooLarge));
+        assert_eq!(packet.frame(), before.frame());
+        assert_eq!(encode(&mut packet, &[b'x'; 1468], 42..46, &egress), Ok(()));
+    }
+}

@@ -1,0 +1,265 @@
+//! The SIP stages, stateless: parse → route → adjacency → rewrite → encode.
+//!
+//! Cases by speed: a response costs least (its next hop stands in its second Via), then an in-dialog
+//! request (its Route proves itself), then one that meets the rule table; answers of our own and parked messages are
+//! rare.
+
+use crate::decode::Datagram;
+use crate::encode::{Egress, encode};
+use crate::fib::{Adjacency, AdjacencyCache, Fib, Lookup};
+use crate::limits::KEEPALIVE_MAX;
+use crate::mailbox::Epoch;
+use crate::packet::PacketBuf;
+use crate::probe::{Probe, Stage};
+use crate::verdict::Verdict;
+use control_api::DropReason;
+use core::net::SocketAddr;
+use sip_core::{
+    Arrival, EditList, ListenId, Message, Output, Refusal, Reply, Request, Response, SipDrop,
+    Tables, rewrite_request, rewrite_response, route_request, route_response, write_reply,
+};
+use std::sync::Arc;
+
+/// What the SIP stages of one worker own: the tables in force and scratch space.
+#[derive(Default)]
+pub struct FastPath {
+    epoch: Option<Arc<Epoch>>,
+    fib: Option<Arc<Fib>>,
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    adjacencies: AdjacencyCache,
+    edits: EditList,
+    prefix: Output,
+}
+
+/// A message that leaves, and how it is made from the one that came.
+struct Outgoing {
+    egress: Egress,
+    content: Content,
+}
+
+enum Content {
+    /// The edits in the scratch, applied to the message up to `end`, where its body ends.
+    Edited { end: usize },
+    /// Our own reply, which the scratch holds whole.
+    Reply,
+}
+
+impl FastPath {
+    /// Swaps the epoch; the old one is to be freed elsewhere.
+    pub fn swap_epoch(&mut self, epoch: Arc<Epoch>) -> Option<Arc<Epoch>> {
+        self.epoch.replace(epoch)
+    }
+
+    /// Swaps routes and neighbours; the old ones are to be freed elsewhere.
+    pub fn swap_fib(&mut self, fib: Arc<Fib>) -> Option<Arc<Fib>> {
+        self.fib.replace(fib)
+    }
+
+    /// Takes one datagram from the parser to the encoder. On `Forward` and `Reply` the frame holds
+    /// what is to be sent; on `Park` it is as it was.
+    pub fn process<P: PacketBuf>(
+        &mut self,
+        packet: &mut P,
+        datagram: &Datagram,
+        probe: &mut impl Probe,
+    ) -> Verdict {
+        let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
+            return Verdict::Drop(DropReason::NoEpoch);
+        };
+        let way = Way { tables: &epoch.tables, fib, datagram };
+        let outgoing = match way.decide(packet.frame(), &mut self.scratch, probe) {
+            Ok(outgoing) => outgoing,
+            Err(verdict) => return verdict,
+        };
+        let verdict = self.scratch.make(packet, datagram, &outgoing, probe);
+        probe.end(Stage::Encode);
+        verdict
+    }
+}
+
+impl Scratch {
+    /// Makes the outgoing frame of the incoming one.
+    fn make<P: PacketBuf>(
+        &mut self,
+        packet: &mut P,
+        datagram: &Datagram,
+        outgoing: &Outgoing,
+        probe: &mut impl Probe,
+    ) -> Verdict {
+        let start = datagram.payload.start;
+        let port = outgoing.egress.adjacency.port;
+        let (kept, verdict) = match outgoing.content {
+            Content::Reply => (start..start, Verdict::Reply { port }),
+            Content::Edited { end } => {
+                let (buffer, frame) = packet.buffer();
+                let message = &mut buffer[frame][datagram.payload.clone()];
+                self.edits.patch(message);
+                self.prefix.clear();
+                let Ok(replaced) = self.edits.emit_prefix(message, &mut self.prefix) else {
+                    return Verdict::Drop(DropReason::EgressTooLarge);
+                };
+                (start + replaced..start + end.max(replaced), Verdict::Forward { port })
+            }
+        };
+        probe.end(Stage::Rewrite);
+        match encode(packet, self.prefix.bytes(), kept, &outgoing.egress) {
+            Ok(()) => verdict,
+            Err(reason) => Verdict::Drop(reason),
+        }
+    }
+}
+
+/// One datagram on its way, with what it is decided by.
+struct Way<'t> {
+    tables: &'t Tables,
+    fib: &'t Fib,
+    datagram: &'t Datagram,
+}
+
+impl Way<'_> {
+    fn decide(
+        &self,
+        frame: &[u8],
+        scratch: &mut Scratch,
+        probe: &mut impl Probe,
+    ) -> Result<Outgoing, Verdict> {
+        let message = &frame[self.datagram.payload.clone()];
+        let listen = self
+            .tables
+            .listen_id(self.datagram.target)
+            .ok_or(Verdict::Drop(DropReason::NotOurs))?;
+        if is_keepalive(message) {
+            return Err(Verdict::Drop(DropReason::Keepalive));
+        }
+        let arrival = Arrival { source: self.datagram.source, listen };
+        let parsed = sip_core::parse(message);
+        probe.end(Stage::Parse);
+        let refusal = match parsed {
+            Ok(Message::Response(response)) => return self.response(&response, scratch, probe),
+            Ok(Message::Request(request)) => {
+                match self.request(&request, &arrival, scratch, probe) {
+                    Ok(outgoing) => return Ok(outgoing),
+                    Err(Refused::Verdict(verdict)) => return Err(verdict),
+                    Err(Refused::Reply(reply)) => Refusal::Reply(reply),
+                }
+            }
+            Err(error) => error.refusal(),
+        };
+        match refusal {
+            Refusal::Reply(reply) => self.reply(message, reply, &arrival, scratch),
+            Refusal::Drop(reason) => Err(sip_drop(reason)),
+        }
+    }
+
+    fn request(
+        &self,
+        request: &Request,
+        arrival: &Arrival,
+        scratch: &mut Scratch,
+        probe: &mut impl Probe,
+    ) -> Result<Outgoing, Refused> {
+        let route = route_request(request, self.tables, arrival).map_err(|refusal| match refusal {
+            Refusal::Reply(reply) => Refused::Reply(reply),
+            Refusal::Drop(reason) => Refused::Verdict(sip_drop(reason)),
+        })?;
+        probe.end(Stage::Route);
+        let adjacency = match self.adjacency(route.next_hop, scratch) {
+            // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.
+            Err(Verdict::Drop(DropReason::NoRoute)) => {
+                return Err(Refused::Reply(Reply::Unavailable));
+            }
+            found => found.map_err(Refused::Verdict)?,
+        };
+        let leave_from = self
+            .tables
+            .listen_for(adjacency.source, self.datagram.target.port())
+            .ok_or(Refused::Verdict(Verdict::Drop(DropReason::NoListenPoint)))?;
+        probe.end(Stage::Adjacency);
+        let egress = self.egress(leave_from, route.next_hop, adjacency);
+        rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
+        let end = request.body_end();
+        if end.saturating_add_signed(scratch.edits.growth()) > egress.message_max() {
+            return Err(Refused::Reply(Reply::MessageTooLarge));
+        }
+        Ok(Outgoing { egress, content: Content::Edited { end } })
+    }
+
+    fn response(
+        &self,
+        response: &Response,
+        scratch: &mut Scratch,
+        probe: &mut impl Probe,
+    ) -> Result<Outgoing, Verdict> {
+        let route = route_response(response, self.tables).map_err(sip_drop)?;
+        probe.end(Stage::Route);
+        let adjacency = self.adjacency(route.next_hop, scratch)?;
+        // A response leaves from where its request came in, so that it passes the NAT of the client.
+        let leave_from = route
+            .leave_from
+            .filter(|listen| {
+                let address = self.tables.listen_point(*listen).address;
+                address.is_ipv4() == route.next_hop.is_ipv4()
+            })
+            .or_else(|| self.tables.listen_for(adjacency.source, self.datagram.target.port()))
+            .ok_or(Verdict::Drop(DropReason::NoListenPoint))?;
+        probe.end(Stage::Adjacency);
+        rewrite_response(response, &route, &mut scratch.edits);
+        let egress = self.egress(leave_from, route.next_hop, adjacency);
+        Ok(Outgoing { egress, content: Content::Edited { end: response.body_end() } })
+    }
+
+    fn reply(
+        &self,
+        message: &[u8],
+        reply: Reply,
+        arrival: &Arrival,
+        scratch: &mut Scratch,
+    ) -> Result<Outgoing, Verdict> {
+        let target = write_reply(message, reply, self.tables, arrival, &mut scratch.prefix)
+            .map_err(sip_drop)?;
+        let adjacency = self.adjacency(target, scratch)?;
+        let egress = self.egress(arrival.listen, target, adjacency);
+        Ok(Outgoing { egress, content: Content::Reply })
+    }
+
+    fn egress(&self, listen: ListenId, target: SocketAddr, adjacency: Adjacency) -> Egress {
+        Egress { source: self.tables.listen_point(listen).address, target, adjacency }
+    }
+
+    fn adjacency(&self, target: SocketAddr, scratch: &mut Scratch) -> Result<Adjacency, Verdict> {
+        match scratch.adjacencies.lookup(self.fib, target.ip()) {
+            Lookup::Ready(adjacency) => Ok(adjacency),
+            Lookup::Unresolved(next_hop) => Err(Verdict::Park(next_hop)),
+            Lookup::Failed(next_hop) => Err(Verdict::Unreachable(next_hop)),
+            Lookup::NoRoute => Err(Verdict::Drop(DropReason::NoRoute)),
+        }
+    }
+}
+
+/// Why a request is not forwarded.
+enum Refused {
+    Reply(Reply),
+    Verdict(Verdict),
+}
+
+fn sip_drop(reason: SipDrop) -> Verdict {
+    Verdict::Drop(match reason {
+        SipDrop::SipMalformed => DropReason::SipMalformed,
+        SipDrop::AckUnanswerable => DropReason::AckUnanswerable,
+        SipDrop::ReplyTooLarge => DropReason::EgressTooLarge,
+        SipDrop::ResponseMalformed => DropReason::ResponseMalformed,
+        SipDrop::ResponseNotOurs => DropReason::ResponseNotOurs,
+        SipDrop::ResponseForged => DropReason::ResponseForged,
+        SipDrop::ResponseNoVia => DropReason::ResponseNoVia,
+        SipDrop::ResponseUnroutable => DropReason::ResponseUnroutable,
+    })
+}
+
+/// RFC 5626 3.5.1, and what phones really send: up to four bytes of CR, LF or NUL, or nothing.
+fn is_keepalive(message: &[u8]) -> bool {
+    message.len() <= KEEPALIVE_MAX && message.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}

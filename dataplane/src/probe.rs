@@ -1,0 +1,110 @@
+//! Where the time goes: marks between the stages of the pipeline.
+//!
+//! The appliance runs with [`NoProbe`], which compiles to nothing; the bench runs the same worker
+//! with [`StageClock`].
+
+/// The stages of the pipeline, in the order in which a packet meets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Receive burst.
+    Receive,
+    /// Ethernet, IP and UDP headers.
+    Decode,
+    /// SIP parser.
+    Parse,
+    /// Rule table, Route, Via: where to.
+    Route,
+    /// Adjacency of the next hop.
+    Adjacency,
+    /// Edits recorded and the new beginning of the message written.
+    Rewrite,
+    /// New headers, checksums.
+    Encode,
+    /// Transmit burst.
+    Transmit,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Receive,
+        Self::Decode,
+        Self::Parse,
+        Self::Route,
+        Self::Adjacency,
+        Self::Rewrite,
+        Self::Encode,
+        Self::Transmit,
+    ];
+
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Decode => "decode",
+            Self::Parse => "parse",
+            Self::Route => "route",
+            Self::Adjacency => "adjacency",
+            Self::Rewrite => "rewrite",
+            Self::Encode => "encode",
+            Self::Transmit => "transmit",
+        }
+    }
+}
+
+/// Told by the worker at the end of each stage.
+pub trait Probe {
+    /// Work begins that belongs to no stage before it.
+    fn start(&mut self) {}
+    /// `stage` ends here.
+    fn end(&mut self, stage: Stage);
+}
+
+/// Measures nothing and costs nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProbe;
+
+impl Probe for NoProbe {
+    #[inline(always)]
+    fn end(&mut self, _stage: Stage) {}
+}
+
+/// Adds up time-stamp counter ticks per stage.
+#[derive(Clone, Debug)]
+pub struct StageClock {
+    clock: quanta::Clock,
+    last: u64,
+    /// Ticks spent in each stage, in the order of [`Stage::ALL`].
+    pub ticks: [u64; Stage::ALL.len()],
+    /// How often each stage ended: each end adds the cost of one clock reading to its ticks.
+    pub marks: [u64; Stage::ALL.len()],
+}
+
+impl StageClock {
+    /// A clock with all stages at zero.
+    pub fn new(clock: quanta::Clock) -> Self {
+        let last = clock.raw();
+        Self { clock, last, ticks: [0; Stage::ALL.len()], marks: [0; Stage::ALL.len()] }
+    }
+
+    /// Nanoseconds spent in `stage`, less what the marks themselves cost (`mark_ns` each).
+    #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
+    pub fn ns(&self, stage: Stage, mark_ns: f64) -> f64 {
+        let spent = self.clock.delta_as_nanos(0, self.ticks[stage as usize]) as f64;
+        (spent - self.marks[stage as usize] as f64 * mark_ns).max(0.0)
+    }
+}
+
+impl Probe for StageClock {
+    fn start(&mut self) {
+        self.last = self.clock.raw();
+    }
+
+    fn end(&mut self, stage: Stage) {
+        let now = self.clock.raw();
+        self.ticks[stage as usize] += now - self.last;
+        self.marks[stage as usize] += 1;
+        self.last = now;
+    }
+}

@@ -1,0 +1,237 @@
+//! What the service core knows and does; [`super::link`] is how it is asked.
+
+use crate::fib::Fib;
+use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
+use crate::stats::QueueCounters;
+use control_api::status::Status;
+use core::net::SocketAddr;
+use core::time::Duration;
+use sip_core::Tables;
+use sip_core::Settings;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Pause between two looks at the workers' events: the longest that a first packet to a new
+/// neighbour waits for us, and a thousand wake-ups a second on a core that does little else.
+const EVENTS_INTERVAL: Duration = Duration::from_millis(1);
+/// How long workers may take to acknowledge an epoch; they look into their mailbox every few
+/// thousand polls, so only a dead one takes this long.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long workers go on after new messages stopped coming: time for what is in the queues.
+const DRAIN_TIME: Duration = Duration::from_millis(200);
+/// Time for the workers to see that they are to stop.
+const STOP_TIME: Duration = Duration::from_millis(50);
+
+/// Tells the kernel which SIP messages of one port are ours. On drop all of them are the kernel's again.
+pub trait PortFilter {
+    /// Makes exactly these listen points ours.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    fn set(&mut self, listen: &[SocketAddr]) -> anyhow::Result<()>;
+}
+
+/// One queue pair, for `Status`.
+#[derive(Clone, Debug)]
+pub struct QueueInfo {
+    /// Name of the port.
+    pub port: String,
+    /// Index of the queue pair.
+    pub queue: u16,
+    /// The lcore that polls it.
+    pub lcore: u16,
+    /// Its counters.
+    pub counters: Arc<QueueCounters>,
+}
+
+/// What the service core is made from.
+pub struct ServiceParts {
+    /// The mailbox of each worker.
+    pub workers: Vec<ServiceEnd>,
+    /// Every queue pair.
+    pub queues: Vec<QueueInfo>,
+    /// One for each port that shares its interface with the kernel.
+    pub filters: Vec<Box<dyn PortFilter + Send>>,
+    /// Whether EAL found hugepages.
+    pub hugepages: bool,
+    /// Mbufs of all mempools.
+    pub mbufs_total: u32,
+    /// Where a signal handler asks for the end.
+    pub drain: Arc<Drain>,
+}
+
+/// The way from the signal handler to the service core and back.
+#[derive(Debug, Default)]
+pub struct Drain {
+    request: Notify,
+    is_done: AtomicBool,
+}
+
+impl Drain {
+    /// Asks the service core to let the queues run empty; false, because that takes a while. Safe
+    /// from any thread.
+    pub fn request(&self) -> bool {
+        self.request.notify_one();
+        false
+    }
+
+    /// Whether the workers have stopped.
+    pub fn is_done(&self) -> bool {
+        self.is_done.load(Ordering::Acquire)
+    }
+}
+
+/// The service core's state. Tasks of its one thread share it.
+pub struct Service {
+    parts: ServiceParts,
+    filters: RefCell<Vec<Box<dyn PortFilter + Send>>>,
+    epoch: Cell<u64>,
+    acknowledged: RefCell<Vec<u64>>,
+    acknowledgement: Notify,
+    /// Only one epoch is on its way at a time.
+    applying: tokio::sync::Mutex<()>,
+}
+
+impl Service {
+    /// A service core for these workers.
+    pub fn new(mut parts: ServiceParts) -> Rc<Self> {
+        let filters = RefCell::new(std::mem::take(&mut parts.filters));
+        let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
+        Rc::new(Self {
+            parts,
+            filters,
+            epoch: Cell::new(0),
+            acknowledged,
+            acknowledgement: Notify::new(),
+            applying: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The epoch in force.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// Takes the workers' events for ever. `resolve` asks the kernel for a neighbour.
+    pub async fn serve_workers(&self, resolve: impl Fn(crate::fib::NextHop)) -> ! {
+        loop {
+            for (index, worker) in self.parts.workers.iter().enumerate() {
+                while let Some(event) = worker.next() {
+                    self.take_event(index, event, &resolve);
+                }
+            }
+            sleep(EVENTS_INTERVAL).await;
+        }
+    }
+
+    fn take_event(&self, worker: usize, event: Event, resolve: &impl Fn(crate::fib::NextHop)) {
+        match event {
+            Event::Resolve(next_hop) => resolve(next_hop),
+            Event::Applied { number, retired } => {
+                drop(retired); // The last of them frees the tables: here, not on a poll-mode core.
+                self.acknowledged.borrow_mut()[worker] = number;
+                self.acknowledgement.notify_waiters();
+            }
+            Event::Retired(fib) => drop(fib),
+        }
+    }
+
+    /// Hands a new picture of routes and neighbours to every worker.
+    pub async fn publish_fib(&self, fib: Arc<Fib>) {
+        for worker in &self.parts.workers {
+            self.deliver(worker, Command::Fib(Arc::clone(&fib)), Instant::now() + APPLY_TIMEOUT)
+                .await;
+        }
+    }
+
+    /// Waits for room in a worker's mailbox. Gives false when there was none until `deadline`.
+    async fn deliver(&self, worker: &ServiceEnd, command: Command, deadline: Instant) -> bool {
+        let mut command = command;
+        loop {
+            match worker.send(command) {
+                Ok(()) => return true,
+                Err(_) if Instant::now() >= deadline => return false,
+                Err(back) => command = back,
+            }
+            sleep(EVENTS_INTERVAL).await;
+        }
+    }
+
+    /// Puts a configuration epoch into force on every worker.
+    ///
+    /// # Errors
+    /// The setting that is wrong, or the worker that does not answer; the old epoch stays in force
+    /// unless a worker had already taken the new one.
+    pub async fn apply(&self, number: u64, settings: &Settings) -> Result<(), String> {
+        let _turn = self.applying.lock().await;
+        let tables = Tables::build(settings).map_err(|error| error.to_string())?;
+        let epoch = Arc::new(Epoch { number, tables });
+        let deadline = Instant::now() + APPLY_TIMEOUT;
+        for worker in &self.parts.workers {
+            if !self.deliver(worker, Command::Epoch(Arc::clone(&epoch)), deadline).await {
+                return Err("a worker takes no commands".to_owned());
+            }
+        }
+        if timeout(APPLY_TIMEOUT, self.all_acknowledged(number)).await.is_err() {
+            return Err(format!("a worker did not acknowledge epoch {number} within 5 s"));
+        }
+        let listen: Vec<SocketAddr> = settings.listen.iter().map(|point| point.address).collect();
+        self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
+        self.epoch.set(number);
+        tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
+        Ok(())
+    }
+
+    async fn all_acknowledged(&self, number: u64) {
+        loop {
+            let next = self.acknowledgement.notified();
+            if self.acknowledged.borrow().iter().all(|seen| *seen == number) {
+                return;
+            }
+            next.await;
+        }
+    }
+
+    fn set_filters(&self, listen: &[SocketAddr]) -> anyhow::Result<()> {
+        self.filters.borrow_mut().iter_mut().try_for_each(|filter| filter.set(listen))
+    }
+
+    /// Waits until the end is asked for; then leaves new messages to the kernel, gives the workers
+    /// time for what they have, and stops them.
+    pub async fn drain(&self) {
+        self.parts.drain.request.notified().await;
+        tracing::info!("draining: new messages are left to the kernel");
+        if let Err(error) = self.set_filters(&[]) {
+            tracing::warn!("cannot leave new messages to the kernel: {error:#}");
+        }
+        sleep(DRAIN_TIME).await;
+        for worker in &self.parts.workers {
+            self.deliver(worker, Command::Stop, Instant::now() + DRAIN_TIME).await;
+        }
+        sleep(STOP_TIME).await;
+        self.parts.drain.is_done.store(true, Ordering::Release);
+    }
+
+    /// A reading of all counters.
+    pub fn status(&self) -> Status {
+        let queues = self.parts.queues.iter();
+        Status {
+            pid: std::process::id(),
+            epoch: self.epoch(),
+            hugepages: self.parts.hugepages,
+            queues: queues.map(|q| q.counters.status(&q.port, q.queue, q.lcore)).collect(),
+            mbufs_in_use: mbufs_in_use(),
+            mbufs_total: self.parts.mbufs_total,
+        }
+    }
+}
+
+/// Over all mempools, which capsule names by number, one for each NUMA socket.
+fn mbufs_in_use() -> u32 {
+    let pools = (0..).map_while(|number| capsule_ffi::mempool_in_use(&format!("mempool{number}")));
+    u32::try_from(pools.sum::<usize>()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,185 @@
+//! A whole worker over queues in memory, set up as in the lab: two ports, both families, callers
+//! on the first, callees on the second.
+
+use crate::decode::DecodeRules;
+use crate::fib::{Fib, Link, Neighbour, NextHop};
+use crate::mailbox::{Command, Epoch, Event, ServiceEnd, mailbox};
+use crate::packet::MemoryPacket;
+use crate::packet_io::MemoryQueues;
+use crate::probe::NoProbe;
+use crate::stats::QueueCounters;
+use crate::worker::{Worker, WorkerPort};
+use control_api::status::QueueStatus;
+use core::net::IpAddr;
+use sip_core::{
+    Action, Algorithm, DestinationSet, ListenPoint, Member, Network, Rule, Settings, Tables,
+};
+use std::sync::Arc;
+
+/// Interface index of the port towards the callers.
+pub const CALLERS: u32 = 11;
+/// Interface index of the port towards the callees.
+pub const CALLEES: u32 = 12;
+
+/// A worker with memory queues and its mailbox.
+pub struct Appliance {
+    /// The worker itself.
+    pub worker: Worker<MemoryQueues>,
+    /// The service core's end of its mailbox.
+    pub service: ServiceEnd,
+    counters: Vec<Arc<QueueCounters>>,
+}
+
+impl Default for Appliance {
+    /// With the lab's settings and every neighbour known.
+    fn default() -> Self {
+        let appliance = Self::bare(DecodeRules { verify_checksums: true });
+        appliance.command(Command::Fib(Arc::new(lab_fib(1, [0, 1], true))));
+        appliance.command(Command::Epoch(Arc::new(lab_epoch(&lab_settings()))));
+        appliance.settled()
+    }
+}
+
+impl Appliance {
+    /// Without configuration and routes.
+    pub fn bare(rules: DecodeRules) -> Self {
+        let (worker_end, service) = mailbox();
+        let counters: Vec<Arc<QueueCounters>> = (0..2).map(|_| Arc::default()).collect();
+        let ports = counters
+            .iter()
+            .map(|counters| WorkerPort { rules, counters: Arc::clone(counters) })
+            .collect();
+        let clock = quanta::Clock::new();
+        let worker = Worker::new(MemoryQueues::new(2), ports, worker_end, clock, NoProbe);
+        Self { worker, service, counters }
+    }
+
+    /// Puts a command into the mailbox.
+    ///
+    /// # Panics
+    /// When the mailbox is full.
+    pub fn command(&self, command: Command) {
+        assert!(self.service.send(command).is_ok(), "the mailbox is full");
+    }
+
+    /// Lets the worker look into its mailbox, and forgets its answers.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.worker.attend();
+        while self.service.next().is_some() {}
+        self
+    }
+
+    /// Receives `frame` on the port of its side and gives what was sent in answer or onward, on
+    /// whichever port.
+    pub fn forward(&mut self, frame: &[u8]) -> Option<MemoryPacket> {
+        let port = usize::from(!frame_is_from_callers(frame));
+        self.worker.io_mut().rx[port].push_back(MemoryPacket::new(frame));
+        self.worker.run_once();
+        self.sent().pop().map(|(_, packet)| packet)
+    }
+
+    /// Takes everything sent so far, with the index of its port.
+    pub fn sent(&mut self) -> Vec<(usize, MemoryPacket)> {
+        let ports = self.worker.io_mut().tx.iter_mut().enumerate();
+        ports.flat_map(|(port, frames)| frames.drain(..).map(move |frame| (port, frame))).collect()
+    }
+
+    /// The neighbours that the worker asked for since the last call.
+    pub fn resolve_requests(&mut self) -> Vec<NextHop> {
+        let events = std::iter::from_fn(|| self.service.next());
+        let wanted = events.filter_map(|event| match event {
+            Event::Resolve(next_hop) => Some(next_hop),
+            _ => None,
+        });
+        wanted.collect()
+    }
+
+    /// The counters of the two queue pairs.
+    pub fn status(&self) -> Vec<QueueStatus> {
+        let names = ["uac", "uas"];
+        self.counters.iter().zip(names).map(|(counters, name)| counters.status(name, 0, 1)).collect()
+    }
+}
+
+fn frame_is_from_callers(frame: &[u8]) -> bool {
+    let is_from = |at: usize, network: &[u8]| frame.get(at..at + network.len()) == Some(network);
+    is_from(26, &[10, 77, 1]) || is_from(22, &[0xfd, 0x77, 0, 1])
+}
+
+/// The lab's routing settings: prefix `six` crosses to IPv6, `four` to IPv4, else the caller's family.
+pub fn lab_settings() -> Settings {
+    let listen = ["10.77.1.1:5060", "10.77.2.1:5060", "[fd77:1::1]:5060", "[fd77:2::1]:5060"];
+    let set = |name: &str, address: &str| DestinationSet {
+        name: name.to_owned(),
+        algorithm: Algorithm::CallIdHash,
+        members: vec![Member { address: address.parse().expect("an address"), weight: 1 }],
+    };
+    let rule = |prefix: Option<&str>, source: Option<&str>, set: &str| Rule {
+        methods: vec![],
+        domains: vec![],
+        user_prefixes: prefix.map(str::to_owned).into_iter().collect(),
+        sources: source
+            .map(|text| text.parse::<Network>().expect("a network"))
+            .into_iter()
+            .collect(),
+        action: Action::Forward(set.to_owned()),
+    };
+    Settings {
+        secret: *b"0123456789abcdef",
+        domains: vec!["lab.example.com".to_owned()],
+        listen: listen
+            .iter()
+            .map(|address| ListenPoint { address: address.parse().expect("an address") })
+            .collect(),
+        record_route: true,
+        retry_after_seconds: 5,
+        sets: vec![set("uas", "10.77.2.2:5060"), set("uas6", "[fd77:2::2]:5060")],
+        rules: vec![
+            rule(Some("six"), None, "uas6"),
+            rule(Some("four"), None, "uas"),
+            rule(None, Some("fd77::/16"), "uas6"),
+            rule(None, None, "uas"),
+        ],
+    }
+}
+
+/// An epoch with these settings.
+///
+/// # Panics
+/// When the settings are refused.
+pub fn lab_epoch(settings: &Settings) -> Epoch {
+    let tables = Tables::build(settings).expect("the settings are right");
+    Epoch { number: 1, tables }
+}
+
+/// The lab's routes as picture number `generation`; callers and callees on these two `ports`; with or without the MAC addresses of the two hosts.
+pub fn lab_fib(generation: u64, ports: [u8; 2], has_neighbours: bool) -> Fib {
+    let address = |text: &str| -> IpAddr { text.parse().expect("an address") };
+    let link = |port: u8, ifindex: u32| Link {
+        port,
+        ifindex,
+        vlan: None,
+        mac: [2, 0, 0, 0, port, 1],
+        mtu: 1500,
+        up: true,
+    };
+    let mut fib = Fib::builder()
+        .link(link(ports[0], CALLERS))
+        .link(link(ports[1], CALLEES))
+        .address(CALLERS, address("10.77.1.1"), 24)
+        .address(CALLEES, address("10.77.2.1"), 24)
+        .address(CALLERS, address("fd77:1::1"), 64)
+        .address(CALLEES, address("fd77:2::1"), 64);
+    let hosts = [
+        (CALLERS, "10.77.1.2"),
+        (CALLERS, "fd77:1::2"),
+        (CALLEES, "10.77.2.2"),
+        (CALLEES, "fd77:2::2"),
+    ];
+    for (ifindex, host) in hosts.into_iter().filter(|_| has_neighbours) {
+        let mac = [2, 0, 0, 0, if ifindex == CALLERS { 0 } else { 1 }, 2];
+        fib = fib.neighbour(ifindex, address(host), Neighbour::Valid(mac));
+    }
+    fib.build(generation)
+}

@@ -1,0 +1,28 @@
+//! What becomes of a packet. Every packet that is received ends in exactly one of these.
+
+use crate::fib::NextHop;
+use control_api::DropReason;
+
+/// The end of a packet's way through the stages.
+///
+/// Hand-off to another core and punt to control join this list with the first messages that need
+/// them; stateless forwarding over UDP needs neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The frame now holds the rewritten message; it leaves through this port.
+    Forward {
+        /// Index of the port.
+        port: u8,
+    },
+    /// The frame now holds our own answer; it leaves through this port.
+    Reply {
+        /// Index of the port.
+        port: u8,
+    },
+    /// The frame is as received; it waits until the kernel has found this neighbour.
+    Park(NextHop),
+    /// The frame ends here, because this neighbour does not answer; the kernel is asked again.
+    Unreachable(NextHop),
+    /// The frame ends here.
+    Drop(DropReason),
+}

@@ -1,0 +1,298 @@
+//! One worker per lcore: receive burst, stages, transmit burst, mailbox. It owns everything it
+//! touches: queues, tables, counters, scratch.
+//!
+//! ```text
+//!   rx burst ─ decode all ─┬─ per packet: parse, route, rewrite, encode ─ Verdict ─┬─ tx burst
+//!                          └─ drop, counted                                        ├─ drop, counted
+//!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┴─ park
+//! ```
+
+use crate::decode::{DecodeRules, Datagram, decode};
+use crate::fast_path::FastPath;
+use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TX_ATTEMPTS_MAX, TX_BURST_MAX};
+use crate::mailbox::{Command, Event, WorkerEnd};
+use crate::packet::PacketBuf;
+use crate::packet_io::{Burst, PacketIo, TxFrames};
+use crate::parked::{Parked, Waiting};
+use crate::probe::{NoProbe, Probe, Stage};
+use crate::stats::QueueCounters;
+use crate::verdict::Verdict;
+use control_api::DropReason;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What a worker is told about one of its ports.
+#[derive(Clone, Debug)]
+pub struct WorkerPort {
+    /// How strictly its frames are checked.
+    pub rules: DecodeRules,
+    /// The counters of this worker's queue pair on it.
+    pub counters: Arc<QueueCounters>,
+}
+
+/// A poll-mode worker over the queue pairs of `Io`.
+pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
+    io: Io,
+    ports: Vec<Port<Io::Packet>>,
+    mailbox: WorkerEnd,
+    fast_path: FastPath,
+    parked: Parked<Io::Packet>,
+    clock: quanta::Clock,
+    rounds: u32,
+    is_stopped: bool,
+    /// What measures the stages.
+    pub probe: Pr,
+}
+
+struct Port<P> {
+    rules: DecodeRules,
+    counters: Arc<QueueCounters>,
+    tx: TxFrames<P>,
+    /// For each frame in `tx`, which counter it moves when it has left.
+    origins: SmallVec<[Origin; TX_BURST_MAX]>,
+}
+
+#[derive(Clone, Copy)]
+struct Origin {
+    port: u8,
+    is_reply: bool,
+}
+
+impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
+    /// A worker that owns `io`, with one entry of `ports` for each port of `io`.
+    pub fn new(
+        io: Io,
+        ports: Vec<WorkerPort>,
+        mailbox: WorkerEnd,
+        clock: quanta::Clock,
+        probe: Pr,
+    ) -> Self {
+        let ports = ports.into_iter().map(|port| Port {
+            rules: port.rules,
+            counters: port.counters,
+            tx: SmallVec::new(),
+            origins: SmallVec::new(),
+        });
+        Self {
+            io,
+            ports: ports.collect(),
+            mailbox,
+            fast_path: FastPath::default(),
+            parked: Parked::default(),
+            clock,
+            rounds: 0,
+            is_stopped: false,
+            probe,
+        }
+    }
+
+    /// One round over all ports. Gives whether a frame came in.
+    pub fn run_once(&mut self) -> bool {
+        self.rounds = self.rounds.wrapping_add(1);
+        if self.rounds.is_multiple_of(MAILBOX_ROUNDS) {
+            self.attend();
+        }
+        let mut is_busy = false;
+        for port in 0..self.ports.len() {
+            is_busy |= self.poll_port(port);
+        }
+        is_busy
+    }
+
+    /// Looks into the mailbox, and after parked messages.
+    pub fn attend(&mut self) {
+        let mut has_news = false;
+        while let Some(command) = self.mailbox.next() {
+            has_news = true;
+            let answer = match command {
+                Command::Epoch(epoch) => {
+                    let number = epoch.number;
+                    let retired = self.fast_path.swap_epoch(epoch);
+                    Some(Event::Applied { number, retired })
+                }
+                Command::Fib(fib) => self.fast_path.swap_fib(fib).map(Event::Retired),
+                Command::Stop => {
+                    self.is_stopped = true;
+                    None
+                }
+            };
+            // WorkerEnd::next gave a command only because its answer fits.
+            let _ = answer.is_none_or(|answer| self.mailbox.send(answer));
+        }
+        if !self.parked.is_empty() {
+            self.reconsider_parked(has_news);
+        }
+    }
+
+    /// Whether the service core has told this worker to end.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// Gives the queues back and ends.
+    pub fn into_io(self) -> Io {
+        self.io
+    }
+
+    /// The queues, for tests that feed them and look at what came out.
+    pub fn io_mut(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    fn poll_port(&mut self, port: usize) -> bool {
+        let began = self.clock.raw();
+        self.probe.start();
+        let mut burst = Burst::new();
+        self.io.rx_burst(port, &mut burst);
+        if burst.is_empty() {
+            return false;
+        }
+        self.probe.end(Stage::Receive);
+        self.ports[port].counters.bursts.add(1);
+        self.ports[port].counters.received.add(burst.len() as u64);
+        self.take_burst(port, burst, began);
+        let spent_ns = self.clock.delta_as_nanos(began, self.clock.raw());
+        self.ports[port].counters.busy_ns.add(spent_ns);
+        true
+    }
+
+    /// Decodes the whole burst first, so that the next frames' headers arrive from memory while the
+    /// first are read; then takes the SIP stages packet by packet.
+    fn take_burst(&mut self, port: usize, burst: Burst<Io::Packet>, began: u64) {
+        for packet in &burst {
+            packet.prefetch();
+        }
+        let rules = self.ports[port].rules;
+        let mut bytes = 0;
+        let decoded: SmallVec<[Result<Datagram, DropReason>; BURST_MAX]> = burst
+            .iter()
+            .map(|packet| {
+                bytes += packet.frame().len() as u64;
+                if !packet.is_contiguous() {
+                    return Err(DropReason::FrameMultiSegment);
+                }
+                decode(packet.frame(), rules)
+            })
+            .collect();
+        self.ports[port].counters.received_bytes.add(bytes);
+        self.probe.end(Stage::Decode);
+        for (packet, decoded) in burst.into_iter().zip(decoded) {
+            match decoded {
+                Ok(datagram) => self.take(packet, datagram, port, began, None),
+                Err(reason) => self.ports[port].counters.drop_for(reason),
+            }
+        }
+        self.flush_all();
+        self.probe.end(Stage::Transmit);
+    }
+
+    /// Takes one message the whole way. `deadline_ns` is set for one that was parked before.
+    fn take(
+        &mut self,
+        mut packet: Io::Packet,
+        datagram: Datagram,
+        port: usize,
+        now: u64,
+        deadline_ns: Option<u64>,
+    ) {
+        match self.fast_path.process(&mut packet, &datagram, &mut self.probe) {
+            Verdict::Forward { port: egress } => self.queue(egress, packet, port, false),
+            Verdict::Reply { port: egress } => self.queue(egress, packet, port, true),
+            Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
+            Verdict::Unreachable(next_hop) => {
+                self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
+                // With the ring full the question is lost; the next message asks again.
+                let _ = self.mailbox.send(Event::Resolve(next_hop));
+            }
+            Verdict::Park(next_hop) => {
+                let may_wait = !self.parked.is_full()
+                    && (self.parked.awaits(next_hop)
+                        || self.mailbox.send(Event::Resolve(next_hop)));
+                if !may_wait {
+                    self.ports[port].counters.drop_for(DropReason::NeighbourQueueFull);
+                    return;
+                }
+                let deadline_ns =
+                    deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
+                self.parked.push(Waiting { packet, datagram, port, next_hop, deadline_ns });
+                self.ports[port].counters.parked.add(1);
+            }
+        }
+    }
+
+    /// After a change of routes or neighbours every parked message takes its way again; without one
+    /// only those end that have waited too long.
+    fn reconsider_parked(&mut self, has_news: bool) {
+        let now = self.clock.raw();
+        let now_ns = self.clock_ns(now);
+        let count = if has_news { self.parked.len() } else { usize::MAX };
+        for _ in 0..count {
+            let is_overdue = self.parked.is_overdue(now_ns);
+            if !has_news && !is_overdue {
+                break;
+            }
+            let Some(waiting) = self.parked.take_oldest() else { break };
+            let counters = &self.ports[waiting.port].counters;
+            counters.parked.set(counters.parked.get() - 1);
+            if is_overdue {
+                counters.drop_for(DropReason::NeighbourFailed);
+            } else {
+                let Waiting { packet, datagram, port, deadline_ns, .. } = waiting;
+                self.take(packet, datagram, port, now, Some(deadline_ns));
+            }
+        }
+        self.flush_all();
+    }
+
+    fn queue(&mut self, egress: u8, packet: Io::Packet, from: usize, is_reply: bool) {
+        let egress = usize::from(egress);
+        if self.ports[egress].tx.len() == TX_BURST_MAX {
+            self.flush(egress);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "PORTS_MAX fits a u8")]
+        let origin = Origin { port: from as u8, is_reply };
+        self.ports[egress].tx.push(packet);
+        self.ports[egress].origins.push(origin);
+    }
+
+    fn flush_all(&mut self) {
+        for port in 0..self.ports.len() {
+            if !self.ports[port].tx.is_empty() {
+                self.flush(port);
+            }
+        }
+    }
+
+    /// Sends what waits for `port`. A message counts as forwarded or replied when the driver has
+    /// taken it, and as dropped when the ring stays full.
+    fn flush(&mut self, port: usize) {
+        let bytes = |frames: &TxFrames<Io::Packet>| -> u64 {
+            frames.iter().map(|packet| packet.frame().len() as u64).sum()
+        };
+        let offered = bytes(&self.ports[port].tx);
+        let mut sent = 0;
+        let mut attempts = 0;
+        while !self.ports[port].tx.is_empty() && attempts < TX_ATTEMPTS_MAX {
+            let taken = self.io.tx_burst(port, &mut self.ports[port].tx);
+            attempts = if taken == 0 { attempts + 1 } else { 0 };
+            sent += taken;
+        }
+        let left = bytes(&self.ports[port].tx);
+        self.ports[port].tx.clear();
+        self.ports[port].counters.transmitted.add(sent as u64);
+        self.ports[port].counters.transmitted_bytes.add(offered - left);
+        let origins = core::mem::take(&mut self.ports[port].origins);
+        for (index, origin) in origins.into_iter().enumerate() {
+            let counters = &self.ports[usize::from(origin.port)].counters;
+            match (index < sent, origin.is_reply) {
+                (true, false) => counters.forwarded.add(1),
+                (true, true) => counters.replied.add(1),
+                (false, _) => counters.drop_for(DropReason::TxRingFull),
+            }
+        }
+    }
+
+    fn clock_ns(&self, raw: u64) -> u64 {
+        self.clock.delta_as_nanos(0, raw)
+    }
+}
