@@ -111,12 +111,12 @@ fn device_args(port: &PortPlan, xdp_object: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::machine::{Capabilities, Hugepages, Interface, Machine, PciDevice};
     use crate::settings::NicSettings;
 
-    fn machine() -> Machine {
+    pub(crate) fn machine() -> Machine {
         let interface = Interface {
             index: 7,
             mtu: 1500,
@@ -142,7 +142,7 @@ mod tests {
         runtime_config(&plan, Path::new("/run/t/sip.o")).parse().unwrap()
     }
 
-    const AF_XDP: &str = "[[ports]]\nname = \"core\"\ninterface = \"eth1\"\nqueues = 2\n\
+    pub(crate) const AF_XDP: &str = "[[ports]]\nname = \"core\"\ninterface = \"eth1\"\nqueues = 2\n\
                           [lcores]\nworkers = [1, 3]\n";
 
     #[test]

@@ -14,13 +14,16 @@
 //! Nothing here links DPDK: control uses the same plan for `trunkline check`.
 #![forbid(unsafe_code)]
 
+pub mod cleanup;
 pub mod eal;
 pub mod limits;
+pub mod lock;
 pub mod machine;
 pub mod mempool;
 pub mod plan;
 mod plan_report;
 pub mod settings;
+pub mod xdp;
 
 pub use machine::Machine;
 pub use plan::{NicPlan, PlanError, plan};

@@ -12,6 +12,12 @@ use crate::machine::{Capability, Interface, Machine};
 use crate::mempool::{self, PoolSize};
 use crate::settings::{Device, HugepagePolicy, Idle, NicSettings, PortSettings};
 
+/// How every instance's file prefix begins.
+pub(crate) const FILE_PREFIX: &str = "trunkline-";
+
+/// Then follows the process id of an instance on virtual devices alone.
+pub(crate) const PID: &str = "pid-";
+
 /// What the data plane will run: nothing in it needs to be asked for again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NicPlan {
@@ -41,6 +47,10 @@ pub struct PortPlan {
     pub device: Device,
     /// The device's name in EAL: `net_af_xdp0`, `0000:3b:00.0`, `net_pcap0`.
     pub eal_device: String,
+    /// What the device is called among all of this machine, for locks and file names: network
+    /// namespace and index of an interface, address of a PCI device. A virtual device has none:
+    /// every process may have its own.
+    pub identity: Option<String>,
     /// The kernel interface of an AF_XDP port.
     pub interface: Option<Interface>,
     /// Queue pairs, one for each worker.
@@ -212,16 +222,21 @@ fn plan_port(
     }
     let mut eal_device = eal_device(&port.device);
     let mut interface = None;
+    let mut identity = None;
     let mut numa = None;
     match &port.device {
         Device::Interface(interface_name) => {
             let found = check_interface(port, interface_name, machine)?;
             numa = found.numa;
+            identity = Some(format!("{}-{}", machine.namespace, found.index));
             interface = Some(found.clone());
             eal_device = format!("net_af_xdp{af_xdp}");
             *af_xdp += 1;
         }
-        Device::Pci(_) => numa = check_pci(port, &eal_device, machine)?,
+        Device::Pci(_) => {
+            numa = check_pci(port, &eal_device, machine)?;
+            identity = Some(eal_device.replace(':', "."));
+        }
         Device::Vdev(_) => {}
     }
     check_privilege(port, machine)?;
@@ -234,6 +249,7 @@ fn plan_port(
         name,
         device: port.device.clone(),
         eal_device,
+        identity,
         queues: port.queues,
         rss,
         rx_descriptors: port.rx_descriptors,
@@ -397,15 +413,10 @@ fn choose_pages(
 
 /// The first device that nobody else can have gives the instance its name.
 fn file_prefix(ports: &[PortPlan], machine: &Machine) -> String {
-    for port in ports {
-        if let Some(interface) = &port.interface {
-            return format!("trunkline-{}-{}", machine.namespace, interface.index);
-        }
-        if let Device::Pci(address) = &port.device {
-            return format!("trunkline-{}", address.replace(':', "."));
-        }
+    match ports.iter().find_map(|port| port.identity.as_ref()) {
+        Some(identity) => format!("{FILE_PREFIX}{identity}"),
+        None => format!("{FILE_PREFIX}{PID}{}", machine.pid),
     }
-    format!("trunkline-pid-{}", machine.pid)
 }
 
 fn warnings(settings: &NicSettings, ports: &[PortPlan], workers: &[WorkerPlan]) -> Vec<String> {
