@@ -10,22 +10,22 @@ use dataplane::packet::PacketBuf;
 use dataplane::testing::{appliance::Appliance, frames};
 
 /// The caller beside the appliance.
-pub const CALLER: &str = "10.77.1.2:5060";
+pub(crate) const CALLER: &str = "10.77.1.2:5060";
 /// The appliance's address towards the caller.
-pub const CALLER_SIDE: &str = "10.77.1.1:5060";
+pub(crate) const CALLER_SIDE: &str = "10.77.1.1:5060";
 /// The callee, reached through the appliance's other port.
-pub const CALLEE: &str = "10.77.2.2:5060";
+pub(crate) const CALLEE: &str = "10.77.2.2:5060";
 /// The appliance's address towards the callee.
-pub const CALLEE_SIDE: &str = "10.77.2.1:5060";
+pub(crate) const CALLEE_SIDE: &str = "10.77.2.1:5060";
 
 /// Bytes of the INVITE with its session description, the size the field's benchmarks use.
-pub const INVITE_BYTES: usize = 600;
+pub(crate) const INVITE_BYTES: usize = 600;
 
 /// The frames that arrive during `calls` calls, call after call: INVITE, 100, 180, 200, ACK, BYE, 200.
 ///
 /// # Panics
 /// When the appliance does not forward one of them: then there is nothing to measure.
-pub fn proxy_200(appliance: &mut Appliance, calls: usize) -> Vec<Vec<u8>> {
+pub(crate) fn proxy_200(appliance: &mut Appliance, calls: usize) -> Vec<Vec<u8>> {
     (0..calls).flat_map(|number| call(appliance, number)).collect()
 }
 

@@ -16,7 +16,7 @@ use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn bind(path: &Path) -> anyhow::Result<UnixSeqpacketListener> {
+pub(super) fn bind(path: &Path) -> anyhow::Result<UnixSeqpacketListener> {
     use std::os::unix::fs::PermissionsExt;
     let folder = path.parent().context("the management socket needs a folder")?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
