@@ -148,10 +148,10 @@ fn write_bindings(flags: &[String]) {
         .layout_tests(false)
         .constified_enum_module("rte_eth_rx_mq_mode")
         .prepend_enum_name(false);
-    builder = FUNCTIONS.iter().fold(builder, |b, name| b.allowlist_function(name));
-    builder = TYPES.iter().fold(builder, |b, name| b.allowlist_type(name));
-    builder = CONSTANTS.iter().fold(builder, |b, name| b.allowlist_var(name));
-    builder = OPAQUE.iter().fold(builder, |b, name| b.opaque_type(name));
+    builder = FUNCTIONS.iter().fold(builder, bindgen::Builder::allowlist_function);
+    builder = TYPES.iter().fold(builder, bindgen::Builder::allowlist_type);
+    builder = CONSTANTS.iter().fold(builder, bindgen::Builder::allowlist_var);
+    builder = OPAQUE.iter().fold(builder, bindgen::Builder::opaque_type);
     let bindings =
         builder.generate().expect("bindgen over src/bindings.h (is libclang-dev there?)");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

@@ -1,10 +1,11 @@
 //! Counts packets per queue of one port for as long as the configuration says, and drops them.
 //!
 //! ```text
-//! cargo run --example count -- FILE DEVICE
+//! cargo run --example count -- FILE DEVICE [MTU DATA_ROOM]
 //! ```
 //!
-//! FILE is capsule's configuration (TOML); DEVICE one of its devices, such as `net_af_xdp0`.
+//! FILE is capsule's configuration (TOML); DEVICE one of its devices, such as `net_af_xdp0`. MTU
+//! and the bytes of an mbuf's buffer become the device's profile.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll};
 use anyhow::{Context as _, Result};
 use capsule::Runtime;
 use capsule::batch::Pipeline;
-use capsule_ffi::QueuePair;
+use capsule_ffi::{PortProfile, QueuePair};
 
 /// Bursts between two looks at capsule's executor, which serves its signals and timers.
 const ROUNDS: u32 = 1_000;
@@ -61,6 +62,11 @@ fn main() -> Result<()> {
     let config: capsule::config::RuntimeConfig = toml::from_str(&std::fs::read_to_string(file)?)?;
     let name = config.ports.iter().find(|port| port.device == device);
     let name = name.context("no port of the configuration has this device")?.name.clone();
+    if let Some((mtu, data_room)) = arguments.next().zip(arguments.next()) {
+        let (device, mtu) = (device.clone(), Some(mtu.parse()?));
+        capsule_ffi::set_port_profile(PortProfile { device, mtu, ..PortProfile::default() });
+        capsule_ffi::set_data_room(data_room.parse()?);
+    }
     println!("channels completed: {}", capsule_ffi::channels_completed());
 
     let mut runtime = Runtime::build(config)?;

@@ -2,7 +2,7 @@
 //!
 //! capsule was written for DPDK 19.11 and reaches it through a crate of this name and version. The
 //! workspace puts this one in its place (`[patch.crates-io]`), so that capsule builds unchanged on
-//! Debian 12's shared libraries. The crate has two users and a half for each:
+//! Debian 12's shared libraries. What it holds, by who uses it:
 //!
 //! **For capsule**
 //! - [`bindings`](self): what bindgen writes from an explicit list in `build.rs`, and the inline
