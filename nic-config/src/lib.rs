@@ -5,7 +5,7 @@
 //!
 //! 1. [`settings`]: the hardware part of the configuration file.
 //! 2. [`machine`]: what this machine has.
-//! 3. [`plan`]: the two held against each other; every refusal is one line that says what to do.
+//! 3. [`mod@plan`]: the two held against each other; every refusal is one line that says what to do.
 //! 4. [`lock`]: one data plane per device.
 //! 5. [`cleanup`]: what a crash left behind is removed.
 //! 6. [`eal`]: the plan as capsule's runtime configuration and EAL arguments.

@@ -19,13 +19,9 @@ pub const MTU_MIN: u16 = 1280;
 /// Largest MTU of a port that is not AF_XDP: jumbo frames.
 pub const MTU_MAX: u16 = 9000;
 
-/// Largest MTU that the AF_XDP driver names. [`AF_XDP_MTU_MAX`] is what it can really deliver.
-pub const AF_XDP_DRIVER_MTU_MAX: u16 = 3542;
-
 /// Largest MTU of an AF_XDP port: a frame with one VLAN tag, its headrooms and the mempool's own
-/// bytes share one page (see [`crate::mempool`]). Above it, frames of full length are lost in the
-/// kernel without a trace here, although the driver accepts an MTU up to
-/// [`AF_XDP_DRIVER_MTU_MAX`].
+/// bytes share one page (see [`crate::mempool`]). DPDK's driver names 3,542, but frames above this
+/// one are lost in the kernel, seen only as missed packets of the port.
 pub const AF_XDP_MTU_MAX: u16 = 3438;
 
 /// Longest name of a port; names stand in metrics and in columns of tables.

@@ -422,6 +422,16 @@ fn file_prefix(ports: &[PortPlan], machine: &Machine) -> String {
 fn warnings(settings: &NicSettings, ports: &[PortPlan], workers: &[WorkerPlan]) -> Vec<String> {
     let mut warnings = Vec::new();
     for port in ports {
+        if let (Some(interface), Some(name)) = (&port.interface, port.interface_name())
+            && interface.rx_queues > port.queues
+        {
+            let (all, polled) = (interface.rx_queues, port.queues);
+            warnings.push(format!(
+                "port {:?}: {name} has {all} receive queues and {polled} polled; SIP on the others \
+                 goes to the kernel: raise queues or run: ethtool -L {name} combined {polled}",
+                port.name,
+            ));
+        }
         for worker in workers {
             if let (Some(near), Some(far)) = (port.numa, worker.numa)
                 && near != far

@@ -1,6 +1,6 @@
 //! The hardware part of the configuration file: `[[ports]]`, `[lcores]` and `[memory]`.
 //!
-//! Here only what can be judged without looking at the machine is checked; [`crate::plan`] does the
+//! Here only what can be judged without looking at the machine is checked; [`crate::plan()`] does the
 //! rest.
 
 use serde::Deserialize;

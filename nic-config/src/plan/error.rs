@@ -37,7 +37,7 @@ pub enum PlanError {
     )]
     QueuesNotWorkers { port: String, queues: u16, workers: usize },
     #[error(
-        "port {port:?}: queues = {queues}, but {interface} has {rx} receive and {tx} transmit queues; lower queues or run: ethtool -L {interface} combined {queues}"
+        "port {port:?}: queues = {queues}, but {interface} has {rx} receive and {tx} transmit queues; lower queues or run: ethtool -L {interface} combined {queues} (veth: rx {queues} tx {queues})"
     )]
     FewQueues { port: String, queues: u16, interface: String, rx: u16, tx: u16 },
     #[error("port {port:?}: mtu = {mtu} (of interface {interface}) is above what AF_XDP takes; set mtu = {max} or less, or run: ip link set dev {interface} mtu {max}", max = limits::AF_XDP_MTU_MAX)]

@@ -168,6 +168,13 @@ fn warnings_do_not_refuse() {
 }
 
 #[test]
+fn queues_nobody_polls_are_warned_of() {
+    let plan = plan(&settings(ONE), &machine()).unwrap();
+    assert_eq!(plan.warnings.len(), 1);
+    assert!(plan.warnings[0].contains("eth1 has 2 receive queues and 1 polled"));
+}
+
+#[test]
 fn the_report_shows_ports_lcores_and_memory() {
     let text = plan(&settings(ONE), &machine()).unwrap().to_string();
     assert!(text.contains("port 0: core = interface eth1 (AF_XDP, virtual, 02:00:00:00:00:01)"));
