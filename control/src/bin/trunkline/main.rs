@@ -1,2 +1,90 @@
-//! The operator command.
-fn main() {}
+//! `trunkline`: the operator's command.
+
+mod check;
+mod lab;
+mod run;
+mod status;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit status when something failed on the way.
+const FAILED: u8 = 1;
+/// Exit status when what was asked for is wrong: arguments, configuration, privileges.
+const WRONG: u8 = 2;
+
+/// Trunkline: SIP at the speed of the network card.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "\
+Begin here:
+  trunkline lab demo                  a small network, the appliance, ten seconds of real calls
+  trunkline check trunkline.toml      is this file right, and what would run
+  trunkline run --config trunkline.toml
+  trunkline status                    what every queue did, and why packets were dropped
+
+Exit status: 0 success, 1 failure, 2 wrong arguments, configuration or privileges."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::Arguments),
+    Run(run::Arguments),
+    Status(status::Arguments),
+    Lab(lab::Arguments),
+}
+
+/// Why a command ends: the exit status and what to say.
+struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl Failure {
+    /// What was asked for is wrong.
+    fn wrong(message: impl Into<String>) -> Self {
+        Self { status: WRONG, message: message.into() }
+    }
+
+    /// Nothing more to say than the exit status.
+    fn silent(status: u8) -> Self {
+        Self { status, message: String::new() }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { status: FAILED, message: format!("trunkline: {:#}", error.into()) }
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Check(arguments) => check::main(&arguments),
+        Command::Run(arguments) => run::main(&arguments),
+        Command::Status(arguments) => status::main(&arguments),
+        Command::Lab(arguments) => lab::main(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("{}", failure.message.trim_end());
+            }
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+/// Refuses everyone but root, in one line.
+fn require_root(what: &str) -> Result<(), Failure> {
+    if control::process::is_root() {
+        return Ok(());
+    }
+    Err(Failure::wrong(format!("trunkline: {what} needs root: run it with sudo")))
+}

@@ -1,0 +1,60 @@
+# Trunkline: from a fresh Debian 12 to real SIP calls through the appliance.
+#
+#   make run          install what is missing, build, make a small network, place calls, report
+#   make run KEEP=1   the same, and leave the network up to play with
+#   make test         everything a change must pass
+#
+# `setup`, `run` and `test` need root: they install packages and make network namespaces.
+
+PACKAGES := build-essential pkg-config clang llvm libclang-dev \
+            dpdk libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
+            iproute2 iputils-ping ethtool tcpdump netcat-openbsd util-linux \
+            sip-tester sipsak python3-scapy
+MISSING   = $(shell for p in $(PACKAGES); do \
+              dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done)
+
+CARGO    ?= cargo
+TARGET   := $(abspath $(or $(CARGO_TARGET_DIR),target))
+RELEASE  := $(TARGET)/release
+
+# Options of `trunkline lab demo`, e.g. make run CALL='--rate 2000 --seconds 5'
+CALL     ?=
+KEEP     ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test lint unit e2e clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+setup: ## Install the Debian packages that are missing
+	@missing="$(strip $(MISSING))"; \
+	if [ -n "$$missing" ]; then \
+	  [ "$$(id -u)" = 0 ] || { echo "make setup: run as root to install: $$missing" >&2; exit 2; }; \
+	  echo "setup: installing $$missing"; \
+	  apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+	@command -v $(CARGO) >/dev/null || { echo "make setup: no cargo: install Rust 1.95 or later from https://rustup.rs" >&2; exit 2; }
+
+build: setup ## Build everything in release mode
+	$(CARGO) build --release --locked --workspace
+
+run: build ## Place real SIP calls through the appliance (KEEP=1 leaves the lab up)
+	@$(RELEASE)/trunkline lab demo $(if $(KEEP),--keep) $(CALL)
+
+test: lint unit e2e ## Lint, unit tests, and the whole appliance under test in its lab
+
+lint: setup ## Format and clippy, warnings refused
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+unit: setup
+	$(CARGO) test --locked --workspace
+
+e2e: build
+	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --release -p control --test e2e -- --ignored --test-threads=1
+
+clean: ## Remove what was built, and the lab
+	-@[ ! -x $(RELEASE)/trunkline ] || $(RELEASE)/trunkline lab down
+	$(CARGO) clean

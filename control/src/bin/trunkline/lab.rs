@@ -1,0 +1,258 @@
+//! `trunkline lab`
+
+use crate::Failure;
+use clap::{Subcommand, ValueEnum};
+use control::config::Config;
+use control::dataplane_link::status_blocking;
+use control::lab::call::{self, CallOptions, Family, Flows};
+use control::lab::{self, Host};
+use control::status_report::StatusReport;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+/// A small network on this machine, with the appliance in the middle
+///
+/// Network namespaces tl-uac (callers), tl-sut (the appliance, on AF_XDP ports) and tl-uas
+/// (servers), joined by veth pairs. Nothing outside them is touched.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  trunkline lab demo                                up, ten seconds of calls, report, down
+  trunkline lab up --queues 2
+  trunkline lab call --rate 2000 --seconds 5 --flows many
+  trunkline lab exec uac -- sipsak -s sip:four@10.77.1.1
+  trunkline lab exec uas -- tcpdump -ni eth0 udp
+  trunkline lab down")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the network and start the appliance in it
+    #[command(after_help = "\
+Without --config a configuration is made: it listens on udp 10.77.1.1, 10.77.2.1, fd77:1::1 and
+fd77:2::1, port 5060, and forwards every request to 10.77.2.2:5060 or [fd77:2::2]:5060.")]
+    Up(Up),
+    /// Run a command in a host of the lab; its exit status is ours
+    #[command(after_help = "\
+Examples:
+  trunkline lab exec uac -- ping -c 3 10.77.1.1
+  trunkline lab exec uas -- sipp -sn uas -i 10.77.2.2 -p 5060
+  trunkline lab exec sut -- ip neighbour")]
+    Exec {
+        /// uac, sut or uas
+        host: Host,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Show hosts, processes and the data plane's counters
+    Status,
+    /// Stop the appliance and remove the network; also after a crash, also when nothing is up
+    Down,
+    /// Place calls through the appliance with SIPp and report
+    #[command(after_help = "\
+Exit status: 0 when every call succeeded and every packet is accounted for, 1 otherwise.")]
+    Call(Call),
+    /// Up, call, down: the whole thing in one command
+    Demo(Demo),
+}
+
+#[derive(clap::Args)]
+struct Up {
+    /// Use this configuration instead of a generated one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Queue pairs per port, one lcore each (with --config: as the file has it)
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    queues: u16,
+}
+
+#[derive(clap::Args)]
+struct Call {
+    /// Calls begun per second
+    #[arg(long, value_name = "N", default_value_t = 1_000,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(call::RATE_MAX)))]
+    rate: u32,
+    /// How long calls are begun
+    #[arg(long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    seconds: u32,
+    /// How many calls (instead of rate times seconds)
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=call::CALLS_MAX))]
+    calls: Option<u64>,
+    /// Address family of the caller
+    #[arg(long, value_enum, default_value_t = FamilyArgument::V4)]
+    family: FamilyArgument,
+    /// Calls from one UDP port, or from one each, which spread over the queues
+    #[arg(long, value_enum, default_value_t = FlowsArgument::Many)]
+    flows: FlowsArgument,
+    /// User part of the Request-URI: `four...` and `six...` choose the family of the server
+    #[arg(long, value_name = "NAME", default_value = "service")]
+    user: String,
+    /// Where the packet capture goes [default: call.pcap in the lab's directory]
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct Demo {
+    #[command(flatten)]
+    up: Up,
+    #[command(flatten)]
+    call: Call,
+    /// Leave the lab up afterwards
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FamilyArgument {
+    #[value(name = "4")]
+    V4,
+    #[value(name = "6")]
+    V6,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FlowsArgument {
+    One,
+    Many,
+}
+
+impl Call {
+    fn options(&self) -> CallOptions {
+        CallOptions {
+            rate: self.rate,
+            calls: self.calls.unwrap_or_else(|| u64::from(self.rate) * u64::from(self.seconds)),
+            family: match self.family {
+                FamilyArgument::V4 => Family::V4,
+                FamilyArgument::V6 => Family::V6,
+            },
+            flows: match self.flows {
+                FlowsArgument::One => Flows::One,
+                FlowsArgument::Many => Flows::Many,
+            },
+            user: self.user.clone(),
+            capture: self.capture.clone(),
+        }
+    }
+}
+
+pub(crate) fn main(arguments: Arguments) -> Result<(), Failure> {
+    crate::require_root("the lab")?;
+    match arguments.command {
+        Command::Up(arguments) => up(&arguments).map(|()| println!("\n{}", what_next())),
+        Command::Exec { host, command } => exec(host, &command),
+        Command::Status => status(),
+        Command::Down => down(),
+        Command::Call(arguments) => place_calls(&arguments),
+        Command::Demo(arguments) => demo(arguments),
+    }
+}
+
+/// Progress goes to standard error: standard output is for the report, which may be JSON.
+fn progress(line: &str) {
+    eprintln!("lab: {line}");
+}
+
+fn up(arguments: &Up) -> Result<(), Failure> {
+    lab::up(arguments.config.as_deref(), arguments.queues, &mut progress)?;
+    Ok(())
+}
+
+fn what_next() -> String {
+    let directory = lab::DIRECTORY;
+    format!(
+        "\
+  tl-uac   eth0  10.77.1.2  fd77:1::2   callers
+  tl-sut   uac0  10.77.1.1  fd77:1::1   the appliance, SIP over UDP on port 5060 of each address
+           uas0  10.77.2.1  fd77:2::1
+  tl-uas   eth0  10.77.2.2  fd77:2::2   servers, expected on port 5060
+
+  configuration  {}
+  socket         {directory}/dataplane.sock
+  logs           {directory}/dataplane.log, control.log, supervisor.log
+
+Try next:
+  trunkline lab call --rate 2000 --seconds 5      calls, and a report
+  trunkline lab status                            what every queue did
+  trunkline lab exec uac -- ping -c 3 10.77.1.1   the kernel beside the data plane
+  trunkline lab exec uas -- tcpdump -ni eth0 udp  what servers see
+  trunkline lab down                              remove all of it",
+        lab::config_path().display()
+    )
+}
+
+fn exec(host: Host, command: &[OsString]) -> Result<(), Failure> {
+    require_up()?;
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Failure::wrong("trunkline lab exec: name a command after --"));
+    };
+    let mut command = lab::command_in(host, program);
+    // Only returns when it fails.
+    Err(command.args(arguments).exec().into())
+}
+
+fn require_up() -> Result<(), Failure> {
+    if lab::is_up() {
+        return Ok(());
+    }
+    Err(Failure::wrong("trunkline: the lab is not up: `trunkline lab up` starts it"))
+}
+
+fn status() -> Result<(), Failure> {
+    require_up()?;
+    for host in Host::ALL {
+        let processes = lab::processes(host)?;
+        let words = processes.iter().map(|(pid, name)| format!("{name} ({pid})"));
+        println!("{:<8} {}", host.namespace(), words.collect::<Vec<_>>().join(", "));
+    }
+    println!();
+    let socket = Config::load(&lab::config_path())?.appliance.socket();
+    print!("{}", StatusReport::new(&status_blocking(&socket)?));
+    Ok(())
+}
+
+fn down() -> Result<(), Failure> {
+    progress(if lab::down()? { "removed" } else { "nothing was up" });
+    Ok(())
+}
+
+fn place_calls(arguments: &Call) -> Result<(), Failure> {
+    let options = arguments.options();
+    eprintln!("lab: {} calls, {} per second", options.calls, options.rate);
+    let report = call::run(&options, &mut progress)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("\n{report}");
+    }
+    if report.passed() { Ok(()) } else { Err(Failure::silent(crate::FAILED)) }
+}
+
+fn demo(mut arguments: Demo) -> Result<(), Failure> {
+    if lab::is_up() {
+        progress("up already");
+    } else {
+        up(&arguments.up)?;
+    }
+    if !arguments.keep && arguments.call.capture.is_none() {
+        // The lab's directory goes with the lab.
+        arguments.call.capture = Some(std::env::temp_dir().join("trunkline-call.pcap"));
+    }
+    let outcome = place_calls(&arguments.call);
+    if arguments.keep {
+        println!("\nThe lab stays up.\n\n{}", what_next());
+    } else {
+        lab::down()?;
+    }
+    outcome
+}

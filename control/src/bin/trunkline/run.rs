@@ -1,0 +1,43 @@
+//! `trunkline run`
+
+use crate::Failure;
+use control::config::Config;
+use control::supervisor::Supervisor;
+use std::path::PathBuf;
+
+/// Run the appliance: data plane and control, kept alive
+///
+/// Starts trunkline-dataplane and trunkline-control, found beside this program, and starts either
+/// again when it dies. SIGTERM lets the data plane drain and ends both; SIGHUP makes control read
+/// the configuration again.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  trunkline run --config /etc/trunkline/trunkline.toml
+  kill -HUP $(pidof trunkline)         read the configuration again
+
+Exit status: 0 after SIGTERM, 2 when the configuration is refused, 1 on any other failure.")]
+pub(crate) struct Arguments {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Write dataplane.log and control.log into this directory, not to standard error
+    #[arg(long, value_name = "DIR")]
+    log_directory: Option<PathBuf>,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
+    crate::require_root("run")?;
+    let config = Config::load(&arguments.config).map_err(|e| Failure::wrong(e.to_string()))?;
+    control::logging::start(config.log.level);
+    let supervisor = Supervisor {
+        config: arguments.config.clone(),
+        run_directory: config.appliance.run_directory,
+        log_directory: arguments.log_directory.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(supervisor.run())? {
+        0 => Ok(()),
+        status => Err(Failure::silent(status)),
+    }
+}

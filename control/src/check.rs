@@ -1,0 +1,63 @@
+//! `trunkline check`: a configuration against its own rules, the router's and this machine.
+
+use crate::config::{Config, ConfigError, explain_routes};
+use nic_config::{Machine, NicPlan, PlanError};
+use std::fmt;
+use std::path::Path;
+use thiserror::Error;
+
+/// Why a configuration would not start.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// The file itself is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The file asks for what this machine does not have.
+    #[error("{0}: {1}")]
+    Plan(String, PlanError),
+    /// The machine cannot be looked at.
+    #[error("this machine cannot be looked at: {0}")]
+    Machine(#[from] std::io::Error),
+}
+
+/// A configuration that would start on this machine, for people to read.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration.
+    pub config: Config,
+    /// What the data plane would run.
+    pub plan: NicPlan,
+}
+
+/// Checks the file at `path` with all that can be known before a start.
+///
+/// # Errors
+/// Every mistake in the file, or the first thing that this machine lacks.
+pub fn check(path: &Path) -> Result<Checked, CheckError> {
+    let config = Config::load(path)?;
+    let machine = Machine::probe()?;
+    let plan = nic_config::plan(&config.nic, &machine)
+        .map_err(|error| CheckError::Plan(path.display().to_string(), error))?;
+    Ok(Checked { config, plan })
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, plan } = self;
+        let appliance = &config.appliance;
+        writeln!(f, "appliance {}", appliance.name)?;
+        if !appliance.domains.is_empty() {
+            writeln!(f, "  answers for {}", appliance.domains.join(", "))?;
+        }
+        let record = if appliance.record_route { "puts itself into" } else { "stays out of" };
+        writeln!(f, "  {record} the Record-Route of dialogs")?;
+        writeln!(f, "  management socket {}", appliance.socket().display())?;
+        writeln!(f, "\nplan\n{}", crate::status_report::indented(&plan.to_string()))?;
+        writeln!(f, "listens on")?;
+        for listen in &config.listen {
+            writeln!(f, "  udp {}", listen.address)?;
+        }
+        writeln!(f, "\nroutes, the first that fits decides")?;
+        write!(f, "{}", crate::status_report::indented(&explain_routes(config)))
+    }
+}

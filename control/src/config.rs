@@ -1,0 +1,236 @@
+//! The configuration: one TOML file, read strictly. Unknown keys are refused with the nearest known
+//! name; a mistake names its line, its setting and what is allowed there.
+//!
+//! The data plane reads `[[ports]]`, `[lcores]` and `[memory]` of the same file at its start;
+//! everything about SIP reaches it as an epoch, from control.
+
+mod document;
+mod error;
+mod explain;
+mod routes;
+mod value;
+
+pub use error::{ConfigError, Mistake};
+pub use explain::explain_routes;
+pub use routes::{Action, DestinationSet, Member, Reject, Route, RouteMatch};
+
+use document::Document;
+use nic_config::settings::{LcoreSettings, MemorySettings, NicSettings, PortSettings};
+use serde::Deserialize;
+use sip_core::{ListenPoint, Settings, Tables};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// A whole configuration file, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[appliance]`
+    pub appliance: Appliance,
+    /// `[[ports]]`, `[lcores]` and `[memory]`: what the data plane starts with.
+    pub nic: NicSettings,
+    /// `[[listen]]`: where SIP is received; at least one.
+    pub listen: Vec<Listen>,
+    /// `[[destination_sets]]`: groups of next hops that routes name.
+    pub destination_sets: Vec<DestinationSet>,
+    /// `[[routes]]`: what to do with a request; the first that matches decides.
+    pub routes: Vec<Route>,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[appliance]`: who we are and where our files lie.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Appliance {
+    /// Name in logs and status. Default `trunkline`; 1 to 64 letters, digits, `-`, `_`, `.`.
+    #[serde(deserialize_with = "value::name")]
+    pub name: String,
+    /// Host names for which we answer, beside the listen addresses. Default none; at most 4,096.
+    pub domains: Vec<String>,
+    /// Whether requests that open a dialog get our Record-Route, so that later requests of the call
+    /// come through us too. Default false.
+    pub record_route: bool,
+    /// Retry-After in our 503 replies, in seconds. Default 5; 0 (leave the header out) to 3,600.
+    #[serde(deserialize_with = "value::retry_after")]
+    pub retry_after: u16,
+    /// Directory of the management socket `dataplane.sock` and of process ids. Default
+    /// `/run/trunkline`; absolute; one per appliance on a machine.
+    #[serde(deserialize_with = "value::absolute")]
+    pub run_directory: PathBuf,
+    /// Directory of what must survive a restart: the generated secret, the epoch number. Default
+    /// `/var/lib/trunkline`; absolute.
+    #[serde(deserialize_with = "value::absolute")]
+    pub state_directory: PathBuf,
+}
+
+impl Default for Appliance {
+    fn default() -> Self {
+        Self {
+            name: "trunkline".into(),
+            domains: Vec::new(),
+            record_route: false,
+            retry_after: 5,
+            run_directory: "/run/trunkline".into(),
+            state_directory: "/var/lib/trunkline".into(),
+        }
+    }
+}
+
+impl Appliance {
+    /// The management socket, on which the data plane listens.
+    pub fn socket(&self) -> PathBuf {
+        self.run_directory.join("dataplane.sock")
+    }
+}
+
+/// `[[listen]]`: one address and port on which SIP is received.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Transport. Default `udp`, the only one so far.
+    #[serde(default)]
+    pub transport: Transport,
+    /// Address and port, as they stand in our Via: `10.77.1.1:5060` or `[fd77:1::1]:5060`.
+    /// Required; never a wildcard address, port 1 to 65,535.
+    #[serde(deserialize_with = "value::address")]
+    pub address: SocketAddr,
+}
+
+/// A transport of SIP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// UDP, RFC 3261 section 18.
+    #[default]
+    Udp,
+}
+
+/// `[log]`: what goes to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Least severe level that is written. Default `info`; `error`, `warn` or `info`.
+    pub level: Level,
+}
+
+/// How severe a log line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What needs a person.
+    Error,
+    /// What a person should know of.
+    Warn,
+    /// Starts, stops, epochs, connections.
+    #[default]
+    Info,
+}
+
+impl Level {
+    /// The level as `tracing` knows it.
+    pub fn as_tracing(self) -> tracing::Level {
+        match self {
+            Self::Error => tracing::Level::ERROR,
+            Self::Warn => tracing::Level::WARN,
+            Self::Info => tracing::Level::INFO,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and validates the file at `path`.
+    ///
+    /// # Errors
+    /// Every mistake that was found, each with line, setting and what is allowed.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError::whole(path.to_owned(), format!("cannot be read: {e}")))?;
+        Self::parse(&text).map_err(|mistakes| ConfigError { path: path.to_owned(), mistakes })
+    }
+
+    /// Reads and validates TOML text.
+    ///
+    /// # Errors
+    /// Every mistake that was found, in the order of their lines.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        let mut document = Document::parse(text).map_err(|mistake| vec![mistake])?;
+        let appliance = document.section::<Appliance>("appliance");
+        let ports = document.list::<PortSettings>("ports");
+        let lcores = document.section::<LcoreSettings>("lcores");
+        let memory = document.section::<MemorySettings>("memory");
+        let listen = document.list::<Listen>("listen");
+        let sets = document.list::<DestinationSet>("destination_sets");
+        let routes = document.list::<Route>("routes");
+        let log = document.section::<Log>("log");
+        document.refuse_the_rest();
+        let (mut mistakes, lines) = (document.mistakes, document.lines);
+        let config = Self {
+            appliance,
+            nic: NicSettings { ports, lcores, memory },
+            listen,
+            destination_sets: sets,
+            routes,
+            log,
+        };
+        // An entry that could not be read must not make others look wrong.
+        if mistakes.is_empty() {
+            // The secret changes nothing about what is allowed.
+            if let Err(error) = Tables::build(&config.to_settings([0; 16])) {
+                mistakes.push(Mistake {
+                    line: None,
+                    setting: routing_setting(&error.setting),
+                    problem: error.problem,
+                });
+            }
+        }
+        for mistake in &mut mistakes {
+            mistake.line = mistake.line.or_else(|| line_near(&lines, &mistake.setting));
+        }
+        mistakes.sort_by_key(|m| m.line);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// The settings of the router, as they travel to the data plane in an epoch.
+    pub fn to_settings(&self, secret: [u8; 16]) -> Settings {
+        let listen_point = |listen: &Listen| ListenPoint { address: listen.address };
+        Settings {
+            secret,
+            domains: self.appliance.domains.clone(),
+            listen: self.listen.iter().map(listen_point).collect(),
+            record_route: self.appliance.record_route,
+            retry_after_seconds: self.appliance.retry_after,
+            sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
+            rules: self.routes.iter().map(Route::to_sip).collect(),
+        }
+    }
+}
+
+/// The router's name of a setting as the file has it.
+fn routing_setting(setting: &str) -> String {
+    if setting.starts_with("domains") {
+        return format!("appliance.{setting}");
+    }
+    match setting.split_once("].") {
+        Some((route, rest)) if route.starts_with("routes[") && is_match(rest) => {
+            format!("{route}].match.{rest}")
+        }
+        _ => setting.to_owned(),
+    }
+}
+
+/// Whether a setting of a route, such as `sources[0]`, stands in its `match`.
+fn is_match(setting: &str) -> bool {
+    ["methods", "domains", "user_prefixes", "sources"].iter().any(|key| setting.starts_with(key))
+}
+
+/// The line of the section or list entry in which a setting stands.
+fn line_near(lines: &[(String, usize)], setting: &str) -> Option<usize> {
+    let holds = |place: &str| {
+        let rest = setting.strip_prefix(place);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    lines.iter().filter(|(place, _)| holds(place)).map(|(_, line)| *line).next_back()
+}
+
+#[cfg(test)]
+mod tests;

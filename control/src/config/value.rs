@@ -1,0 +1,66 @@
+//! Single values of the file: each reader refuses what is not allowed and says what is.
+
+use crate::limits::{NAME_MAX, RETRY_AFTER_MAX};
+use serde::de::{Deserialize, Deserializer, Error};
+use sip_core::Network;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A name for people: 1 to [`NAME_MAX`] letters, digits, `-`, `_` or `.`.
+pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(allowed) {
+        return Err(D::Error::custom(format!(
+            "`{name}` is no name: 1 to {NAME_MAX} letters, digits, `-`, `_` or `.` are allowed"
+        )));
+    }
+    Ok(name)
+}
+
+/// Seconds from 0 to [`RETRY_AFTER_MAX`].
+pub(super) fn retry_after<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
+    within(from, 0, RETRY_AFTER_MAX, " seconds")
+}
+
+/// A share among the members of a set: any 16-bit number.
+pub(super) fn weight<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
+    within(from, 0, u16::MAX, "; 0 takes the member out of service")
+}
+
+fn within<'de, D>(from: D, least: u16, most: u16, what: &str) -> Result<u16, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let number = i64::deserialize(from)?;
+    u16::try_from(number).ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| {
+        D::Error::custom(format!("{number} is out of range: {least} to {most} is allowed{what}"))
+    })
+}
+
+/// A directory from the root on.
+pub(super) fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    if !path.is_absolute() {
+        let shown = path.display();
+        return Err(D::Error::custom(format!("`{shown}` must be an absolute path, from / on")));
+    }
+    Ok(path)
+}
+
+/// An IP address and a port.
+pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "`{text}` is no address and port, such as 192.0.2.1:5060 or [2001:db8::1]:5060"
+        ))
+    })
+}
+
+/// IP prefixes.
+pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    let read = |t: &String| t.parse().map_err(|e| D::Error::custom(format!("`{t}` is {e}")));
+    texts.iter().map(read).collect()
+}

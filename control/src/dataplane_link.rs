@@ -1,0 +1,218 @@
+//! The management socket, from the side that asks: control, `trunkline status` and the lab.
+
+use control_api::frame::{self, Assembler, FrameError, PACKET_MAX};
+use control_api::status::Status;
+use control_api::{API_VERSION, FromDataplane, ToDataplane};
+use serde::Serialize;
+use sip_core::Settings;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use tokio::time::timeout;
+use tokio_seqpacket::UnixSeqpacket;
+
+use crate::limits::ANSWER_MAX;
+
+/// Why the data plane gave no answer.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// Nobody listens on the socket.
+    #[error("no data plane at {path}: {source}")]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to the data plane broke: {0}")]
+    Broken(#[from] io::Error),
+    /// The data plane closed the connection.
+    #[error("the data plane closed the connection")]
+    Closed,
+    /// No answer in time.
+    #[error("the data plane did not answer within {} s", ANSWER_MAX.as_secs())]
+    TimedOut,
+    /// Bytes that are no message of ours.
+    #[error("the data plane sent {0}")]
+    Frame(#[from] FrameError),
+    /// Another version of the data plane.
+    #[error(
+        "the data plane speaks version {theirs}, we speak {API_VERSION}: install both together"
+    )]
+    Version {
+        /// Its version.
+        theirs: u16,
+    },
+    /// An answer that does not fit the question.
+    #[error("the data plane answered out of turn")]
+    OutOfTurn,
+    /// The data plane refused the epoch and keeps the one it has.
+    #[error("the data plane refused epoch {epoch}: {reason}")]
+    Refused {
+        /// Number of the refused epoch.
+        epoch: u64,
+        /// The setting and what is wrong with it.
+        reason: String,
+    },
+}
+
+/// A connection on which both sides have said Hello.
+#[derive(Debug)]
+pub struct Link {
+    socket: UnixSeqpacket,
+    assembler: Assembler,
+    packet: Vec<u8>,
+    epoch: u64,
+}
+
+impl Link {
+    /// Connects to the socket at `path` and exchanges Hello.
+    ///
+    /// # Errors
+    /// [`LinkError::Unreachable`] when nobody listens, [`LinkError::Version`] when the versions
+    /// differ.
+    pub async fn connect(path: &Path) -> Result<Self, LinkError> {
+        let socket = UnixSeqpacket::connect(path)
+            .await
+            .map_err(|source| LinkError::Unreachable { path: path.to_owned(), source })?;
+        let (assembler, packet) = (Assembler::default(), vec![0; PACKET_MAX]);
+        let mut link = Self { socket, assembler, packet, epoch: 0 };
+        let hello = ToDataplane::<()>::Hello { api_version: API_VERSION };
+        match link.ask(&hello).await? {
+            FromDataplane::Hello { api_version: API_VERSION, epoch } => link.epoch = epoch,
+            FromDataplane::Hello { api_version, .. } => {
+                return Err(LinkError::Version { theirs: api_version });
+            }
+            _ => return Err(LinkError::OutOfTurn),
+        }
+        Ok(link)
+    }
+
+    /// The epoch that the data plane named last; 0 when it has none.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Publishes `settings` as epoch `epoch` and waits until every worker runs on it.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] when the data plane keeps its old epoch; the connection stays usable.
+    pub async fn apply(&mut self, epoch: u64, settings: &Settings) -> Result<(), LinkError> {
+        match self.ask(&ToDataplane::Apply { epoch, settings }).await? {
+            FromDataplane::Applied { epoch: applied } if applied == epoch => {
+                self.epoch = epoch;
+                Ok(())
+            }
+            FromDataplane::Refused { epoch, reason } => Err(LinkError::Refused { epoch, reason }),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
+    /// Asks for the counters.
+    ///
+    /// # Errors
+    /// Any [`LinkError`] but [`LinkError::Refused`].
+    pub async fn status(&mut self) -> Result<Status, LinkError> {
+        match self.ask(&ToDataplane::<()>::Status).await? {
+            FromDataplane::Status(status) => Ok(status),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
+    /// Waits until the connection ends; the data plane never speaks unasked.
+    pub async fn ended(&mut self) -> LinkError {
+        match self.receive().await {
+            Ok(_) => LinkError::OutOfTurn,
+            Err(error) => error,
+        }
+    }
+
+    async fn ask<S: Serialize>(
+        &mut self,
+        message: &ToDataplane<S>,
+    ) -> Result<FromDataplane, LinkError> {
+        let exchange = async {
+            for packet in frame::encode(message)? {
+                self.socket.send(&packet).await?;
+            }
+            self.receive().await
+        };
+        timeout(ANSWER_MAX, exchange).await.unwrap_or(Err(LinkError::TimedOut))
+    }
+
+    async fn receive(&mut self) -> Result<FromDataplane, LinkError> {
+        loop {
+            let received = self.socket.recv(&mut self.packet).await?.bytes_read();
+            if received == 0 {
+                return Err(LinkError::Closed);
+            }
+            if let Some(message) = self.assembler.push(&self.packet[..received])? {
+                return Ok(message);
+            }
+        }
+    }
+}
+
+/// Asks the data plane behind the socket at `path` for its counters, once.
+///
+/// # Errors
+/// Any [`LinkError`] but [`LinkError::Refused`].
+pub async fn status(path: &Path) -> Result<Status, LinkError> {
+    Link::connect(path).await?.status().await
+}
+
+/// The same for callers without a runtime.
+///
+/// # Errors
+/// As [`status`].
+pub fn status_blocking(path: &Path) -> Result<Status, LinkError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(status(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Link, LinkError};
+    use crate::testing::{Peer, settings};
+    use control_api::FromDataplane;
+    use control_api::status::Status;
+
+    const HELLO: FromDataplane =
+        FromDataplane::Hello { api_version: control_api::API_VERSION, epoch: 3 };
+
+    #[tokio::test]
+    async fn a_whole_conversation() {
+        let status = Status { pid: 7, epoch: 4, ..Status::default() };
+        let answers = vec![
+            HELLO,
+            FromDataplane::Applied { epoch: 4 },
+            FromDataplane::Refused { epoch: 5, reason: "routes[0]: no".into() },
+            FromDataplane::Status(status.clone()),
+        ];
+        let peer = Peer::with_answers(answers);
+        let mut link = Link::connect(peer.path()).await.unwrap();
+        assert_eq!(link.epoch(), 3);
+        link.apply(4, &settings()).await.unwrap();
+        assert_eq!(link.epoch(), 4);
+        let refused = link.apply(5, &settings()).await.unwrap_err();
+        assert!(refused.to_string().contains("routes[0]: no"), "{refused}");
+        assert_eq!(link.epoch(), 4);
+        assert_eq!(link.status().await.unwrap(), status);
+        assert!(matches!(link.ended().await, LinkError::Closed | LinkError::Broken(_)));
+    }
+
+    #[tokio::test]
+    async fn another_version_is_refused() {
+        let peer = Peer::with_answers(vec![FromDataplane::Hello { api_version: 9, epoch: 0 }]);
+        let error = Link::connect(peer.path()).await.unwrap_err();
+        assert!(matches!(error, LinkError::Version { theirs: 9 }));
+    }
+
+    #[tokio::test]
+    async fn nobody_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Link::connect(&directory.path().join("none.sock")).await.unwrap_err();
+        assert!(matches!(error, LinkError::Unreachable { .. }));
+    }
+}

@@ -1,0 +1,250 @@
+//! The lab: a small network on one machine, with the appliance in the middle.
+//!
+//! ```text
+//!   tl-uac                     tl-sut                      tl-uas
+//!   eth0 10.77.1.2/24 ---- uac0 10.77.1.1/24
+//!        fd77:1::2/64           fd77:1::1/64
+//!                          uas0 10.77.2.1/24 ---- eth0 10.77.2.2/24
+//!                               fd77:2::1/64           fd77:2::2/64
+//! ```
+//!
+//! Three network namespaces joined by veth pairs. The appliance runs in `tl-sut` on AF_XDP ports.
+//! Callers live in `tl-uac`, servers in `tl-uas`; neither has a route to the other but through the
+//! appliance's SIP.
+
+pub mod call;
+mod network;
+mod report;
+mod settings;
+mod shell;
+mod sipp;
+
+pub use settings::default_config;
+
+use crate::config::Config;
+use crate::dataplane_link;
+use crate::process::{end, is_alive, last_lines, read_pid};
+use anyhow::{Context, Result, bail};
+use control_api::status::Status;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Where everything about the lab lies while it is up.
+pub const DIRECTORY: &str = "/run/trunkline/lab";
+/// Most queues per port: the lab is for functions, not for speed.
+pub const QUEUES_MAX: u16 = 8;
+/// How long data plane and control may take until both answer.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How long the supervisor may take to stop both: it allows each its own time to drain.
+const STOP_MAX: Duration = Duration::from_secs(12);
+
+/// How long other processes in the lab's namespaces get after SIGTERM.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
+/// A host of the lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Where callers live.
+    Uac,
+    /// The appliance: the system under test.
+    Sut,
+    /// Where servers live.
+    Uas,
+}
+
+impl Host {
+    /// All three, in the order of a call.
+    pub const ALL: [Self; 3] = [Self::Uac, Self::Sut, Self::Uas];
+
+    /// The name in commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uac => "uac",
+            Self::Sut => "sut",
+            Self::Uas => "uas",
+        }
+    }
+
+    /// The network namespace.
+    pub fn namespace(self) -> &'static str {
+        match self {
+            Self::Uac => "tl-uac",
+            Self::Sut => "tl-sut",
+            Self::Uas => "tl-uas",
+        }
+    }
+}
+
+impl std::str::FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|h| h.name() == text || h.namespace() == text);
+        found.ok_or_else(|| format!("no host `{text}` in the lab: uac, sut or uas"))
+    }
+}
+
+/// The effective configuration of the lab.
+pub fn config_path() -> PathBuf {
+    Path::new(DIRECTORY).join("trunkline.toml")
+}
+
+/// The supervisor's pid file.
+fn supervisor_pid_path() -> PathBuf {
+    Path::new(DIRECTORY).join("supervisor.pid")
+}
+
+/// Whether anything of the lab is there, whole or not.
+pub fn is_up() -> bool {
+    Host::ALL.into_iter().any(network::exists)
+}
+
+/// Makes the network, starts the appliance and waits until data plane and control both answer.
+/// `progress` is told each step. On failure everything is taken down again.
+///
+/// # Errors
+/// What failed, with the last lines of the logs when the appliance did.
+pub fn up(config: Option<&Path>, queues: u16, progress: &mut dyn FnMut(&str)) -> Result<Status> {
+    if is_up() {
+        bail!("the lab is up already: `trunkline lab down` removes it");
+    }
+    // Whatever is wrong with the file is said before anything is made.
+    let text = match config {
+        Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
+        None => default_config(queues, &lcores()?)?,
+    };
+    let queues = match config {
+        Some(path) => queues_of(&Config::load(path)?).max(queues),
+        None => queues,
+    };
+    let result = start(&text, queues, progress);
+    if result.is_err() {
+        progress("taking the lab down again");
+        down()?;
+    }
+    result
+}
+
+fn start(text: &str, queues: u16, progress: &mut dyn FnMut(&str)) -> Result<Status> {
+    std::fs::create_dir_all(DIRECTORY).context(DIRECTORY)?;
+    std::fs::write(config_path(), text).context("the effective configuration")?;
+    let config = Config::load(&config_path())?;
+    progress(&format!("network: tl-uac, tl-sut and tl-uas, {queues} queue(s) per interface"));
+    network::make(queues)?;
+    progress("appliance: data plane and control in tl-sut");
+    let supervisor = start_supervisor()?;
+    let status = wait_until_ready(&config.appliance.socket(), supervisor)?;
+    progress(&format!("ready: epoch {} in force", status.epoch));
+    Ok(status)
+}
+
+/// The most queue pairs that a port of this configuration asks for.
+fn queues_of(config: &Config) -> u16 {
+    config.nic.ports.iter().map(|port| port.queues).max().unwrap_or(1)
+}
+
+/// The lcores that this process may use, in ascending order.
+fn lcores() -> Result<Vec<u16>> {
+    let machine = nic_config::Machine::probe().context("this machine cannot be looked at")?;
+    Ok(machine.lcores.into_keys().collect())
+}
+
+fn start_supervisor() -> Result<u32> {
+    let log = File::create(Path::new(DIRECTORY).join("supervisor.log"))?;
+    let own = std::env::current_exe()?;
+    // A session of its own, so that it outlives the terminal. `ip` and `setsid` become the program
+    // they start, so the process id stays the same.
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", Host::Sut.namespace(), "setsid"]).arg(own);
+    command.arg("run").arg("--config").arg(config_path());
+    command.arg("--log-directory").arg(DIRECTORY);
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("`ip netns exec` cannot be started: is iproute2 installed?")?;
+    std::fs::write(supervisor_pid_path(), child.id().to_string())?;
+    Ok(child.id())
+}
+
+fn wait_until_ready(socket: &Path, supervisor: u32) -> Result<Status> {
+    let start = Instant::now();
+    loop {
+        let problem = match dataplane_link::status_blocking(socket) {
+            // Only control can have brought an epoch.
+            Ok(status) if status.epoch > 0 => return Ok(status),
+            Ok(_) => String::from("the data plane runs, but control has not published an epoch"),
+            Err(error) => error.to_string(),
+        };
+        if !is_alive(supervisor) {
+            bail!("the appliance did not start\n{}", logs());
+        }
+        if start.elapsed() > START_MAX {
+            bail!("not ready after {} s: {problem}\n{}", START_MAX.as_secs(), logs());
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// The last lines of each log of the lab, under its name.
+fn logs() -> String {
+    let tail = |name| {
+        let lines = last_lines(&Path::new(DIRECTORY).join(name), 10);
+        (!lines.is_empty()).then(|| format!("--- the last lines of {name}\n{lines}\n"))
+    };
+    ["dataplane.log", "control.log", "supervisor.log"].into_iter().filter_map(tail).collect()
+}
+
+/// Stops the appliance and removes the network and all files of the lab, whatever state it is in.
+/// Gives whether there was anything to remove.
+///
+/// # Errors
+/// A namespace or directory that cannot be removed.
+pub fn down() -> Result<bool> {
+    let existed = is_up() || Path::new(DIRECTORY).exists();
+    // The supervisor first: it would start again what we stop.
+    if let Some(pid) = supervisor_pid() {
+        end(&[pid], STOP_MAX);
+    }
+    for host in Host::ALL {
+        if network::exists(host) {
+            end(&network::pids(host)?, KILL_AFTER);
+            network::remove(host)?;
+        }
+    }
+    if Path::new(DIRECTORY).exists() {
+        std::fs::remove_dir_all(DIRECTORY).context(DIRECTORY)?;
+    }
+    Ok(existed)
+}
+
+/// The supervisor of the lab, if it runs: a process of this id in `tl-sut`.
+pub fn supervisor_pid() -> Option<u32> {
+    let pid = read_pid(&supervisor_pid_path())?;
+    let in_namespace = network::pids(Host::Sut).unwrap_or_default();
+    in_namespace.contains(&pid).then_some(pid)
+}
+
+/// The command that runs `program` in a host of the lab.
+pub fn command_in(host: Host, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", host.namespace()]).arg(program);
+    command
+}
+
+/// The processes of a host with their command names.
+///
+/// # Errors
+/// When the host is not there.
+pub fn processes(host: Host) -> Result<Vec<(u32, String)>> {
+    let name = |pid: u32| {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        (pid, comm.trim().to_owned())
+    };
+    Ok(network::pids(host)?.into_iter().map(name).collect())
+}

@@ -1,0 +1,63 @@
+//! The namespaces and what joins them.
+
+use super::Host;
+use super::shell::{run, run_with_input};
+use anyhow::Result;
+use std::path::Path;
+
+/// Where `ip netns` keeps its namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// Whether the namespace of this host is there.
+pub(super) fn exists(host: Host) -> bool {
+    Path::new(NAMESPACES).join(host.namespace()).exists()
+}
+
+/// The processes in the namespace of this host.
+pub(super) fn pids(host: Host) -> Result<Vec<u32>> {
+    let output = run("ip", &["netns", "pids", host.namespace()])?;
+    Ok(output.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// Removes the namespace of this host, and with it its interfaces.
+pub(super) fn remove(host: Host) -> Result<()> {
+    run("ip", &["netns", "delete", host.namespace()]).map(drop)
+}
+
+/// Makes the three namespaces and the two veth pairs, with addresses, up.
+pub(super) fn make(queues: u16) -> Result<()> {
+    for host in Host::ALL {
+        let namespace = host.namespace();
+        run("ip", &["netns", "add", namespace])?;
+        // Interfaces made from here on have IPv6, without the second that the search for duplicate
+        // addresses takes: the lab knows its addresses.
+        let settings = "cd /proc/sys/net/ipv6/conf && for i in all default lo; do \
+                        echo 0 > $i/disable_ipv6; echo 0 > $i/accept_dad; done";
+        run("ip", &["netns", "exec", namespace, "sh", "-ec", settings])?;
+    }
+    let pair = |ours: &str, host: Host| {
+        format!(
+            "link add {ours} netns {} numrxqueues {queues} numtxqueues {queues} type veth \
+             peer name eth0 netns {} numrxqueues {queues} numtxqueues {queues}\n",
+            Host::Sut.namespace(),
+            host.namespace()
+        )
+    };
+    run_with_input("ip", &["-batch", "-"], &(pair("uac0", Host::Uac) + &pair("uas0", Host::Uas)))?;
+    bring_up(Host::Sut, &[("uac0", "10.77.1.1", "fd77:1::1"), ("uas0", "10.77.2.1", "fd77:2::1")])?;
+    bring_up(Host::Uac, &[("eth0", "10.77.1.2", "fd77:1::2")])?;
+    bring_up(Host::Uas, &[("eth0", "10.77.2.2", "fd77:2::2")])
+}
+
+fn bring_up(host: Host, interfaces: &[(&str, &str, &str)]) -> Result<()> {
+    let lines = |(interface, v4, v6): &(&str, &str, &str)| {
+        format!(
+            "address add {v4}/24 dev {interface}\n\
+             address add {v6}/64 dev {interface} nodad\n\
+             link set {interface} up\n"
+        )
+    };
+    let batch: String = interfaces.iter().map(lines).collect();
+    let batch = format!("link set lo up\n{batch}");
+    run_with_input("ip", &["-n", host.namespace(), "-batch", "-"], &batch).map(drop)
+}

@@ -1,0 +1,102 @@
+//! The default configuration of the lab.
+
+use super::{DIRECTORY, QUEUES_MAX};
+use anyhow::{Result, bail};
+use std::fmt::Write;
+
+/// The configuration of a lab with `queues` queue pairs per port on a machine with these
+/// `lcores`, as TOML text.
+///
+/// # Errors
+/// When there are no lcores for so many queues.
+pub fn default_config(queues: u16, lcores: &[u16]) -> Result<String> {
+    if queues == 0 || queues > QUEUES_MAX {
+        bail!("--queues {queues}: 1 to {QUEUES_MAX} are possible");
+    }
+    let count = usize::from(queues);
+    let (Some(service), true) = (lcores.first(), count <= lcores.len()) else {
+        let available = lcores.len();
+        bail!("--queues {queues}: each queue needs a core of its own, and there are {available}");
+    };
+    // The first core serves control; a single worker need not share it.
+    let workers = if lcores.len() > count { &lcores[1..=count] } else { &lcores[..count] };
+    let mut text = format!(
+        "# The lab of `trunkline lab up`: callers in 10.77.1.0/24, servers in 10.77.2.0/24.\n\
+         \n\
+         [appliance]\n\
+         name = \"lab\"\n\
+         run_directory = \"{DIRECTORY}\"\n\
+         state_directory = \"{DIRECTORY}/state\"\n\
+         \n\
+         [lcores]\n\
+         workers = {workers:?}\n\
+         service = {service}\n\
+         idle = \"sleep\" # the machine is shared with SIPp\n"
+    );
+    for interface in ["uac0", "uas0"] {
+        let _ = write!(
+            text,
+            "\n[[ports]]\n\
+             name = \"{interface}\"\n\
+             interface = \"{interface}\"\n\
+             queues = {queues}\n\
+             verify_checksums = false # a veth peer leaves them to a NIC that is not there\n"
+        );
+    }
+    for address in ["10.77.1.1", "10.77.2.1", "[fd77:1::1]", "[fd77:2::1]"] {
+        let _ = write!(text, "\n[[listen]]\ntransport = \"udp\"\naddress = \"{address}:5060\"\n");
+    }
+    text.push_str(ROUTING);
+    Ok(text)
+}
+
+const ROUTING: &str = r#"
+[[destination_sets]]
+name = "uas"
+members = [{ address = "10.77.2.2:5060" }]
+
+[[destination_sets]]
+name = "uas6"
+members = [{ address = "[fd77:2::2]:5060" }]
+
+# The user part can ask for a family: sipp -s six reaches the server over IPv6, whatever the caller has.
+[[routes]]
+match = { user_prefixes = ["six"] }
+forward = "uas6"
+
+[[routes]]
+match = { user_prefixes = ["four"] }
+forward = "uas"
+
+[[routes]]
+match = { sources = ["fd77::/16"] }
+forward = "uas6"
+
+[[routes]]
+forward = "uas"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::default_config;
+    use crate::config::Config;
+
+    #[test]
+    fn the_default_is_a_valid_configuration() {
+        for (queues, lcores, workers) in
+            [(1, &[0][..], [0].as_slice()), (1, &[0, 1], &[1]), (2, &[0, 1], &[0, 1])]
+        {
+            let config = Config::parse(&default_config(queues, lcores).unwrap()).unwrap();
+            assert_eq!(config.nic.lcores.workers, workers);
+            assert_eq!(config.nic.ports.len(), 2);
+            assert_eq!(config.listen.len(), 4);
+        }
+    }
+
+    #[test]
+    fn queues_without_cores_are_refused() {
+        assert!(default_config(0, &[0, 1]).is_err());
+        let error = default_config(3, &[0, 1]).unwrap_err().to_string();
+        assert!(error.contains("there are 2"), "{error}");
+    }
+}

@@ -1,0 +1,46 @@
+//! Every bound of this crate, each with its reason.
+
+use std::time::Duration;
+
+/// Longest name of an appliance or destination set, in bytes: it stands in one column of a table.
+pub const NAME_MAX: usize = 64;
+
+/// Largest Retry-After, in seconds: an hour. Longer silences are a decision for a person.
+pub const RETRY_AFTER_MAX: u16 = 3_600;
+
+/// Pause before the first attempt to reach the data plane again: its restart takes about this long.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest pause between such attempts: a person who waits for it should not notice.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// How long the data plane may take to answer one message. An epoch with the largest tables
+/// takes some ten milliseconds; longer means that it hangs.
+pub const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Largest datagram that the kernel socket takes: the largest UDP payload there is.
+pub const DATAGRAM_MAX: usize = 65_535;
+
+/// Pause before a listen address that is not there yet is tried again.
+pub const BIND_RETRY: Duration = Duration::from_millis(500);
+
+/// Pause after an error of a kernel socket, so that one that stays cannot keep a core busy.
+pub const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// Least time between two log lines about requests that the kernel got instead of the data plane.
+pub const FALLBACK_LOG_EVERY: Duration = Duration::from_secs(5);
+
+/// Pause before a process that died is started again; the first attempts.
+pub const RESTART_FIRST: Duration = Duration::from_millis(50);
+
+/// The pause from the [`QUICK_DEATHS_MAX`]th quick death on: the machine must stay usable.
+pub const RESTART_SLOW: Duration = Duration::from_secs(1);
+
+/// A process that lived shorter than this died quickly.
+pub const QUICK_DEATH: Duration = Duration::from_secs(5);
+
+/// Quick deaths in a row after which restarts become slow.
+pub const QUICK_DEATHS_MAX: u32 = 5;
+
+/// How long processes may drain after SIGTERM before they get SIGKILL.
+pub const DRAIN_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,135 @@
+//! Processes by their id: signals, exit statuses, pid files, log files.
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The program `name` in the directory of our own executable.
+///
+/// # Errors
+/// When it is not there.
+pub fn beside_us(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("our own executable")?;
+    let path = own.with_file_name(name);
+    if !path.is_file() {
+        bail!("{} is missing: install it beside {}", path.display(), own.display());
+    }
+    Ok(path)
+}
+
+/// Whether we are root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Sends SIGTERM; nothing happens when the process is gone.
+pub fn terminate(pid: u32) {
+    send(pid, Signal::TERM);
+}
+
+/// Sends SIGHUP; nothing happens when the process is gone.
+pub fn reload(pid: u32) {
+    send(pid, Signal::HUP);
+}
+
+fn send(pid: u32, signal: Signal) {
+    if let Some(pid) = to_pid(pid) {
+        // The only error is that it is gone, which is what a signal was for, or soon will be.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Whether a process with this id runs; one that ended and that nobody waited for does not.
+pub fn is_alive(pid: u32) -> bool {
+    // `pid (name) state ...`, and the name may hold anything (proc(5)).
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+fn to_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// Ends processes: SIGTERM, then SIGKILL for those that still live after `patience`.
+pub fn end(pids: &[u32], patience: Duration) {
+    for pid in pids {
+        terminate(*pid);
+    }
+    wait_until_gone(pids, patience);
+    for pid in pids {
+        send(*pid, Signal::KILL);
+    }
+    wait_until_gone(pids, Duration::from_secs(1));
+}
+
+fn wait_until_gone(pids: &[u32], patience: Duration) {
+    let start = Instant::now();
+    while pids.iter().any(|pid| is_alive(*pid)) && start.elapsed() < patience {
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// The process id in a pid file; none when there is no such file or no number in it.
+pub fn read_pid(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// How a process ended, in words: `exit status 101`, `signal 9 SIGKILL`.
+pub fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(number)) => {
+            let name = match number {
+                4 => " SIGILL",
+                6 => " SIGABRT",
+                7 => " SIGBUS",
+                9 => " SIGKILL",
+                11 => " SIGSEGV",
+                15 => " SIGTERM",
+                _ => "",
+            };
+            format!("signal {number}{name}")
+        }
+        (None, None) => "unknown status".into(),
+    }
+}
+
+/// The last `count` lines of a text file; empty when it cannot be read.
+pub fn last_lines(path: &Path, count: usize) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{describe, end, is_alive, last_lines};
+    use std::process::Command;
+    use std::time::Duration;
+
+    #[test]
+    fn last_lines_of_short_and_long_files() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a\nb\nc\n").unwrap();
+        assert_eq!(last_lines(file.path(), 2), "b\nc");
+        assert_eq!(last_lines(file.path(), 9), "a\nb\nc");
+        assert_eq!(last_lines("/nonexistent".as_ref(), 3), "");
+    }
+
+    #[test]
+    fn a_process_is_ended_and_described() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        assert!(is_alive(pid));
+        let reaper = std::thread::spawn(move || child.wait().unwrap());
+        end(&[pid], Duration::from_secs(5));
+        assert_eq!(describe(reaper.join().unwrap()), "signal 15 SIGTERM");
+        assert!(!is_alive(pid));
+    }
+}

@@ -1,0 +1,121 @@
+//! The control process: configuration in, epochs out, and an answer for what reaches the kernel.
+
+use crate::config::Config;
+use crate::fallback::Fallback;
+use crate::publisher::publish;
+use crate::state::State;
+use anyhow::{Context, Result, bail};
+use sip_core::Settings;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+/// A control process with its configuration, ready to run.
+#[derive(Debug)]
+pub struct Service {
+    path: PathBuf,
+    config: Config,
+    state: State,
+    /// Held for as long as the process lives: one control process per run directory.
+    _lock: File,
+}
+
+impl Service {
+    /// Takes what the process needs for itself. `config` was read from `path`, from where SIGHUP
+    /// reads it again.
+    ///
+    /// # Errors
+    /// Another control process on the same run directory; a directory that cannot be used.
+    pub fn new(path: &Path, config: Config) -> Result<Self> {
+        let lock = lock(&config.appliance.run_directory)?;
+        let state = State::open(&config.appliance.state_directory)?;
+        Ok(Self { path: path.to_owned(), config, state, _lock: lock })
+    }
+
+    /// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+    ///
+    /// # Errors
+    /// Only what makes going on pointless, such as a full state directory.
+    pub async fn run(self) -> Result<()> {
+        let Self { path, mut config, state, _lock } = self;
+        let secret = state.secret();
+        let (sender, settings) = watch::channel(Arc::new(config.to_settings(secret)));
+        let publishing = publish(config.appliance.socket(), state, settings);
+        tokio::pin!(publishing);
+        let mut fallback = Fallback::start(&config.to_settings(secret))?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        info!(name = config.appliance.name, "control runs");
+        loop {
+            tokio::select! {
+                outcome = &mut publishing => return outcome,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    if let Some(new) = reload(&path, &config) {
+                        // The old sockets must be closed before the new ones are bound.
+                        fallback.stop().await;
+                        let settings = new.to_settings(secret);
+                        fallback = Fallback::start(&settings)?;
+                        publish_if_changed(&sender, settings);
+                        config = new;
+                    }
+                }
+            }
+        }
+        info!("control stops: the data plane goes on with its epoch");
+        Ok(())
+    }
+}
+
+/// The new configuration, when it is a good one.
+fn reload(path: &Path, old: &Config) -> Option<Config> {
+    let new = match Config::load(path) {
+        Ok(new) => new,
+        Err(error) => {
+            error!("reload refused, the old configuration stays in force:\n{error}");
+            return None;
+        }
+    };
+    if new.nic != old.nic {
+        warn!("[[ports]], [lcores] and [memory] change at the next start of the data plane only");
+    }
+    let directories = |c: &Config| (c.appliance.socket(), c.appliance.state_directory.clone());
+    if directories(&new) != directories(old) {
+        warn!("run_directory and state_directory change at the next start only");
+    }
+    info!("configuration read again");
+    Some(new)
+}
+
+fn publish_if_changed(sender: &watch::Sender<Arc<Settings>>, new: Settings) {
+    let changed = sender.send_if_modified(|current| {
+        let changed = **current != new;
+        if changed {
+            *current = Arc::new(new);
+        }
+        changed
+    });
+    if !changed {
+        info!("nothing that the data plane must know has changed");
+    }
+}
+
+fn lock(run_directory: &Path) -> Result<File> {
+    std::fs::create_dir_all(run_directory)
+        .with_context(|| format!("run_directory {} cannot be made", run_directory.display()))?;
+    let path = run_directory.join("control.lock");
+    let file = File::create(&path).with_context(|| format!("{}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another trunkline-control runs on {}: stop it, or give this one a run_directory of its own",
+            run_directory.display()
+        ),
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("{}", path.display())),
+    }
+}

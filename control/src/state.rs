@@ -1,0 +1,121 @@
+//! What must survive a restart of control: the secret and the number of the last epoch.
+
+use anyhow::{Context, Result, bail};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The state directory, opened.
+#[derive(Debug)]
+pub struct State {
+    directory: PathBuf,
+    secret: [u8; 16],
+    epoch: u64,
+}
+
+impl State {
+    /// Opens the state directory; makes it, and the secret in it, when they are not there.
+    ///
+    /// # Errors
+    /// The path and what is wrong with it.
+    pub fn open(directory: &Path) -> Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .with_context(|| format!("state_directory {} cannot be made", directory.display()))?;
+        let secret = read_or_make_secret(&directory.join("secret"))?;
+        let epoch = read_epoch(&directory.join("epoch"))?;
+        Ok(Self { directory: directory.to_owned(), secret, epoch })
+    }
+
+    /// The key of branch checks, made on the first start.
+    pub fn secret(&self) -> [u8; 16] {
+        self.secret
+    }
+
+    /// A number for the next epoch, above all numbers given before and above `seen`, stored before
+    /// it is used.
+    ///
+    /// # Errors
+    /// The file that could not be written.
+    pub fn next_epoch(&mut self, seen: u64) -> Result<u64> {
+        let next = self.epoch.max(seen) + 1;
+        replace(&self.directory.join("epoch"), next.to_string().as_bytes())?;
+        self.epoch = next;
+        Ok(next)
+    }
+}
+
+fn read_or_make_secret(path: &Path) -> Result<[u8; 16]> {
+    match std::fs::read(path) {
+        Ok(bytes) => bytes.as_slice().try_into().map_err(|_| {
+            let (path, length) = (path.display(), bytes.len());
+            anyhow::anyhow!(
+                "{path} holds {length} bytes instead of 16: delete it to make a new secret"
+            )
+        }),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let mut secret = [0; 16];
+            let mut random = File::open("/dev/urandom").context("/dev/urandom")?;
+            random.read_exact(&mut secret).context("/dev/urandom")?;
+            replace(path, &secret)?;
+            Ok(secret)
+        }
+        Err(e) => Err(e).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+fn read_epoch(path: &Path) -> Result<u64> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(epoch) => Ok(epoch),
+            Err(_) => bail!("{} holds no number: delete it", path.display()),
+        },
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(e).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// Replaces a file in one step, so that a crash leaves the old content or the new one.
+fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, path)
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn secret_stays_and_epochs_rise() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let mut first = State::open(&path).unwrap();
+        assert_eq!(first.next_epoch(0).unwrap(), 1);
+        assert_eq!(first.next_epoch(9).unwrap(), 10);
+        let mut second = State::open(&path).unwrap();
+        assert_eq!(second.secret(), first.secret());
+        assert_ne!(second.secret(), [0; 16]);
+        assert_eq!(second.next_epoch(0).unwrap(), 11);
+        let mode = std::fs::metadata(path.join("secret")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn damaged_files_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("secret"), b"short").unwrap();
+        let error = State::open(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("secret") && error.contains("delete it"), "{error}");
+    }
+}

@@ -1,0 +1,322 @@
+//! The counters of the data plane, for people and as JSON.
+
+use control_api::DropReason;
+use control_api::status::{QueueStatus, Status};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+/// Counters with their sums, ready to be shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StatusReport {
+    /// Process id of the data plane.
+    pub pid: u32,
+    /// Epoch that every worker runs on.
+    pub epoch: u64,
+    /// Whether DPDK's memory comes from hugepages.
+    pub hugepages: bool,
+    /// Mbufs in use now.
+    pub mbufs_in_use: u32,
+    /// Mbufs in the mempool.
+    pub mbufs_total: u32,
+    /// All queues together.
+    pub total: Counters,
+    /// Each queue pair.
+    pub queues: Vec<Queue>,
+    /// Drops by reason; reasons that never happened are left out.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// Whether every packet received was forwarded, answered, dropped or is parked.
+    pub conserved: bool,
+}
+
+/// One queue pair.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Queue {
+    /// Name of the port.
+    pub port: String,
+    /// Index of the queue pair on the port.
+    pub queue: u16,
+    /// The lcore that polls it.
+    pub lcore: u16,
+    /// Its counters.
+    #[serde(flatten)]
+    pub counters: Counters,
+}
+
+/// What is counted per queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Counters {
+    /// Packets received.
+    pub received: u64,
+    /// Requests and responses forwarded.
+    pub forwarded: u64,
+    /// Requests answered by us.
+    pub replied: u64,
+    /// Packets dropped.
+    pub dropped: u64,
+    /// Messages that wait for a neighbour now.
+    pub parked: u64,
+    /// Packets handed to the driver.
+    pub transmitted: u64,
+    /// Nanoseconds spent on bursts with at least one packet.
+    pub busy_ns: u64,
+    /// `busy_ns` for each packet received; 0 when there was none.
+    pub busy_ns_per_message: f64,
+}
+
+impl Counters {
+    fn of(queue: &QueueStatus) -> Self {
+        Self {
+            received: queue.received,
+            forwarded: queue.forwarded,
+            replied: queue.replied,
+            dropped: queue.dropped_total(),
+            parked: queue.parked,
+            transmitted: queue.transmitted,
+            busy_ns: queue.busy_ns,
+            busy_ns_per_message: 0.0,
+        }
+        .with_ratio()
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            forwarded: self.forwarded + other.forwarded,
+            replied: self.replied + other.replied,
+            dropped: self.dropped + other.dropped,
+            parked: self.parked + other.parked,
+            transmitted: self.transmitted + other.transmitted,
+            busy_ns: self.busy_ns + other.busy_ns,
+            busy_ns_per_message: 0.0,
+        }
+        .with_ratio()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rounded ratio for people")]
+    fn with_ratio(mut self) -> Self {
+        if self.received > 0 {
+            self.busy_ns_per_message = self.busy_ns as f64 / self.received as f64;
+        }
+        self
+    }
+}
+
+impl StatusReport {
+    /// The report of a snapshot.
+    pub fn new(status: &Status) -> Self {
+        let queue = |q: &QueueStatus| Queue {
+            port: q.port.clone(),
+            queue: q.queue,
+            lcore: q.lcore,
+            counters: Counters::of(q),
+        };
+        let queues: Vec<Queue> = status.queues.iter().map(queue).collect();
+        let drops = |reason: &DropReason| {
+            let count: u64 = status.queues.iter().map(|q| q.dropped_for(*reason)).sum();
+            (count > 0).then(|| (reason.name(), count))
+        };
+        Self {
+            pid: status.pid,
+            epoch: status.epoch,
+            hugepages: status.hugepages,
+            mbufs_in_use: status.mbufs_in_use,
+            mbufs_total: status.mbufs_total,
+            total: queues.iter().map(|q| q.counters).fold(Counters::default(), Counters::plus),
+            drops: DropReason::ALL.iter().filter_map(drops).collect(),
+            conserved: status.queues.iter().all(|q| q.unaccounted() == 0),
+            queues,
+        }
+    }
+
+    /// One line per queue under a heading, and their sum when there are several.
+    pub fn queue_table(&self) -> String {
+        let mut table = format!(
+            "{:<12} {:>5} {:>5} {:>14} {:>14} {:>10} {:>10} {:>8} {:>10}\n",
+            "port",
+            "queue",
+            "lcore",
+            "received",
+            "forwarded",
+            "replied",
+            "dropped",
+            "parked",
+            "ns/message"
+        );
+        let mut line = |port: &str, queue: &str, lcore: &str, c: &Counters| {
+            let _ = writeln!(
+                table,
+                "{port:<12} {queue:>5} {lcore:>5} {:>14} {:>14} {:>10} {:>10} {:>8} {:>10.0}",
+                grouped(c.received),
+                grouped(c.forwarded),
+                grouped(c.replied),
+                grouped(c.dropped),
+                grouped(c.parked),
+                c.busy_ns_per_message,
+            );
+        };
+        for queue in &self.queues {
+            let (number, lcore) = (queue.queue.to_string(), queue.lcore.to_string());
+            line(&queue.port, &number, &lcore, &queue.counters);
+        }
+        if self.queues.len() > 1 {
+            line("all", "", "", &self.total);
+        }
+        table
+    }
+
+    /// Drops by reason, each with the sentence that explains it.
+    pub fn drop_list(&self) -> String {
+        if self.drops.is_empty() {
+            return "none: every packet was forwarded or answered\n".into();
+        }
+        let mut list = String::new();
+        for reason in DropReason::ALL {
+            if let Some(count) = self.drops.get(reason.name()) {
+                let (name, help) = (reason.name(), reason.help());
+                let _ = writeln!(list, "{:>10}  {name}: {help}", grouped(*count));
+            }
+        }
+        list
+    }
+
+    /// The law of conservation with its numbers, and by how much it is broken if it is.
+    pub fn conservation_line(&self) -> String {
+        let total = &self.total;
+        let mut line = format!(
+            "{} in = {} forwarded + {} replied + {} dropped",
+            grouped(total.received),
+            grouped(total.forwarded),
+            grouped(total.replied),
+            grouped(total.dropped),
+        );
+        if total.parked > 0 {
+            let _ = write!(line, " + {} parked", grouped(total.parked));
+        }
+        if !self.conserved {
+            let accounted = total.forwarded + total.replied + total.dropped + total.parked;
+            let _ =
+                write!(line, ": BROKEN by {}", i128::from(total.received) - i128::from(accounted));
+        }
+        line
+    }
+}
+
+impl fmt::Display for StatusReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let epoch = match self.epoch {
+            0 => String::from("none yet: control has not published one"),
+            number => number.to_string(),
+        };
+        let memory = if self.hugepages { "hugepages" } else { "ordinary pages" };
+        writeln!(f, "data plane   pid {}, epoch {epoch}", self.pid)?;
+        writeln!(
+            f,
+            "mbufs        {} of {} in use, on {memory}",
+            grouped(self.mbufs_in_use.into()),
+            grouped(self.mbufs_total.into())
+        )?;
+        writeln!(f, "\n{}", self.queue_table())?;
+        write!(f, "drops\n{}", indented(&self.drop_list()))?;
+        writeln!(f, "\nconserved    {}", self.conservation_line())
+    }
+}
+
+/// A number with commas between thousands: `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Each line moved two columns to the right.
+pub(crate) fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |mut all, line| {
+        let _ = writeln!(all, "  {line}");
+        all
+    })
+}
+
+/// What happened between two snapshots: `after` less `before`, queue by queue. When the data plane
+/// was started in between, its counters began at 0 again and `after` stands alone.
+pub fn difference(before: &Status, after: &Status) -> Status {
+    let mut difference = after.clone();
+    if before.pid != after.pid {
+        return difference;
+    }
+    for queue in &mut difference.queues {
+        let same = |b: &&QueueStatus| b.port == queue.port && b.queue == queue.queue;
+        let Some(old) = before.queues.iter().find(same) else { continue };
+        queue.received -= old.received;
+        queue.forwarded -= old.forwarded;
+        queue.replied -= old.replied;
+        queue.transmitted -= old.transmitted;
+        queue.received_bytes -= old.received_bytes;
+        queue.transmitted_bytes -= old.transmitted_bytes;
+        queue.bursts -= old.bursts;
+        queue.busy_ns -= old.busy_ns;
+        for (now, then) in queue.dropped.iter_mut().zip(&old.dropped) {
+            *now -= then;
+        }
+    }
+    difference
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StatusReport, difference, grouped};
+    use control_api::DropReason;
+    use control_api::status::{QueueStatus, Status};
+
+    fn status(received: u64, forwarded: u64, keepalives: u64) -> Status {
+        let mut dropped = vec![0; DropReason::COUNT];
+        dropped[DropReason::Keepalive as usize] = keepalives;
+        let queue = QueueStatus {
+            port: "uac0".into(),
+            received,
+            forwarded,
+            dropped,
+            busy_ns: received * 500,
+            ..QueueStatus::default()
+        };
+        Status { pid: 1, epoch: 3, queues: vec![queue], ..Status::default() }
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")]
+        {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn a_report_explains_drops_and_conservation() {
+        let report = StatusReport::new(&status(10, 8, 2));
+        assert!(report.conserved);
+        assert_eq!(report.conservation_line(), "10 in = 8 forwarded + 0 replied + 2 dropped");
+        assert!(report.drop_list().contains(DropReason::Keepalive.help()));
+        assert!((report.total.busy_ns_per_message - 500.0).abs() < 1e-9);
+        let broken = StatusReport::new(&status(10, 7, 2));
+        assert!(!broken.conserved);
+        assert!(broken.conservation_line().ends_with("BROKEN by 1"));
+    }
+
+    #[test]
+    fn a_difference_forgets_what_was_before() {
+        let report = StatusReport::new(&difference(&status(10, 8, 2), &status(15, 13, 2)));
+        assert_eq!(
+            (report.total.received, report.total.forwarded, report.total.dropped),
+            (5, 5, 0)
+        );
+        assert!(report.drop_list().starts_with("none"));
+        let restarted = Status { pid: 2, ..status(4, 4, 0) };
+        assert_eq!(difference(&status(10, 8, 2), &restarted), restarted);
+    }
+}
