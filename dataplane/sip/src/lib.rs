@@ -19,6 +19,10 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::inline_always,
+    reason = "measured: results of the inner steps must not go through memory"
+)]
 
 extern crate alloc;
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! A parsed message: ranges into the bytes of the datagram, and nothing copied.
 
+use core::fmt;
 use core::net::SocketAddr;
 
 use crate::settings::ListenId;
 
 /// A range of bytes inside a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    start: u16,
-    end: u16,
-}
+///
+/// Start and end share one word: written and read in one piece, they never wait for each other.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span(u32);
 
 impl Span {
     /// `start..end`; both lie inside a message, whose length fits `u16`.
@@ -17,19 +17,19 @@ impl Span {
     #[expect(clippy::cast_possible_truncation, reason = "parse() refuses longer messages")]
     pub(crate) fn new(start: usize, end: usize) -> Self {
         debug_assert!(start <= end && end <= crate::limits::MESSAGE_MAX);
-        Self { start: start as u16, end: end as u16 }
+        Self((start as u32) << 16 | end as u32 & 0xffff)
     }
 
     /// Where it begins.
     #[inline]
     pub fn start(self) -> usize {
-        self.start.into()
+        (self.0 >> 16) as usize
     }
 
     /// Where it ends: one past the last byte.
     #[inline]
     pub fn end(self) -> usize {
-        self.end.into()
+        (self.0 & 0xffff) as usize
     }
 
     /// How many bytes it spans.
@@ -41,13 +41,19 @@ impl Span {
     /// Whether it spans nothing.
     #[inline]
     pub fn is_empty(self) -> bool {
-        self.start >= self.end
+        self.start() >= self.end()
     }
 
     /// Its bytes in `message`; empty when it lies outside.
     #[inline]
     pub fn of(self, message: &[u8]) -> &[u8] {
         message.get(self.start()..self.end()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.start(), self.end())
     }
 }
 

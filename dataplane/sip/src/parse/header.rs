@@ -1,7 +1,8 @@
 //! Header lines: which of the headers that we need is it, and where is its value.
 
 use super::error::{ParseError, ParseErrorKind};
-use super::scan;
+use super::scan::{self, Line, Lines};
+use crate::limits::{HEADERS_MAX, ROUTES_MAX, VIAS_MAX};
 use crate::message::{Headers, Repeated, Span};
 
 /// The headers that a stateless proxy looks into.
@@ -35,95 +36,228 @@ pub(crate) struct HeaderLine {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderLines<'a> {
     bytes: &'a [u8],
-    at: usize,
+    lines: Lines<'a>,
 }
 
 impl<'a> HeaderLines<'a> {
     /// The lines of `bytes` from position `at`, which is the start of one.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at }
+        Self { bytes, lines: Lines::new(bytes, at) }
     }
 
-    /// Where the next line starts; behind the empty line once `next` has returned `None`.
+    /// The lines that are left of `lines`, which walks over `bytes`.
+    #[inline]
+    pub(crate) fn behind(bytes: &'a [u8], lines: Lines<'a>) -> Self {
+        Self { bytes, lines }
+    }
+
+    /// Where the next line starts; behind the empty line once `next_line` has returned `None`.
     #[inline]
     pub(crate) fn at(&self) -> usize {
-        self.at
+        self.lines.at()
     }
 
     /// The next line, `None` at the empty line.
     #[inline]
     pub(crate) fn next_line(&mut self) -> Result<Option<HeaderLine>, ParseError> {
-        let start = self.at;
-        let found = match scan::logical_line(self.bytes, start) {
-            Ok(found) => found,
-            Err((kind, at)) => return Err(ParseError::new(kind, at)),
-        };
-        self.at = found.next;
-        if found.end == start {
-            return Ok(None);
-        }
-        let text = self.bytes.get(start..found.end).unwrap_or_default();
-        let (id, offset) = recognise(text);
-        let value = if id == HeaderId::Other {
-            Span::default()
-        } else {
-            let value = scan::skip_lws(self.bytes, start + offset, found.end);
-            Span::new(value, scan::trim_end(self.bytes, value, found.end))
-        };
-        Ok(Some(HeaderLine { id, line: Span::new(start, found.next), value }))
+        let Some(line) = self.next_unread()? else { return Ok(None) };
+        let other = HeaderLine { id: HeaderId::Other, line: span(line), value: Span::default() };
+        let known = |id, value| Ok(HeaderLine { id, line: span(line), value });
+        recognise(self.bytes, line, known).unwrap_or(Ok(other)).map(Some)
     }
+
+    /// The next line without a look at its name, `None` at the empty line.
+    #[inline(always)]
+    fn next_unread(&mut self) -> Result<Option<Line>, ParseError> {
+        match self.lines.next_line() {
+            Ok(line) if line.end == line.start => Ok(None),
+            Ok(line) => Ok(Some(line)),
+            Err((kind, at)) => Err(ParseError::new(kind, at)),
+        }
+    }
+
+    /// Reads all lines up to the empty one, takes note of those we need and returns how many there
+    /// were.
+    #[inline(always)]
+    pub(crate) fn read(&mut self, headers: &mut Headers) -> Result<usize, ParseError> {
+        let mut count = 0;
+        while let Some(line) = self.next_unread()? {
+            count += 1;
+            if count > HEADERS_MAX {
+                return Err(ParseError::new(ParseErrorKind::TooManyHeaders, line.start));
+            }
+            let note = |id, value| headers.note(HeaderLine { id, line: span(line), value });
+            if let Some(noted) = recognise(self.bytes, line, note) {
+                noted?;
+            }
+        }
+        Ok(count)
+    }
+}
+
+#[inline(always)]
+fn span(line: Line) -> Span {
+    Span::new(line.start, line.next)
 }
 
 /// Tells the header by its first letter and compares the names that begin so, full and compact
-/// (RFC 3261 section 20). Returns the offset behind the colon too.
-#[inline]
-fn recognise(line: &[u8]) -> (HeaderId, usize) {
-    let Some(&first) = line.first() else { return (HeaderId::Other, 0) };
-    let found = match first | 0x20 {
-        b'v' => either(line, b"via", *b"v", HeaderId::Via),
-        b'f' => either(line, b"from", *b"f", HeaderId::From),
-        b't' => either(line, b"to", *b"t", HeaderId::To),
-        b'i' => named(line, b"i", HeaderId::CallId),
-        b'c' => named(line, b"cseq", HeaderId::CSeq)
-            .or_else(|| named(line, b"call-id", HeaderId::CallId))
-            .or_else(|| named(line, b"content-length", HeaderId::ContentLength)),
-        b'm' => named(line, b"max-forwards", HeaderId::MaxForwards),
-        b'r' => named(line, b"route", HeaderId::Route),
-        b'l' => named(line, b"l", HeaderId::ContentLength),
-        b'p' => named(line, b"proxy-require", HeaderId::ProxyRequire),
-        _ => None,
-    };
-    found.unwrap_or((HeaderId::Other, 0))
-}
-
-#[inline]
-fn either<const N: usize>(
-    line: &[u8],
-    full: &[u8; N],
-    compact: [u8; 1],
-    id: HeaderId,
-) -> Option<(HeaderId, usize)> {
-    named(line, full, id).or_else(|| named(line, &compact, id))
-}
-
-/// Whether `line` begins with `name` (given in lower case) and a colon.
-#[inline]
-fn named<const N: usize>(line: &[u8], name: &[u8; N], id: HeaderId) -> Option<(HeaderId, usize)> {
-    let (begin, rest) = line.split_first_chunk::<N>()?;
-    if !begin.eq_ignore_ascii_case(name) {
-        return None;
+/// (RFC 3261 section 20). Hands id and value of a header that we need to `act`, which is compiled
+/// into each of the cases: so there is one jump for each line, not two.
+#[inline(always)]
+fn recognise<T>(
+    bytes: &[u8],
+    line: Line,
+    mut act: impl FnMut(HeaderId, Span) -> Result<T, ParseError>,
+) -> Option<Result<T, ParseError>> {
+    let head = Head::new(bytes, line.start);
+    macro_rules! try_names {
+        ($($text:literal => $id:ident),+) => {{
+            $(
+                if const { Name::new($text) }.begins(&head)
+                    && let Some(value) = value(bytes, line, $text.len())
+                {
+                    return Some(act(HeaderId::$id, value));
+                }
+            )+
+            None
+        }};
     }
-    // HCOLON = *( SP / HTAB ) ":" SWS
-    let space = rest.iter().take_while(|&&byte| byte == b' ' || byte == b'\t').count();
-    (rest.get(space) == Some(&b':')).then_some((id, N + space + 1))
+    match head.first & 0xff | 0x20 {
+        0x76 => try_names!(b"via" => Via, b"v" => Via),
+        0x66 => try_names!(b"from" => From, b"f" => From),
+        0x74 => try_names!(b"to" => To, b"t" => To),
+        0x69 => try_names!(b"i" => CallId),
+        0x63 => {
+            try_names!(b"cseq" => CSeq, b"call-id" => CallId, b"content-length" => ContentLength)
+        }
+        0x6d => try_names!(b"max-forwards" => MaxForwards),
+        0x72 => try_names!(b"route" => Route),
+        0x6c => try_names!(b"l" => ContentLength),
+        0x70 => try_names!(b"proxy-require" => ProxyRequire),
+        _ => None,
+    }
+}
+
+/// The value of `line`, whose name is as long as `name`, without white space around it; `None` when
+/// no colon follows and so the name is longer.
+#[inline(always)]
+fn value(bytes: &[u8], line: Line, name: usize) -> Option<Span> {
+    let colon = line.start + name;
+    let start = match bytes.get(colon..colon + 3) {
+        Some([b':', b' ', byte]) if *byte > b' ' => colon + 2,
+        _ => value_start(bytes, colon, line.end)?,
+    };
+    let end = match bytes.get(line.end - 1) {
+        Some(byte) if *byte > b' ' => line.end,
+        _ => scan::trim_end(bytes, start, line.end),
+    };
+    Some(Span::new(start, end))
+}
+
+/// `HCOLON = *( SP / HTAB ) ":" SWS`: the position behind it.
+fn value_start(bytes: &[u8], mut at: usize, end: usize) -> Option<usize> {
+    while at < end {
+        match bytes.get(at)? {
+            b':' => return Some(scan::skip_lws(bytes, at + 1, end)),
+            b' ' | b'\t' => at += 1,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The first 16 bytes of a line, zeros behind the end of the message.
+struct Head {
+    first: u64,
+    bytes: [u8; 16],
+}
+
+impl Head {
+    #[inline(always)]
+    fn new(bytes: &[u8], start: usize) -> Self {
+        let rest = bytes.get(start..).unwrap_or_default();
+        let bytes = rest.first_chunk::<16>().copied().unwrap_or_else(|| last_head(rest));
+        Self { first: word(&bytes, 0), bytes }
+    }
+}
+
+#[cold]
+fn last_head(rest: &[u8]) -> [u8; 16] {
+    let mut head = [0; 16];
+    for (to, from) in head.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    head
+}
+
+/// The eight bytes at `at`, which is at most 8.
+#[inline(always)]
+fn word(head: &[u8; 16], at: usize) -> u64 {
+    head.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// A header name of at most 16 bytes, as the words that a line must begin with: its first bytes and,
+/// if there are more than eight, its last eight.
+#[derive(Clone, Copy)]
+struct Name {
+    first: Word,
+    last: Word,
+    length: usize,
+}
+
+/// Up to eight bytes to compare with in any case.
+#[derive(Clone, Copy)]
+struct Word {
+    value: u64,
+    /// 0x20 where a letter is: the bit that makes it a small one.
+    small: u64,
+    /// 0xff where a byte counts.
+    counts: u64,
+}
+
+impl Name {
+    /// `text` is in lower case.
+    const fn new(text: &[u8]) -> Self {
+        let length = text.len();
+        let tail = length.saturating_sub(8);
+        Self { first: Word::new(text, 0), last: Word::new(text, tail), length }
+    }
+
+    /// Whether the line begins with the name.
+    #[inline(always)]
+    fn begins(self, head: &Head) -> bool {
+        self.first.is(head.first)
+            && (self.length <= 8 || self.last.is(word(&head.bytes, self.length - 8)))
+    }
+}
+
+impl Word {
+    const fn new(text: &[u8], from: usize) -> Self {
+        let mut word = Self { value: 0, small: 0, counts: 0 };
+        let mut i = 0;
+        while i < 8 && from + i < text.len() {
+            let byte = text[from + i];
+            word.value |= (byte as u64) << (8 * i);
+            word.counts |= 0xff << (8 * i);
+            if byte.is_ascii_alphabetic() {
+                word.small |= 0x20 << (8 * i);
+            }
+            i += 1;
+        }
+        word
+    }
+
+    #[inline(always)]
+    fn is(self, word: u64) -> bool {
+        (word | self.small) & self.counts == self.value
+    }
 }
 
 impl Headers {
     /// Takes note of one line; complains about a second one where one may stand.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn note(&mut self, found: HeaderLine) -> Result<(), ParseError> {
-        use crate::limits::{ROUTES_MAX, VIAS_MAX};
         let HeaderLine { id, value, .. } = found;
         match id {
             HeaderId::Other => Ok(()),
@@ -144,13 +278,12 @@ impl Headers {
 
 /// Keeps `value` if it is the first of its header; an empty value counts as malformed, since no
 /// header that may stand once may be empty.
-#[inline]
+#[inline(always)]
 fn once(slot: &mut Span, id: HeaderId, value: Span) -> Result<(), ParseError> {
-    if value.is_empty() {
-        return Err(ParseError::new(ParseErrorKind::Malformed(id), value.start()));
-    }
-    if !slot.is_empty() {
-        return Err(ParseError::new(ParseErrorKind::Duplicate(id), value.start()));
+    if !slot.is_empty() || value.is_empty() {
+        let kind =
+            if value.is_empty() { ParseErrorKind::Malformed } else { ParseErrorKind::Duplicate };
+        return Err(ParseError::new(kind(id), value.start()));
     }
     *slot = value;
     Ok(())
@@ -179,8 +312,10 @@ impl Repeated {
 mod tests {
     use super::*;
 
-    fn recognised(line: &str) -> HeaderId {
-        recognise(line.as_bytes()).0
+    fn recognised(text: &str) -> HeaderId {
+        let line = Line { start: 0, end: text.len(), next: text.len() };
+        let id = recognise(text.as_bytes(), line, |id, _| Ok(id));
+        id.map_or(HeaderId::Other, |id| id.unwrap())
     }
 
     #[test]

@@ -10,10 +10,11 @@ pub(crate) mod start_line;
 pub(crate) mod uri;
 pub(crate) mod via;
 
-use crate::limits::{HEADERS_MAX, MESSAGE_MAX};
-use crate::message::{Headers, Message, Method, Request, Response, Span};
+use crate::limits::MESSAGE_MAX;
+use crate::message::{Headers, Message, Request, Response, Span};
 use error::{ParseError, ParseErrorKind};
 use header::{HeaderId, HeaderLines};
+use scan::Lines;
 use start_line::StartLine;
 
 impl ParseError {
@@ -32,29 +33,28 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     if bytes.len() > MESSAGE_MAX {
         return Err(ParseError::new(ParseErrorKind::MessageTooLong, MESSAGE_MAX));
     }
-    let (start, headers_at) = start_line::parse(bytes, message_start(bytes)?)?;
+    let mut lines = Lines::new(bytes, message_start(bytes)?);
+    let start = start_line::parse(bytes, &mut lines)?;
     let mut headers = Headers::default();
-    let mut lines = HeaderLines::new(bytes, headers_at);
-    let mut count = 0;
-    while let Some(found) = lines.next_line()? {
-        count += 1;
-        if count > HEADERS_MAX {
-            return Err(ParseError::new(ParseErrorKind::TooManyHeaders, found.line.start()));
-        }
-        headers.note(found)?;
-    }
+    let mut lines = HeaderLines::behind(bytes, lines);
+    lines.read(&mut headers)?;
     check_mandatory(&headers, lines.at())?;
     headers.body = body(bytes, &headers, lines.at())?;
     let cseq = cseq(bytes, headers.cseq)?;
     headers.cseq_number = cseq.number;
+    let method_in_cseq = cseq.method.of(bytes);
     match start {
         StartLine::Request { line, method, method_name, uri } => {
-            if cseq.method.of(bytes) != method_name.of(bytes) {
+            if method_in_cseq != method_name.of(bytes) {
                 return Err(ParseError::new(ParseErrorKind::CSeqMethod, cseq.method.start()));
             }
             Ok(Message::Request(Request { bytes, method, line, uri, headers }))
         }
         StartLine::Response { line, status } => {
+            if !scan::is_token(method_in_cseq) {
+                let kind = ParseErrorKind::Malformed(HeaderId::CSeq);
+                return Err(ParseError::new(kind, cseq.method.start()));
+            }
             Ok(Message::Response(Response { bytes, status, line, headers }))
         }
     }
@@ -113,24 +113,30 @@ pub(crate) struct CSeq {
     pub(crate) method: Span,
 }
 
-/// Reads a CSeq value; its number is below 2^31 (RFC 3261 section 8.1.1.5).
+/// Reads a CSeq value; its number is below 2^31 (RFC 3261 section 8.1.1.5). The method is what is
+/// left behind it.
 #[inline]
 pub(crate) fn cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
-    let malformed = || ParseError::new(ParseErrorKind::Malformed(HeaderId::CSeq), value.start());
     let text = value.of(bytes);
-    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let digits = Span::new(value.start(), value.start() + length);
-    let number = scan::decimal(digits.of(bytes)).filter(|&number| number < 1 << 31);
-    let method_at = scan::skip_lws(bytes, digits.end(), value.end());
-    let method = Span::new(method_at, value.end());
-    match number {
-        Some(number) if method_at > digits.end() => {
-            let name = method.of(bytes);
-            if Method::of(name) == Method::Other && !scan::is_token(name) {
-                return Err(malformed());
-            }
-            Ok(CSeq { number, method })
+    let mut number = 0_u64;
+    let mut length = 0;
+    for &byte in text.iter().take(10) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
         }
-        _ => Err(malformed()),
+        number = number * 10 + u64::from(digit);
+        length += 1;
+    }
+    let digits_end = value.start() + length;
+    let method_at = match text.get(length..length + 2) {
+        Some([b' ', byte]) if *byte > b' ' => digits_end + 1,
+        _ => scan::skip_lws(bytes, digits_end, value.end()),
+    };
+    match u32::try_from(number) {
+        Ok(number) if length > 0 && number < 1 << 31 && method_at > digits_end => {
+            Ok(CSeq { number, method: Span::new(method_at, value.end()) })
+        }
+        _ => Err(ParseError::new(ParseErrorKind::Malformed(HeaderId::CSeq), value.start())),
     }
 }

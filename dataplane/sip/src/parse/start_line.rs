@@ -2,7 +2,7 @@
 //! `Status-Line = SIP-Version SP Status-Code SP Reason-Phrase CRLF`, with exactly one SP each.
 
 use super::error::{ParseError, ParseErrorKind};
-use super::scan;
+use super::scan::{self, Lines};
 use crate::limits::URI_MAX;
 use crate::message::{Method, Span};
 
@@ -12,15 +12,13 @@ pub(crate) enum StartLine {
     Response { line: Span, status: u16 },
 }
 
-/// Parses the line at `start`; returns the position of the first header line too.
+/// Parses the first of `lines`, which walks over `bytes`.
 #[inline]
-pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<(StartLine, usize), ParseError> {
-    let found = scan::logical_line(bytes, start).map_err(|(kind, at)| ParseError::new(kind, at))?;
-    let text = bytes.get(start..found.end).unwrap_or_default();
-    let line = Span::new(start, found.end);
-    let parsed =
-        if is_status_line(text) { status_line(text, line) } else { request_line(text, line) };
-    Ok((parsed?, found.next))
+pub(crate) fn parse(bytes: &[u8], lines: &mut Lines<'_>) -> Result<StartLine, ParseError> {
+    let found = lines.next_line().map_err(|(kind, at)| ParseError::new(kind, at))?;
+    let text = bytes.get(found.start..found.end).unwrap_or_default();
+    let line = Span::new(found.start, found.end);
+    if is_status_line(text) { status_line(text, line) } else { request_line(text, line) }
 }
 
 /// Whether the text can only be a status line: a method holds no slash.
@@ -49,7 +47,7 @@ fn status_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
 #[inline]
 fn request_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
     let malformed = || ParseError::new(ParseErrorKind::StartLine, line.start());
-    let space = text.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
+    let space = scan::find_stop(text, 0, text.len(), []);
     let name = text.get(..space).unwrap_or_default();
     let method = Method::of(name);
     if method == Method::Other && !scan::is_token(name) {
@@ -61,7 +59,10 @@ fn request_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
     }
     let uri_at = space + 1;
     let uri = before.get(uri_at..).ok_or_else(malformed)?;
-    if uri.is_empty() || uri.iter().any(|&byte| byte <= b' ') {
+    if uri.is_empty()
+        || text.get(space) != Some(&b' ')
+        || scan::find_stop(text, uri_at, before.len(), []) != before.len()
+    {
         return Err(ParseError::new(ParseErrorKind::RequestUri, line.start() + uri_at));
     }
     if uri.len() > URI_MAX {
@@ -95,17 +96,18 @@ mod tests {
     use super::*;
 
     fn kind(text: &str) -> Option<ParseErrorKind> {
-        parse(text.as_bytes(), 0).err().map(|error| error.kind)
+        parse(text.as_bytes(), &mut Lines::new(text.as_bytes(), 0)).err().map(|error| error.kind)
     }
 
     #[test]
     fn request_line_parts() {
         let text = b"INVITE sip:bob@example.com SIP/2.0\r\n";
-        let (StartLine::Request { method, uri, .. }, next) = parse(text, 0).ok().unwrap() else {
+        let mut lines = Lines::new(text, 0);
+        let Ok(StartLine::Request { method, uri, .. }) = parse(text, &mut lines) else {
             panic!("a request")
         };
         assert_eq!((method, uri.of(text)), (Method::Invite, &b"sip:bob@example.com"[..]));
-        assert_eq!(next, text.len());
+        assert_eq!(lines.at(), text.len());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Uri {
     pub(crate) user: Span,
     /// Host, the brackets of an IPv6 reference included; empty for `tel:`.
     pub(crate) host: Span,
+    /// The address that the host spells, if it is no name.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) port: Option<u16>,
     /// The port with the colon before it; empty when there is none.
     pub(crate) port_span: Span,
@@ -78,6 +80,7 @@ impl Uri {
             scheme: if is_tel { Scheme::Tel } else { Scheme::Other },
             user: Span::new(at, at + number),
             host: Span::default(),
+            address: None,
             port: None,
             port_span: Span::default(),
             params: Span::new(at + number, span.end()),
@@ -88,43 +91,38 @@ impl Uri {
     /// behind userinfo, which may itself hold `;` and `?`.
     #[inline]
     fn parse_sip(bytes: &[u8], scheme: Scheme, start: usize, end: usize) -> Option<Self> {
-        let text = bytes.get(start..end)?;
-        let (user, host_at) = match text.iter().position(|&byte| byte == b'@') {
-            Some(0) => return None,
-            Some(at) => {
-                let userinfo = text.get(..at)?;
-                let len = userinfo.iter().position(|&byte| byte == b':').unwrap_or(at);
-                (Span::new(start, start + len), start + at + 1)
-            }
-            None => (Span::default(), start),
-        };
-        let text = bytes.get(host_at..end)?;
-        let host_len = if text.first() == Some(&b'[') {
-            text.iter().position(|&byte| byte == b']')? + 1
+        let sign = scan::find_stop(bytes, start, end, [b'@']);
+        let (user, host_at) = if bytes.get(sign) == Some(&b'@') && sign < end {
+            let user_end = scan::find_stop(bytes, start, sign, [b':']);
+            (Span::new(start, user_end), sign + 1)
         } else {
-            text.iter().position(|&byte| !is_host_byte(byte)).unwrap_or(text.len())
+            (Span::default(), start)
         };
-        let mut at = host_at + host_len;
+        let host = host(bytes, host_at, end)?;
+        let mut at = host.span.end();
         let (mut port, mut port_span) = (None, Span::default());
         if at < end && bytes.get(at) == Some(&b':') {
-            let rest = bytes.get(at + 1..end)?;
-            let len = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
-            port = Some(scan::port(rest.get(..len)?)?);
-            port_span = Span::new(at, at + 1 + len);
-            at = port_span.end();
+            let stop = scan::find_stop(bytes, at + 1, end, [b';', b'?']);
+            port_span = Span::new(at, stop);
+            port = Some(scan::port(bytes.get(at + 1..stop)?)?);
+            at = stop;
         }
-        let rest = bytes.get(at..end)?;
-        let params_len = match rest.first() {
-            None | Some(b'?') => 0,
-            Some(b';') => rest.iter().position(|&byte| byte == b'?').unwrap_or(rest.len()),
+        let params_end = match bytes.get(at..end)?.first() {
+            None | Some(b'?') => at,
+            Some(b';') => scan::find_stop(bytes, at, end, [b'?', b'@']),
             Some(_) => return None,
         };
-        if host_len == 0 || rest.contains(&b'@') {
+        if sign == start || bytes.get(params_end..end)?.iter().any(|&b| b == b'@' || b <= b' ') {
             return None;
         }
-        let host = Span::new(host_at, host_at + host_len);
-        let params = Span::new(at, at + params_len);
-        Some(Self { scheme, user, host, port, port_span, params })
+        let params = Span::new(at, params_end);
+        let Host { span: host, address } = host;
+        Some(Self { scheme, user, host, address, port, port_span, params })
+    }
+
+    /// The same URI with the host that `host` holds.
+    pub(crate) fn at_host(&self, bytes: &[u8], host: Span) -> Self {
+        Self { host, address: ip_literal(host.of(bytes)), ..*self }
     }
 
     /// Reads the parameters that routing looks at; `None` when their grammar is broken.
@@ -147,6 +145,32 @@ impl Uri {
         }
         Some(found)
     }
+}
+
+/// A host.
+pub(crate) struct Host {
+    /// With the brackets of an IPv6 reference.
+    pub(crate) span: Span,
+    /// The address that it spells, if it is no name.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// The host at `at`, which a URI or a sent-by goes on behind, or not.
+#[inline]
+pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Host> {
+    if bytes.get(at) == Some(&b'[') {
+        let close = scan::find_stop(bytes, at, end, [b']']);
+        let inside = bytes.get(at + 1..close)?;
+        (close < end && bytes.get(close) == Some(&b']')).then_some(())?;
+        return Some(Host { span: Span::new(at, close + 1), address: Some(ipv6(inside)?) });
+    }
+    let stop = scan::find_stop(bytes, at, end, [b':', b';', b',', b'?']);
+    let text = bytes.get(at..stop)?;
+    let address = ip_literal(text);
+    if address.is_none() && (text.is_empty() || !text.iter().all(|&byte| is_host_byte(byte))) {
+        return None;
+    }
+    Some(Host { span: Span::new(at, stop), address })
 }
 
 /// Bytes of host names and IPv4 addresses. The underscore is no host name byte, but it is in use.

@@ -1,6 +1,6 @@
 //! `via-parm = sent-protocol LWS sent-by *( SEMI via-params )`, several of them in a comma list.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::params::{Param, Params};
 use super::{scan, uri};
@@ -11,8 +11,12 @@ use crate::message::Span;
 pub(crate) struct Via {
     /// Host of sent-by, the brackets of an IPv6 reference included.
     pub(crate) host: Span,
+    /// The address that the host spells, if it is no name.
+    pub(crate) address: Option<IpAddr>,
     /// Digits of the port of sent-by; empty when it has none.
     pub(crate) port: Span,
+    /// The port of sent-by, 5060 when it has none.
+    pub(crate) port_number: u16,
     /// Value of the branch parameter; empty when there is none.
     pub(crate) branch: Span,
     pub(crate) received: Option<Param>,
@@ -29,31 +33,23 @@ impl Via {
     #[inline]
     pub(crate) fn parse(bytes: &[u8], start: usize, end: usize) -> Option<Self> {
         let host_at = sent_protocol(bytes, start, end)?;
-        let text = bytes.get(host_at..end)?;
-        let host_len = if text.first() == Some(&b'[') {
-            text.iter().position(|&byte| byte == b']')? + 1
-        } else {
-            text.iter().position(|&byte| !uri::is_host_byte(byte)).unwrap_or(text.len())
-        };
-        let host = Span::new(host_at, host_at + host_len);
-        if host.is_empty() {
-            return None;
-        }
+        let host = uri::host(bytes, host_at, end)?;
         // sent-by = host [ COLON port ], and COLON may have white space around it
-        let mut at = host.end();
+        let mut at = host.span.end();
         let mut port = Span::default();
+        let mut port_number = 5060;
         let colon = scan::skip_lws(bytes, at, end);
         if colon < end && bytes.get(colon) == Some(&b':') {
             let digits = scan::skip_lws(bytes, colon + 1, end);
-            let rest = bytes.get(digits..end)?;
-            let len = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
-            port = Span::new(digits, digits + len);
-            scan::port(port.of(bytes))?;
+            port = Span::new(digits, scan::find_stop(bytes, digits, end, [b';', b',']));
+            port_number = scan::port(port.of(bytes))?;
             at = port.end();
         }
         let via = Self {
-            host,
+            host: host.span,
+            address: host.address,
             port,
+            port_number,
             branch: Span::default(),
             received: None,
             rport: None,
@@ -90,17 +86,10 @@ impl Via {
         Some(self)
     }
 
-    /// Port of sent-by, 5060 when it has none.
-    #[inline]
-    pub(crate) fn sent_by_port(&self, bytes: &[u8]) -> u16 {
-        scan::port(self.port.of(bytes)).unwrap_or(5060)
-    }
-
     /// sent-by as an address, if its host is an IP literal.
     #[inline]
-    pub(crate) fn sent_by(&self, bytes: &[u8]) -> Option<SocketAddr> {
-        let address = uri::ip_literal(self.host.of(bytes))?;
-        Some(SocketAddr::new(address, self.sent_by_port(bytes)))
+    pub(crate) fn sent_by(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address?, self.port_number))
     }
 }
 
@@ -160,7 +149,7 @@ mod tests {
         assert_eq!(via.host.of(text), b"10.77.1.2");
         assert_eq!(via.branch.of(text), b"z9hG4bK-1-1-0");
         assert!(via.rport.unwrap().value.is_none());
-        assert_eq!(via.sent_by(text), Some("10.77.1.2:5060".parse().unwrap()));
+        assert_eq!(via.sent_by(), Some("10.77.1.2:5060".parse().unwrap()));
         assert_eq!((via.params_end, via.end), (text.len(), text.len()));
     }
 
@@ -169,17 +158,17 @@ mod tests {
         let text =
             b"SIP  / 2.0\r\n /UDP\r\n  192.0.2.2 : 5061 ; branch = x ;a=\"b,c\" , SIP/2.0/UDP b";
         let first = Via::parse(text, 0, text.len()).unwrap();
-        assert_eq!(first.sent_by(text), Some("192.0.2.2:5061".parse().unwrap()));
+        assert_eq!(first.sent_by(), Some("192.0.2.2:5061".parse().unwrap()));
         assert_eq!(text[first.end], b',');
         let second = Via::parse(text, first.end + 2, text.len()).unwrap();
-        assert_eq!((second.host.of(text), second.sent_by(text)), (&b"b"[..], None));
+        assert_eq!((second.host.of(text), second.sent_by()), (&b"b"[..], None));
     }
 
     #[test]
     fn ipv6_reference() {
         let text = b"SIP/2.0/UDP [fd77:1::2];branch=z9hG4bKx";
         let via = Via::parse(text, 0, text.len()).unwrap();
-        assert_eq!(via.sent_by(text), Some("[fd77:1::2]:5060".parse().unwrap()));
+        assert_eq!(via.sent_by(), Some("[fd77:1::2]:5060".parse().unwrap()));
     }
 
     #[test]

@@ -114,25 +114,44 @@ impl EditList {
         self.add(Edit { old, text: Span::default() });
     }
 
-    /// Puts the concatenation of `parts` in place of `old`, which may be empty.
+    /// Puts `text` in place of `old`, which may be empty.
     #[inline]
-    pub(crate) fn replace(&mut self, old: Span, parts: &[&[u8]]) {
+    pub(crate) fn replace(&mut self, old: Span, text: &[u8]) {
         let start = self.text.len();
-        for part in parts {
-            if part.len() > self.text.capacity() - self.text.len() {
-                self.overflow = true;
-                return;
-            }
-            self.text.extend_from_slice(part);
-        }
-        let text = Span::new(start, self.text.len());
-        self.add(Edit { old, text });
+        self.push(text);
+        self.finish(old, start);
     }
 
-    /// Inserts the concatenation of `parts` before position `at`.
+    /// Begins the text of an edit that is put together from parts: [`Self::push`], [`Self::fill`],
+    /// then [`Self::finish`] with what this returns.
     #[inline]
-    pub(crate) fn insert(&mut self, at: usize, parts: &[&[u8]]) {
-        self.replace(Span::new(at, at), parts);
+    pub(crate) fn begin(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Adds a part to the text that was begun.
+    #[inline]
+    pub(crate) fn push(&mut self, part: &[u8]) {
+        if part.len() > self.text.capacity() - self.text.len() {
+            self.overflow = true;
+            return;
+        }
+        self.text.extend_from_slice(part);
+    }
+
+    /// Writes `part` over the text that was begun, `from_end` bytes before where it ends now.
+    #[inline]
+    pub(crate) fn fill(&mut self, from_end: usize, part: &[u8]) {
+        let start = self.text.len().saturating_sub(from_end);
+        if let Some(blank) = self.text.get_mut(start..start + part.len()) {
+            blank.copy_from_slice(part);
+        }
+    }
+
+    /// Puts the text that was begun at `start` in place of `old`, which may be empty.
+    #[inline]
+    pub(crate) fn finish(&mut self, old: Span, start: usize) {
+        self.add(Edit { old, text: Span::new(start, self.text.len()) });
     }
 
     /// Writes `value` over the digits at `at`, which are as many or more.
@@ -177,10 +196,13 @@ mod tests {
     fn edits_apply_in_order_of_position() {
         let mut edits = EditList::new();
         edits.delete(Span::new(6, 8));
-        edits.insert(2, &[b"X", b"Y"]);
-        edits.insert(2, &[b"Z"]);
-        edits.replace(Span::new(4, 5), &[b"four"]);
-        assert_eq!(applied(&edits, b"0123456789"), "01XYZ23four589");
+        let start = edits.begin();
+        edits.push(b"Xyy");
+        edits.fill(2, b"Y");
+        edits.finish(Span::new(2, 2), start);
+        edits.replace(Span::new(2, 2), b"Z");
+        edits.replace(Span::new(4, 5), b"four");
+        assert_eq!(applied(&edits, b"0123456789"), "01XYyZ23four589");
         edits.clear();
         assert_eq!(applied(&edits, b"same"), "same");
     }
@@ -198,7 +220,7 @@ mod tests {
     fn too_much_text_is_an_error() {
         let mut edits = EditList::new();
         let room = edits.text.capacity();
-        edits.insert(0, &[&vec![b'x'; room + 1]]);
+        edits.replace(Span::new(0, 0), &vec![b'x'; room + 1]);
         assert_eq!(edits.emit_prefix(b"a", &mut Output::new()), Err(Full));
         edits.clear();
         assert_eq!(edits.emit_prefix(b"a", &mut Output::new()), Ok(0));

@@ -65,14 +65,14 @@ pub fn write_reply(
         out.push(tables.retry_after())?;
     }
     out.push(b"Content-Length: 0\r\n\r\n")?;
-    let port = if via.rport.is_some() { arrival.source.port() } else { via.sent_by_port(bytes) };
+    let port = if via.rport.is_some() { arrival.source.port() } else { via.port_number };
     Ok(SocketAddr::new(arrival.source.ip(), port))
 }
 
 /// The method of the request line, and where the headers begin.
 fn method(bytes: &[u8]) -> Result<(Method, usize), SipDrop> {
     let start = message_start(bytes).map_err(|_| SipDrop::SipMalformed)?;
-    let line = scan::logical_line(bytes, start).map_err(|_| SipDrop::SipMalformed)?;
+    let line = scan::Lines::new(bytes, start).next_line().map_err(|_| SipDrop::SipMalformed)?;
     let text = bytes.get(start..line.end).unwrap_or_default();
     let name = text.split(|&byte| byte == b' ').next().unwrap_or_default();
     if start_line::is_status_line(text) || !scan::is_token(name) {
@@ -129,7 +129,7 @@ fn push_vias(
         }
         out.push(b"Via: ")?;
         let mut at = line.value.start();
-        for (place, text) in &received_marks(bytes, via, arrival.source) {
+        for (place, text) in &received_marks(via, arrival.source) {
             out.push(Span::new(at, place.start()).of(bytes))?;
             out.push(text.bytes())?;
             at = place.end();

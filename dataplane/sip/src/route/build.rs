@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 
 use super::dispatch::Dispatcher;
 use super::rules::{CompiledAction, CompiledRule, Host, Methods};
-use super::tables::{Domains, ListenEntry, Tables};
+use super::tables::{Domains, ListenEntry, Tables, address_hash};
 use crate::limits::{
     DOMAIN_LENGTH_MAX, DOMAINS_MAX, LISTEN_POINTS_MAX, MEMBERS_MAX, REASON_MAX, RULE_MATCHES_MAX,
     RULES_MAX, SETS_MAX, USER_PREFIX_MAX,
@@ -45,7 +45,7 @@ pub(super) fn build(settings: &Settings) -> Result<Tables, SettingsError> {
     let mut tables = Tables {
         keys: Keys::new(&settings.secret),
         listen: Vec::new(),
-        by_address: HashMap::new(),
+        by_address: HashTable::new(),
         by_ip: HashMap::new(),
         domains: domains(&settings.domains)?,
         rules: Vec::new(),
@@ -106,15 +106,21 @@ fn listen(points: &[ListenPoint], tables: &mut Tables) -> Result<(), SettingsErr
         let (setting, id) = (format!("listen[{index}].address"), ListenId(id));
         let address = point.address;
         check_address(&setting, address)?;
-        if tables.by_address.insert(address, id).is_some() {
+        if tables.listen_id(address).is_some() {
             return wrong(setting, format!("{address} stands twice"));
         }
+        let hash = |(address, _): &(SocketAddr, ListenId)| address_hash(*address);
+        tables.by_address.insert_unique(address_hash(address), (address, id), hash);
         tables.by_ip.entry(address.ip()).or_default().push((address.port(), id));
         let branch = String::from_utf8_lossy(BRANCH_PREFIX);
         tables.listen.push(ListenEntry {
             point: *point,
-            via: format!("Via: SIP/2.0/UDP {address};branch={branch}").into_bytes().into(),
-            record_route: format!("Record-Route: <sip:{address};lr;tl=").into_bytes().into(),
+            via: format!("Via: SIP/2.0/UDP {address};branch={branch}{:18}\r\n", "")
+                .into_bytes()
+                .into(),
+            record_route: format!("Record-Route: <sip:{address};lr;tl={:16}>\r\n", "")
+                .into_bytes()
+                .into(),
         });
     }
     Ok(())

@@ -100,10 +100,9 @@ pub fn route_request(
     if tables.listen_id(next_hop).is_some() {
         return Err(Reply::LoopDetected.into());
     }
-    let Path { line_uri, append, cuts, routes, .. } = path;
-    let mut all = routes.into_cuts();
-    all.extend(cuts);
-    Ok(RequestRoute { next_hop, reason, via, max_forwards, uri: line_uri, cuts: all, append, call })
+    let Path { line_uri, append, routes, .. } = path;
+    let cuts = routes.into_cuts();
+    Ok(RequestRoute { next_hop, reason, via, max_forwards, uri: line_uri, cuts, append, call })
 }
 
 /// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
@@ -140,8 +139,6 @@ struct Path<'a> {
     /// What the start line gets.
     line_uri: Span,
     append: Option<(Span, Option<usize>)>,
-    /// Parts of the Request-URI to delete.
-    cuts: Cuts,
 }
 
 /// The outcome of the target step.
@@ -163,7 +160,6 @@ impl<'a> Path<'a> {
             routes: RouteSet::new(bytes, request.headers.route),
             line_uri: request.uri,
             append: None,
-            cuts: Cuts::new(),
         })
     }
 
@@ -192,7 +188,7 @@ impl<'a> Path<'a> {
         for _ in 0..OWN_ROUTES_MAX {
             let Some(top) = self.routes.top()? else { break };
             let (uri, params) = self.route_uri(&top)?;
-            if !tables.is_ours(uri.host.of(self.bytes), uri.port) {
+            if !tables.is_ours(self.bytes, &uri) {
                 break;
             }
             in_dialog |= self.is_marked(&uri, &params, tables, call);
@@ -212,8 +208,7 @@ impl<'a> Path<'a> {
     #[inline]
     fn is_marked(&self, uri: &Uri, params: &UriParams, tables: &Tables, call: u64) -> bool {
         let Some(mark) = params.mark else { return false };
-        let address = crate::parse::uri::ip_literal(uri.host.of(self.bytes));
-        let address = address.map(|ip| SocketAddr::new(ip, uri.port.unwrap_or(5060)));
+        let address = uri.address.map(|ip| SocketAddr::new(ip, uri.port.unwrap_or(5060)));
         let Some(listen) = address.and_then(|address| tables.listen_id(address)) else {
             return false;
         };
@@ -224,21 +219,23 @@ impl<'a> Path<'a> {
     /// what they say (RFC 3261 section 16.4).
     fn strip_own_maddr(&mut self, tables: &Tables, arrival: &Arrival) {
         let Some(maddr) = self.params.maddr else { return };
-        let host = maddr.value.unwrap_or_default().of(self.bytes);
+        let value = maddr.value.unwrap_or_default();
         let is_udp = self.params.transport.is_none_or(|transport| {
             transport.value.is_some_and(|v| v.of(self.bytes).eq_ignore_ascii_case(b"udp"))
         });
         let port = self.uri.port.unwrap_or(5060);
         if !is_udp
             || tables.listen_point(arrival.listen).address.port() != port
-            || !tables.is_ours(host, self.uri.port)
+            || !tables.is_ours(self.bytes, &self.uri.at_host(self.bytes, value))
         {
             return;
         }
-        self.cuts.push(maddr.whole);
-        self.cuts.extend(self.params.transport.map(|transport| transport.whole));
+        self.routes.cut(maddr.whole);
+        if let Some(transport) = self.params.transport {
+            self.routes.cut(transport.whole);
+        }
         if port != 5060 {
-            self.cuts.push(self.uri.port_span);
+            self.routes.cut(self.uri.port_span);
             self.uri.port = None;
         }
         (self.params.maddr, self.params.transport) = (None, None);
@@ -256,7 +253,7 @@ impl<'a> Path<'a> {
     ) -> Result<(Hop, RouteReason), Refusal> {
         let host = self.uri.host.of(self.bytes);
         // A telephone number belongs to no domain; whoever asks us for it means us.
-        let is_ours = self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port);
+        let is_ours = self.uri.scheme == Scheme::Tel || tables.is_ours(self.bytes, &self.uri);
         let has_way = !is_ours || self.routes.top()?.is_some();
         if in_dialog && has_way {
             return Ok((Hop::Path, RouteReason::InDialog));
@@ -301,7 +298,7 @@ impl<'a> Path<'a> {
         if !params.lr {
             self.routes.pop(&top);
             self.line_uri = top.uri;
-            self.cuts.clear();
+            self.routes.uncut(self.uri_span);
             self.append = Some((self.uri_span, self.routes.append_at()?));
         }
         Ok(next_hop)

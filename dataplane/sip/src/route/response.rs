@@ -29,7 +29,7 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
     let (bytes, headers) = (response.bytes, &response.headers);
     let line = headers.via.value;
     let ours = Via::parse(bytes, line.start(), line.end()).ok_or(SipDrop::ResponseMalformed)?;
-    let sent_by = ours.sent_by(bytes).ok_or(SipDrop::ResponseNotOurs)?;
+    let sent_by = ours.sent_by().ok_or(SipDrop::ResponseNotOurs)?;
     tables.listen_id(sent_by).ok_or(SipDrop::ResponseNotOurs)?;
     let (ingress, check) =
         branch::read_branch(ours.branch.of(bytes)).ok_or(SipDrop::ResponseForged)?;
@@ -69,14 +69,14 @@ fn destination(bytes: &[u8], via: &Via) -> Result<SocketAddr, SipDrop> {
     if via.maddr {
         return Err(SipDrop::ResponseUnroutable);
     }
-    let host = match via.received {
-        Some(received) => received.value.ok_or(SipDrop::ResponseMalformed)?,
-        None => via.host,
+    let address = match via.received {
+        Some(received) => uri::ip_literal(received.value.unwrap_or_default().of(bytes)),
+        None => via.address,
     };
-    let address = uri::ip_literal(host.of(bytes)).ok_or(SipDrop::ResponseUnroutable)?;
+    let address = address.ok_or(SipDrop::ResponseUnroutable)?;
     let port = match via.rport.and_then(|rport| rport.value) {
         Some(value) => scan::port(value.of(bytes)).ok_or(SipDrop::ResponseMalformed)?,
-        None => via.sent_by_port(bytes),
+        None => via.port_number,
     };
     if !target::is_one_host(address) {
         return Err(SipDrop::ResponseUnroutable);

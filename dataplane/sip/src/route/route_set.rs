@@ -11,8 +11,8 @@ use crate::parse::scan;
 #[derive(Debug)]
 pub(super) struct RouteSet<'a> {
     bytes: &'a [u8],
-    /// The lines behind the current one.
-    rest: HeaderLines<'a>,
+    /// Where the lines behind the current one begin.
+    rest: usize,
     /// The line of the topmost value left, `None` when none is.
     current: Option<Line>,
     /// Where the topmost value left begins.
@@ -43,7 +43,7 @@ impl<'a> RouteSet<'a> {
         let current = (first.lines > 0).then_some(Line { line: first.line, value: first.value });
         Self {
             bytes,
-            rest: HeaderLines::new(bytes, first.line.end()),
+            rest: first.line.end(),
             current,
             at: first.value.start(),
             tail: None,
@@ -99,6 +99,16 @@ impl<'a> RouteSet<'a> {
         Ok(self.last()?.map(|(_, _, last)| last.params_end))
     }
 
+    /// Deletes a part of the message that is no Route.
+    pub(super) fn cut(&mut self, part: Span) {
+        self.cuts.push(part);
+    }
+
+    /// Keeps what [`Self::cut`] deleted inside `part`.
+    pub(super) fn uncut(&mut self, part: Span) {
+        self.cuts.retain(|cut| cut.start() < part.start() || cut.end() > part.end());
+    }
+
     /// What has to be deleted from the message for all that was taken away.
     #[inline]
     pub(super) fn into_cuts(mut self) -> Cuts {
@@ -107,7 +117,9 @@ impl<'a> RouteSet<'a> {
         {
             self.cuts.push(Span::new(current.value.start(), self.at));
         }
-        self.cuts.extend(self.tail);
+        if let Some(tail) = self.tail {
+            self.cuts.push(tail);
+        }
         self.cuts
     }
 
@@ -145,7 +157,9 @@ impl<'a> RouteSet<'a> {
     /// The next Route line; a line that was taken away as a whole does not count.
     fn next_line(&mut self) -> Option<Line> {
         // The message has been parsed, so that a line cannot be broken any more.
-        while let Ok(Some(found)) = self.rest.next_line() {
+        let mut lines = HeaderLines::new(self.bytes, self.rest);
+        while let Ok(Some(found)) = lines.next_line() {
+            self.rest = lines.at();
             if found.id == HeaderId::Route && self.tail != Some(found.line) {
                 return Some(Line { line: found.line, value: found.value });
             }

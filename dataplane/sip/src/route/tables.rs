@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::dispatch::Dispatcher;
 use super::rules::CompiledRule;
-use crate::parse::uri;
+use crate::parse::uri::Uri;
 use crate::rewrite::branch::Keys;
 use crate::settings::{ListenId, ListenPoint, Settings};
 
@@ -18,7 +18,7 @@ use crate::settings::{ListenId, ListenPoint, Settings};
 pub struct Tables {
     pub(crate) keys: Keys,
     pub(super) listen: Vec<ListenEntry>,
-    pub(super) by_address: HashMap<SocketAddr, ListenId>,
+    pub(super) by_address: HashTable<(SocketAddr, ListenId)>,
     pub(super) by_ip: HashMap<IpAddr, SmallVec<[(u16, ListenId); 4]>>,
     pub(super) domains: Domains,
     pub(super) rules: Vec<CompiledRule>,
@@ -32,9 +32,11 @@ pub struct Tables {
 #[derive(Debug)]
 pub(super) struct ListenEntry {
     pub(super) point: ListenPoint,
-    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1`: the branch goes on behind it.
+    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1` and the rest of the line, in which
+    /// listen point and check are blank.
     pub(super) via: Box<[u8]>,
-    /// `Record-Route: <sip:192.0.2.1:5060;lr;tl=`: the mark goes on behind it.
+    /// `Record-Route: <sip:192.0.2.1:5060;lr;tl=` and the rest of the line, in which the mark is
+    /// blank.
     pub(super) record_route: Box<[u8]>,
 }
 
@@ -59,7 +61,8 @@ impl Tables {
     /// The listen point at exactly this address and port, in constant time.
     #[inline]
     pub fn listen_id(&self, address: SocketAddr) -> Option<ListenId> {
-        self.by_address.get(&address).copied()
+        let found = self.by_address.find(address_hash(address), |(at, _)| *at == address);
+        found.map(|&(_, id)| id)
     }
 
     /// A listen point to send from when the route to the next hop leaves with `source`: one of that
@@ -71,13 +74,13 @@ impl Tables {
         same_port.or_else(|| points.first()).map(|&(_, id)| id)
     }
 
-    /// `Via: ...;branch=z9hG4bK-tl1` of a listen point.
+    /// The Via line of a listen point, to be filled in.
     #[inline]
     pub(crate) fn via_text(&self, id: ListenId) -> &[u8] {
         &self.entry(id).via
     }
 
-    /// `Record-Route: <...;tl=` of a listen point.
+    /// The Record-Route line of a listen point, to be filled in.
     #[inline]
     pub(crate) fn record_route_text(&self, id: ListenId) -> &[u8] {
         &self.entry(id).record_route
@@ -96,14 +99,10 @@ impl Tables {
 
     /// Whether the host and port of a URI name us: a domain of ours on any port, or a listen point.
     #[inline]
-    pub(crate) fn is_ours(&self, host: &[u8], port: Option<u16>) -> bool {
-        match uri::ip_literal(host) {
-            Some(address) => {
-                self.listen_id(SocketAddr::new(address, port.unwrap_or(5060))).is_some()
-                    || self.domains.contains(host)
-            }
-            None => self.domains.contains(host),
-        }
+    pub(crate) fn is_ours(&self, bytes: &[u8], uri: &Uri) -> bool {
+        let at = |ip| SocketAddr::new(ip, uri.port.unwrap_or(5060));
+        uri.address.is_some_and(|ip| self.listen_id(at(ip)).is_some())
+            || self.domains.contains(uri.host.of(bytes))
     }
 
     #[inline]
@@ -138,12 +137,34 @@ impl Domains {
     }
 }
 
-/// FNV-1a over the lower-case name. The table holds configured names only, so that nobody outside
-/// can make its chains long.
+/// A hash over the name in lower case, eight bytes at a time. The table holds configured names only,
+/// so that nobody outside can make its chains long.
+#[inline]
 fn hash(name: &[u8]) -> u64 {
-    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
-    });
-    // hashbrown takes its tag from the top bits, FNV mixes those least.
-    hash ^ hash.rotate_left(32)
+    let (words, rest) = name.as_chunks::<8>();
+    let rest = rest.iter().fold(name.len() as u64, |word, &byte| word << 8 | u64::from(byte));
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    words.chain([rest]).fold(0, |hash, word| fold(hash, word | 0x2020_2020_2020_2020))
+}
+
+/// The hash of a listen point's address, of which there are at most 64.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+pub(super) fn address_hash(address: SocketAddr) -> u64 {
+    let port = u64::from(address.port());
+    match address.ip() {
+        IpAddr::V4(ip) => fold(port, ip.to_bits().into()),
+        IpAddr::V6(ip) => {
+            let (high, low) = (ip.to_bits() >> 64, ip.to_bits());
+            fold(fold(port, high as u64), low as u64)
+        }
+    }
+}
+
+/// One step of multiply and fold, which spreads all bits over all bits.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+fn fold(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    (product >> 64) as u64 ^ product as u64
 }

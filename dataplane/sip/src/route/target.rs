@@ -14,8 +14,11 @@ pub(super) fn next_hop(bytes: &[u8], uri: &Uri, params: &UriParams) -> Result<So
     if uri.scheme == Scheme::Sips || !params.transport.is_none_or(|p| p.value.is_some_and(is_udp)) {
         return Err(Reply::Transport);
     }
-    let host = params.maddr.and_then(|param| param.value).unwrap_or(uri.host);
-    let address = uri::ip_literal(host.of(bytes)).ok_or(Reply::NextHopName)?;
+    let address = match params.maddr {
+        Some(maddr) => uri::ip_literal(maddr.value.unwrap_or_default().of(bytes)),
+        None => uri.address,
+    };
+    let address = address.ok_or(Reply::NextHopName)?;
     if !is_one_host(address) {
         return Err(Reply::Forbidden);
     }

@@ -1,5 +1,6 @@
 //! The appliance of the tests and benches, and whole messages through it.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test and bench uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::net::SocketAddr;
 
@@ -164,8 +165,7 @@ pub fn applied(edits: &EditList, message: &[u8]) -> String {
     let replaced = edits.emit_prefix(&patched, &mut out).unwrap();
     let grown = out.len().cast_signed() - replaced.cast_signed();
     assert_eq!(grown, edits.growth());
-    out.push(&patched[replaced..]).unwrap();
-    text(out.bytes())
+    text(&[out.bytes(), &patched[replaced..]].concat())
 }
 
 /// A response to `request`, as an endpoint makes it (RFC 3261 section 8.2.6.2).
@@ -178,12 +178,12 @@ pub fn response_to(request: &str, status: &str, body: &str) -> String {
                 text.push_str(line);
             }
             "to" if line.contains("tag=") => text.push_str(line),
-            "to" => text.push_str(&format!("{line};tag=a6c85cf")),
+            "to" => text.extend([line, ";tag=a6c85cf"]),
             _ => continue,
         }
         text.push_str("\r\n");
     }
-    text + &format!("Content-Length: {}\r\n\r\n{body}", body.len())
+    text + &["Content-Length: ", &body.len().to_string(), "\r\n\r\n", body].concat()
 }
 
 /// The value of the first header of this name.
