@@ -1,4 +1,5 @@
-//! Exports `ioctl` to the drivers, which are loaded at run time: see `src/channels.c` of capsule-ffi.
+//! Exports `ioctl` to the drivers, which are loaded at run time: see `src/channels.c` of
+//! capsule-ffi.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

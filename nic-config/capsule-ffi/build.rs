@@ -100,10 +100,6 @@ fn main() {
     compile_c(&flags);
     write_bindings(&flags);
     println!("cargo:rustc-link-lib=numa");
-    // Binaries of other packages say this in their own build.rs; see `src/channels.c`.
-    for kind in ["tests", "examples"] {
-        println!("cargo:rustc-link-arg-{kind}=-Wl,--export-dynamic-symbol=ioctl");
-    }
 }
 
 /// Tells cargo what to link and returns the compiler flags that DPDK's headers need, machine flag

@@ -1,5 +1,6 @@
-//! capsule's runtime on a virtual device without hugepages: bursts through [`QueuePair`], and every
-//! mbuf back in its pool at the end. One test, because EAL starts once in a process.
+//! capsule-ffi under capsule's runtime, on a virtual device without hugepages: bursts through
+//! [`QueuePair`], and every mbuf back in its pool at the end. One test, because EAL starts once in
+//! a process.
 
 use std::future::Future;
 use std::pin::Pin;
