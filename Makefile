@@ -7,7 +7,7 @@
 # `setup`, `run` and `test` need root: they install packages and make network namespaces.
 
 PACKAGES := build-essential pkg-config clang llvm libclang-dev \
-            dpdk libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
+            dpdk dpdk-dev libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
             iproute2 iputils-ping ethtool tcpdump netcat-openbsd util-linux \
             sip-tester sipsak python3-scapy
 MISSING   = $(shell for p in $(PACKAGES); do \
@@ -35,7 +35,7 @@ setup: ## Install the Debian packages that are missing
 	  apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
-	@command -v $(CARGO) >/dev/null || { echo "make setup: no cargo: install Rust 1.95 or later from https://rustup.rs" >&2; exit 2; }
+	@command -v $(CARGO) >/dev/null || { echo "make setup: no cargo: install Rust 1.95 or later" >&2; exit 2; }
 
 build: setup ## Build everything in release mode
 	$(CARGO) build --release --locked --workspace
@@ -53,7 +53,7 @@ unit: setup
 	$(CARGO) test --locked --workspace
 
 e2e: build
-	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --release -p control --test e2e -- --ignored --test-threads=1
+	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked -p control --test e2e -- --ignored --test-threads=1
 
 clean: ## Remove what was built, and the lab
 	-@[ ! -x $(RELEASE)/trunkline ] || $(RELEASE)/trunkline lab down

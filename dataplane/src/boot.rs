@@ -30,10 +30,11 @@ const RUN_DIRECTORY: &str = "/run/trunkline";
 ///
 /// # Errors
 /// One line that names the setting, or what the machine lacks, and what to do.
-pub fn run(config: &Path) -> Result<()> {
+pub fn run(config: &Path, allow_faults: bool) -> Result<()> {
     let text = std::fs::read_to_string(config)
         .with_context(|| format!("cannot read {}", config.display()))?;
-    let settings = NicSettings::from_toml(&text).with_context(|| config.display().to_string())?;
+    let settings = NicSettings::from_toml(&text)
+        .map_err(|error| anyhow::anyhow!("{}: {}", config.display(), one_line(&error, &text)))?;
     let plan = nic_config::plan::plan(&settings, &Machine::probe()?)?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
@@ -45,24 +46,40 @@ pub fn run(config: &Path) -> Result<()> {
     for leftover in remove_leftovers(&plan, &lock)? {
         tracing::warn!("removed what an earlier run left: {leftover}");
     }
-    let ended = run_ports(&plan, &run_directory);
+    let ended = run_ports(&plan, &run_directory, allow_faults);
     remove_leftovers(&plan, &lock)?;
     ended
 }
 
 /// Starts the ports and all that works on them, and waits for the end.
-fn run_ports(plan: &NicPlan, run_directory: &Path) -> Result<()> {
+fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result<()> {
     let object = xdp::write_object(run_directory)?;
     let mut runtime = build_runtime(plan, &object)?;
     let filters = open_filters(plan)?;
     let queues = Queues::new(plan);
     let drain = Arc::new(Drain::default());
     let socket = run_directory.join("dataplane.sock");
-    start_service(plan, &queues, filters, socket, Arc::clone(&drain))?;
+    let parts = ServiceParts {
+        workers: queues.workers.iter().map(|(_, service)| service.clone()).collect(),
+        queues: queues.infos(plan),
+        filters,
+        hugepages: plan.memory.hugepages,
+        mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
+        allow_faults,
+        drain: Arc::clone(&drain),
+    };
+    start_service(plan, parts, socket)?;
     install_workers(&mut runtime, plan, queues)?;
     stop_on_signal(&mut runtime, drain);
     tracing::info!("{plan}");
     runtime.execute().context("the poll-mode runtime failed")
+}
+
+/// A mistake in the file as one line that names the place.
+fn one_line(error: &toml::de::Error, text: &str) -> String {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = text[..start.min(text.len())].matches('\n').count() + 1;
+    format!("line {line}: {}", error.message().replace('\n', "; "))
 }
 
 #[derive(Default, Deserialize)]
@@ -138,21 +155,7 @@ impl Queues {
 }
 
 /// Starts the service core's thread, pinned to its lcore, and waits until it is ready.
-fn start_service(
-    plan: &NicPlan,
-    queues: &Queues,
-    filters: Vec<Box<dyn PortFilter + Send>>,
-    socket: PathBuf,
-    drain: Arc<Drain>,
-) -> Result<()> {
-    let parts = ServiceParts {
-        workers: queues.workers.iter().map(|(_, service)| service.clone()).collect(),
-        queues: queues.infos(plan),
-        filters,
-        hugepages: plan.memory.hugepages,
-        mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
-        drain,
-    };
+fn start_service(plan: &NicPlan, parts: ServiceParts, socket: PathBuf) -> Result<()> {
     let ports = plan.ports.iter().zip(0_u8..);
     let interfaces = ports
         .filter_map(|(port, index)| {

@@ -27,6 +27,8 @@ pub enum Command {
     Fib(Arc<Fib>),
     /// End: the queues have run empty.
     Stop,
+    /// Panic, to see what becomes of the process.
+    Panic,
 }
 
 /// From a worker to the service core.

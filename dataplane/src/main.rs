@@ -19,6 +19,9 @@ struct Arguments {
     /// The configuration file; `trunkline check FILE` explains it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Let the management socket make a worker panic, for tests of the supervisor.
+    #[arg(long, env = "TRUNKLINE_ALLOW_FAULTS", hide = true)]
+    allow_faults: bool,
 }
 
 fn main() -> ExitCode {
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
         )
         .with_writer(std::io::stderr)
         .init();
-    match dataplane::boot::run(&arguments.config) {
+    match dataplane::boot::run(&arguments.config, arguments.allow_faults) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             eprintln!("trunkline-dataplane: {refusal:#}");

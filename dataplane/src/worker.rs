@@ -115,6 +115,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.is_stopped = true;
                     None
                 }
+                Command::Panic => panic!("a worker was told to panic"),
             };
             // WorkerEnd::next gave a command only because its answer fits.
             let _ = answer.is_none_or(|answer| self.mailbox.send(answer));

@@ -25,6 +25,12 @@ pub enum ToDataplane<S> {
     },
     /// Asks for `Status`.
     Status,
+    /// Makes a worker panic, to see that the process ends and is started again. Refused, by closing
+    /// the connection, unless the data plane was started with `--allow-faults`.
+    PanicWorker {
+        /// Index of the worker, in the order of `lcores.workers`.
+        worker: u16,
+    },
 }
 
 /// From the data plane.

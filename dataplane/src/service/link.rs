@@ -87,6 +87,7 @@ impl Service {
                     };
                     send(socket, &answer).await?;
                 }
+                ToDataplane::PanicWorker { worker } => self.panic_worker(worker)?,
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
             }
         }

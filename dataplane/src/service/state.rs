@@ -60,6 +60,8 @@ pub struct ServiceParts {
     pub hugepages: bool,
     /// Mbufs of all mempools.
     pub mbufs_total: u32,
+    /// Whether operators may make a worker panic.
+    pub allow_faults: bool,
     /// Where a signal handler asks for the end.
     pub drain: Arc<Drain>,
 }
@@ -198,6 +200,20 @@ impl Service {
 
     fn set_filters(&self, listen: &[SocketAddr]) -> anyhow::Result<()> {
         self.filters.borrow_mut().iter_mut().try_for_each(|filter| filter.set(listen))
+    }
+
+    /// Makes a worker panic, where that is allowed.
+    ///
+    /// # Errors
+    /// Where it is not, or there is no such worker.
+    pub fn panic_worker(&self, worker: u16) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.parts.allow_faults,
+            "faults are refused: the data plane was started without --allow-faults"
+        );
+        let worker = self.parts.workers.get(usize::from(worker));
+        let mailbox = worker.ok_or_else(|| anyhow::anyhow!("there is no such worker"))?;
+        mailbox.send(Command::Panic).map_err(|_| anyhow::anyhow!("the worker takes no commands"))
     }
 
     /// Waits until the end is asked for; then leaves new messages to the kernel, gives the workers

@@ -38,15 +38,40 @@ const RENAMED: [(&[u8], &[u8]); 3] = [
 /// `argv` points to `argc` C strings. EAL must not have been started in this process.
 pub unsafe fn rte_eal_init(argc: c_int, argv: *mut *mut c_char) -> c_int {
     let count = usize::try_from(argc).unwrap_or(0);
-    let arguments: Vec<CString> = (0..count)
+    let given: Vec<&CStr> = (0..count)
         // SAFETY: the caller promises `argc` valid strings.
-        .map(|index| renamed(unsafe { CStr::from_ptr(*argv.add(index)) }))
+        .map(|index| unsafe { CStr::from_ptr(*argv.add(index)) })
         .collect();
+    let arguments = translated(&given);
     let mut pointers: Vec<*mut c_char> =
         arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
     pointers.push(ptr::null_mut());
     // SAFETY: `argc` strings and a closing null, alive until EAL has copied what it keeps.
     unsafe { bindings::rte_eal_init(argc, pointers.as_mut_ptr()) }
+}
+
+/// EAL's arguments as 22.11 wants them.
+fn translated(given: &[&CStr]) -> Vec<CString> {
+    let next = given.iter().skip(1).map(Some).chain([None]);
+    let argument = |(argument, next): (&&CStr, Option<&&CStr>)| match next {
+        // capsule knows PCI addresses without hexadecimal letters only, and takes the others for
+        // virtual devices.
+        Some(device) if *argument == c"--vdev" && is_pci_address(device.to_bytes()) => {
+            c"--allow".to_owned()
+        }
+        _ => renamed(argument),
+    };
+    given.iter().zip(next).map(argument).collect()
+}
+
+/// `0000:3b:00.0`: domain, bus, device and function in hexadecimal digits.
+fn is_pci_address(text: &[u8]) -> bool {
+    const FORM: &[u8] = b"xxxx:xx:xx.x";
+    text.len() == FORM.len()
+        && text.iter().zip(FORM).all(|(byte, form)| match form {
+            b'x' => byte.is_ascii_hexdigit(),
+            _ => byte == form,
+        })
 }
 
 /// One EAL argument, under its new name if it has one; `--old=value` keeps its value.
@@ -65,7 +90,14 @@ fn renamed(argument: &CStr) -> CString {
 
 #[cfg(test)]
 mod tests {
-    use super::renamed;
+    use super::{renamed, translated};
+
+    #[test]
+    fn pci_devices_that_capsule_takes_for_virtual_ones_are_allowed() {
+        let given = [c"x", c"--vdev", c"0000:3b:00.0", c"--vdev", c"net_null0", c"--vdev"];
+        let wanted = [c"x", c"--allow", c"0000:3b:00.0", c"--vdev", c"net_null0", c"--vdev"];
+        assert_eq!(translated(&given), wanted.map(ToOwned::to_owned));
+    }
 
     #[test]
     fn renamed_options_are_translated() {
