@@ -166,8 +166,11 @@ pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Host> {
     }
     let stop = scan::find_stop(bytes, at, end, [b':', b';', b',', b'?']);
     let text = bytes.get(at..stop)?;
-    let address = ip_literal(text);
-    if address.is_none() && (text.is_empty() || !text.iter().all(|&byte| is_host_byte(byte))) {
+    let address = match text.first()? {
+        b'0'..=b'9' => ipv4(text).map(IpAddr::V4),
+        _ => None,
+    };
+    if address.is_none() && !text.iter().all(|&byte| is_host_byte(byte)) {
         return None;
     }
     Some(Host { span: Span::new(at, stop), address })
@@ -176,8 +179,10 @@ pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Host> {
 /// Bytes of host names and IPv4 addresses. The underscore is no host name byte, but it is in use.
 #[inline]
 pub(crate) fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+    HOST[usize::from(byte)]
 }
+
+static HOST: [bool; 256] = scan::table(b".-_");
 
 /// The address that `host` spells: `192.0.2.1` or `[2001:db8::1]`; the brackets may be missing
 /// (RFC 5118 section 4.5 on `received`).
@@ -198,24 +203,27 @@ fn ipv6(text: &[u8]) -> Option<IpAddr> {
 /// Four decimal octets without leading zeros, which some read as octal.
 #[inline]
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut bits = 0_u32;
-    let mut octet = 0_u32;
-    let (mut digits, mut dots) = (0, 0);
+    /// The smallest number of so many digits that has no leading zero.
+    const SMALLEST: [u32; 4] = [u32::MAX, 0, 10, 100];
+    let (mut bits, mut octet, mut digits, mut dots) = (0_u32, 0_u32, 0_usize, 0);
     for &byte in text {
-        match byte {
-            b'0'..=b'9' if digits < 3 && !(digits > 0 && octet == 0) => {
-                octet = octet * 10 + u32::from(byte - b'0');
-                digits += 1;
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            octet = (octet & 0xffff) * 10 + u32::from(digit);
+            digits += 1;
+        } else if byte == b'.' {
+            if octet > 255 || octet < *SMALLEST.get(digits)? {
+                return None;
             }
-            b'.' if digits > 0 && octet < 256 && dots < 3 => {
-                bits = bits << 8 | octet;
-                (octet, digits) = (0, 0);
-                dots += 1;
-            }
-            _ => return None,
+            bits = bits << 8 | octet;
+            (octet, digits) = (0, 0);
+            dots += 1;
+        } else {
+            return None;
         }
     }
-    (digits > 0 && octet < 256 && dots == 3).then(|| Ipv4Addr::from_bits(bits << 8 | octet))
+    let is_whole = dots == 3 && octet <= 255 && octet >= *SMALLEST.get(digits)?;
+    is_whole.then(|| Ipv4Addr::from_bits(bits << 8 | octet))
 }
 
 #[cfg(test)]

@@ -19,13 +19,38 @@ pub(crate) struct Via {
     pub(crate) port_number: u16,
     /// Value of the branch parameter; empty when there is none.
     pub(crate) branch: Span,
-    pub(crate) received: Option<Param>,
-    pub(crate) rport: Option<Param>,
+    pub(crate) received: Mark,
+    pub(crate) rport: Mark,
     pub(crate) maddr: bool,
-    /// Where the last parameter ends: new ones go here.
-    pub(crate) params_end: usize,
-    /// Position of the comma behind it, or where the header value ends.
-    pub(crate) end: usize,
+    /// From the end of the last parameter, where new ones go, to the comma behind the value or the
+    /// end of the header value.
+    rest: Span,
+}
+
+/// A parameter that servers add or complete.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    /// From the end of its name to its end: what to replace.
+    pub(crate) place: Span,
+    /// Its value; empty when it has none.
+    pub(crate) value: Span,
+}
+
+impl Mark {
+    /// Whether the parameter is there.
+    #[inline]
+    pub(crate) fn exists(self) -> bool {
+        self.place.end() > 0
+    }
+
+    /// Two of them would let the neighbours disagree about where the response goes.
+    #[inline]
+    fn set_once(&mut self, param: Param) -> Option<()> {
+        let is_new = !self.exists();
+        self.place = Span::new(param.name.end(), param.whole.end());
+        self.value = param.value.unwrap_or_default();
+        is_new.then_some(())
+    }
 }
 
 impl Via {
@@ -45,26 +70,26 @@ impl Via {
             port_number = scan::port(port.of(bytes))?;
             at = port.end();
         }
-        let via = Self {
+        let mut via = Self {
             host: host.span,
             address: host.address,
             port,
             port_number,
             branch: Span::default(),
-            received: None,
-            rport: None,
+            received: Mark::default(),
+            rport: Mark::default(),
             maddr: false,
-            params_end: at,
-            end,
+            rest: Span::new(at, end),
         };
-        via.with_params(bytes, at, end)
+        via.read_params(bytes, at, end)?;
+        Some(via)
     }
 
-    #[inline]
-    fn with_params(mut self, bytes: &[u8], at: usize, end: usize) -> Option<Self> {
+    #[inline(always)]
+    fn read_params(&mut self, bytes: &[u8], mut at: usize, end: usize) -> Option<()> {
         let mut params = Params::new(bytes, at, end);
         while let Some(param) = params.next_param().ok()? {
-            self.params_end = param.whole.end();
+            at = param.whole.end();
             let name = param.name.of(bytes);
             match name.len() {
                 6 if name.eq_ignore_ascii_case(b"branch") => {
@@ -74,16 +99,26 @@ impl Via {
                     }
                     self.branch = param.value?;
                 }
-                5 if name.eq_ignore_ascii_case(b"rport") => set_once(&mut self.rport, param)?,
+                5 if name.eq_ignore_ascii_case(b"rport") => self.rport.set_once(param)?,
                 5 if name.eq_ignore_ascii_case(b"maddr") => self.maddr = true,
-                8 if name.eq_ignore_ascii_case(b"received") => {
-                    set_once(&mut self.received, param)?;
-                }
+                8 if name.eq_ignore_ascii_case(b"received") => self.received.set_once(param)?,
                 _ => {}
             }
         }
-        self.end = params.at();
-        Some(self)
+        self.rest = Span::new(at, params.at());
+        Some(())
+    }
+
+    /// Where the last parameter ends: new ones go here.
+    #[inline]
+    pub(crate) fn params_end(&self) -> usize {
+        self.rest.start()
+    }
+
+    /// Position of the comma behind the value, or where the header value ends.
+    #[inline]
+    pub(crate) fn end(&self) -> usize {
+        self.rest.end()
     }
 
     /// sent-by as an address, if its host is an IP literal.
@@ -91,12 +126,6 @@ impl Via {
     pub(crate) fn sent_by(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.address?, self.port_number))
     }
-}
-
-/// Two of them would let the neighbours disagree about where the response goes.
-#[inline]
-fn set_once(slot: &mut Option<Param>, param: Param) -> Option<()> {
-    slot.replace(param).is_none().then_some(())
 }
 
 /// `sent-protocol = "SIP" SLASH "2.0" SLASH transport`; returns where sent-by begins. The transport
@@ -148,9 +177,9 @@ mod tests {
         let via = Via::parse(text, 0, text.len()).unwrap();
         assert_eq!(via.host.of(text), b"10.77.1.2");
         assert_eq!(via.branch.of(text), b"z9hG4bK-1-1-0");
-        assert!(via.rport.unwrap().value.is_none());
+        assert!(via.rport.exists() && via.rport.value.is_empty());
         assert_eq!(via.sent_by(), Some("10.77.1.2:5060".parse().unwrap()));
-        assert_eq!((via.params_end, via.end), (text.len(), text.len()));
+        assert_eq!((via.params_end(), via.end()), (text.len(), text.len()));
     }
 
     #[test]
@@ -159,8 +188,8 @@ mod tests {
             b"SIP  / 2.0\r\n /UDP\r\n  192.0.2.2 : 5061 ; branch = x ;a=\"b,c\" , SIP/2.0/UDP b";
         let first = Via::parse(text, 0, text.len()).unwrap();
         assert_eq!(first.sent_by(), Some("192.0.2.2:5061".parse().unwrap()));
-        assert_eq!(text[first.end], b',');
-        let second = Via::parse(text, first.end + 2, text.len()).unwrap();
+        assert_eq!(text[first.end()], b',');
+        let second = Via::parse(text, first.end() + 2, text.len()).unwrap();
         assert_eq!((second.host.of(text), second.sent_by()), (&b"b"[..], None));
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod branch;
 pub(crate) mod edit;
 pub(crate) mod output;
+pub(crate) mod received;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::branch::hex16;
 use super::output::{Full, Output};
-use super::request::received_marks;
+use super::received;
 use crate::limits::MESSAGE_MAX;
 use crate::message::{Arrival, Headers, Method, Span};
 use crate::parse::header::{HeaderId, HeaderLine, HeaderLines};
@@ -65,7 +65,7 @@ pub fn write_reply(
         out.push(tables.retry_after())?;
     }
     out.push(b"Content-Length: 0\r\n\r\n")?;
-    let port = if via.rport.is_some() { arrival.source.port() } else { via.port_number };
+    let port = if via.rport.exists() { arrival.source.port() } else { via.port_number };
     Ok(SocketAddr::new(arrival.source.ip(), port))
 }
 
@@ -128,12 +128,15 @@ fn push_vias(
             return push_line(out, b"Via: ", line.value.of(bytes));
         }
         out.push(b"Via: ")?;
-        let mut at = line.value.start();
-        for (place, text) in &received_marks(via, arrival.source) {
-            out.push(Span::new(at, place.start()).of(bytes))?;
-            out.push(text.bytes())?;
+        let (mut at, mut result) = (line.value.start(), Ok(()));
+        received::mark(via, arrival.source, |place, name, value| {
+            let before = Span::new(at, place.start());
+            for part in [before.of(bytes), name, value] {
+                result = result.and_then(|()| out.push(part));
+            }
             at = place.end();
-        }
+        });
+        result?;
         out.push(Span::new(at, line.value.end()).of(bytes))?;
         out.push(b"\r\n")
     })

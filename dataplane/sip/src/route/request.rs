@@ -96,8 +96,8 @@ pub fn route_request(
         Hop::Address(address) => address,
         Hop::Path => path.follow()?,
     };
-    // Three of our own Routes, or a port of ours that the URI spells differently.
-    if tables.listen_id(next_hop).is_some() {
+    // Three of our own Routes, or maddr. A member of a set is never a listen point.
+    if matches!(hop, Hop::Path) && tables.listen_id(next_hop).is_some() {
         return Err(Reply::LoopDetected.into());
     }
     let Path { line_uri, append, routes, .. } = path;

@@ -46,8 +46,8 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
 #[inline]
 fn second_via(response: &Response<'_>, ours: &Via) -> Result<(Via, Span), SipDrop> {
     let (bytes, first) = (response.bytes, response.headers.via);
-    if ours.end < first.value.end() {
-        let start = scan::skip_lws(bytes, ours.end + 1, first.value.end());
+    if ours.end() < first.value.end() {
+        let start = scan::skip_lws(bytes, ours.end() + 1, first.value.end());
         let via = Via::parse(bytes, start, first.value.end()).ok_or(SipDrop::ResponseMalformed)?;
         return Ok((via, Span::new(first.value.start(), start)));
     }
@@ -69,14 +69,16 @@ fn destination(bytes: &[u8], via: &Via) -> Result<SocketAddr, SipDrop> {
     if via.maddr {
         return Err(SipDrop::ResponseUnroutable);
     }
-    let address = match via.received {
-        Some(received) => uri::ip_literal(received.value.unwrap_or_default().of(bytes)),
-        None => via.address,
+    let address = if via.received.exists() {
+        uri::ip_literal(via.received.value.of(bytes))
+    } else {
+        via.address
     };
     let address = address.ok_or(SipDrop::ResponseUnroutable)?;
-    let port = match via.rport.and_then(|rport| rport.value) {
-        Some(value) => scan::port(value.of(bytes)).ok_or(SipDrop::ResponseMalformed)?,
-        None => via.port_number,
+    let port = if via.rport.value.is_empty() {
+        via.port_number
+    } else {
+        scan::port(via.rport.value.of(bytes)).ok_or(SipDrop::ResponseMalformed)?
     };
     if !target::is_one_host(address) {
         return Err(SipDrop::ResponseUnroutable);

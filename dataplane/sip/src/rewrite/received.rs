@@ -1,0 +1,157 @@
+//! `received` and `rport` of the topmost Via (RFC 3261 section 18.2.1, RFC 3581 section 4).
+
+use core::fmt::{self, Write};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::message::Span;
+use crate::parse::via::Via;
+
+/// Tells `put` what the topmost Via must say so that the response goes back to where the request
+/// came from: the part of the message to replace, and its new text in two pieces; in order. What the
+/// client wrote there itself is replaced too.
+#[inline]
+pub(super) fn mark(via: &Via, source: SocketAddr, mut put: impl FnMut(Span, &[u8], &[u8])) {
+    let is_rport_first = via.rport.place.start() < via.received.place.start();
+    if via.rport.exists() && is_rport_first {
+        put_port(via.rport.place, source.port(), &mut put);
+    }
+    if via.received.exists() {
+        put_address(via.received.place, b"=", source.ip(), &mut put);
+    }
+    if via.rport.exists() && !is_rport_first {
+        put_port(via.rport.place, source.port(), &mut put);
+    }
+    // A host name is another than the source address, too.
+    let is_needed = via.rport.exists() || via.address != Some(source.ip());
+    if !via.received.exists() && is_needed {
+        let end = Span::new(via.params_end(), via.params_end());
+        put_address(end, b";received=", source.ip(), &mut put);
+    }
+}
+
+/// `=5060`
+#[inline(always)]
+fn put_port(place: Span, port: u16, put: &mut impl FnMut(Span, &[u8], &[u8])) {
+    let (mut text, mut length, mut left) = (0_u64, 0, port);
+    loop {
+        text = text << 8 | u64::from(b'0') + u64::from(left % 10);
+        left /= 10;
+        length += 1;
+        if left == 0 {
+            break;
+        }
+    }
+    put(place, b"=", text.to_le_bytes().get(..length).unwrap_or_default());
+}
+
+/// The address without brackets, as it stands in `received`.
+#[inline(always)]
+fn put_address(
+    place: Span,
+    name: &[u8],
+    address: IpAddr,
+    put: &mut impl FnMut(Span, &[u8], &[u8]),
+) {
+    match address {
+        IpAddr::V4(v4) => {
+            let (text, length) = dotted(v4);
+            put(place, name, text.get(..length).unwrap_or_default());
+        }
+        IpAddr::V6(v6) => {
+            let mut text = Ipv6Text::default();
+            let written = write!(text, "{v6}");
+            debug_assert!(written.is_ok(), "an address fits");
+            put(place, name, text.bytes.get(..text.length).unwrap_or_default());
+        }
+    }
+}
+
+/// `192.0.2.1` and its length, put together in registers: bytes that are written one by one and read
+/// together make the reader wait.
+#[inline(always)]
+fn dotted(address: Ipv4Addr) -> ([u8; 16], usize) {
+    let (mut text, mut length) = (0_u128, 0);
+    for octet in address.octets() {
+        let (digits, digits_length) = OCTETS[usize::from(octet)];
+        text |= u128::from(digits) << (8 * length);
+        length += usize::from(digits_length);
+    }
+    // The dot behind the last octet does not count.
+    (text.to_le_bytes(), length - 1)
+}
+
+/// The digits of each octet with a dot behind them, first byte lowest, and how many bytes that is.
+static OCTETS: [(u32, u8); 256] = {
+    let mut table = [(0, 0); 256];
+    let mut octet = 0_u32;
+    while octet < 256 {
+        let (hundreds, tens, ones) = (octet / 100, octet / 10 % 10, octet % 10);
+        let mut text = b'.' as u32;
+        let mut length = 2;
+        text = text << 8 | (b'0' as u32 + ones);
+        if octet >= 10 {
+            text = text << 8 | (b'0' as u32 + tens);
+            length += 1;
+        }
+        if octet >= 100 {
+            text = text << 8 | (b'0' as u32 + hundreds);
+            length += 1;
+        }
+        table[octet as usize] = (text, length);
+        octet += 1;
+    }
+    table
+};
+
+/// The text of an IPv6 address: at most 45 bytes.
+struct Ipv6Text {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Default for Ipv6Text {
+    fn default() -> Self {
+        Self { bytes: [0; 48], length: 0 }
+    }
+}
+
+impl Write for Ipv6Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::v1::*;
+
+    use super::*;
+
+    #[test]
+    fn every_octet_and_port_is_spelled_right() {
+        for octet in 0..=255_u8 {
+            for address in [[octet, 0, 10, 255], [255, 100, 9, octet]] {
+                let address = Ipv4Addr::from(address);
+                let (text, length) = dotted(address);
+                assert_eq!(text[..length], *address.to_string().as_bytes());
+            }
+        }
+        for port in [1, 9, 10, 80, 999, 5060, 10_000, 65_535] {
+            let check = &mut |_, _: &[u8], text: &[u8]| {
+                assert_eq!(text, port.to_string().as_bytes());
+            };
+            put_port(Span::default(), port, check);
+        }
+    }
+
+    #[test]
+    fn longest_ipv6_address_fits() {
+        let address: IpAddr = "1111:2222:3333:4444:5555:6666:7777:8888".parse().unwrap();
+        put_address(Span::default(), b"", address, &mut |_, _: &[u8], text: &[u8]| {
+            assert_eq!(text, address.to_string().as_bytes());
+        });
+    }
+}
