@@ -47,8 +47,8 @@ pub enum LinkError {
     /// An answer that does not fit the question.
     #[error("the data plane answered out of turn")]
     OutOfTurn,
-    /// The data plane refused the epoch and keeps the one it has.
-    #[error("the data plane refused epoch {epoch}: {reason}")]
+    /// The data plane refused what was asked, and keeps the epoch it has.
+    #[error("the data plane refused and stays at epoch {epoch}: {reason}")]
     Refused {
         /// Number of the refused epoch.
         epoch: u64,
@@ -120,6 +120,21 @@ impl Link {
         }
     }
 
+    /// Makes a worker panic; the connection ends with the process.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] when the data plane allows no faults.
+    pub async fn panic_worker(&mut self, worker: u16) -> Result<(), LinkError> {
+        match self.ask(&ToDataplane::<()>::PanicWorker { worker }).await {
+            Err(LinkError::Closed | LinkError::Broken(_)) => Ok(()),
+            Ok(FromDataplane::Refused { epoch, reason }) => {
+                Err(LinkError::Refused { epoch, reason })
+            }
+            Ok(_) => Err(LinkError::OutOfTurn),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Waits until the connection ends; the data plane never speaks unasked.
     pub async fn ended(&mut self) -> LinkError {
         match self.receive().await {
@@ -169,6 +184,15 @@ pub async fn status(path: &Path) -> Result<Status, LinkError> {
 pub fn status_blocking(path: &Path) -> Result<Status, LinkError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(status(path))
+}
+
+/// Makes a worker of the data plane behind the socket at `path` panic.
+///
+/// # Errors
+/// As [`Link::panic_worker`].
+pub fn panic_worker_blocking(path: &Path, worker: u16) -> Result<(), LinkError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { Link::connect(path).await?.panic_worker(worker).await })
 }
 
 #[cfg(test)]

@@ -34,12 +34,8 @@ pub fn fold(sum: u64) -> u16 {
 /// (RFC 768; RFC 8200 8.1).
 pub fn pseudo_header(source: IpAddr, target: IpAddr, udp_len: usize) -> u64 {
     let addresses = match (source, target) {
-        (IpAddr::V4(source), IpAddr::V4(target)) => {
-            sum(sum(0, &source.octets()), &target.octets())
-        }
-        (IpAddr::V6(source), IpAddr::V6(target)) => {
-            sum(sum(0, &source.octets()), &target.octets())
-        }
+        (IpAddr::V4(source), IpAddr::V4(target)) => sum(sum(0, &source.octets()), &target.octets()),
+        (IpAddr::V6(source), IpAddr::V6(target)) => sum(sum(0, &source.octets()), &target.octets()),
         _ => 0, // The families of one datagram never differ: decode and encode both see to it.
     };
     addresses + 17 + udp_len as u64

@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn what_is_encoded_decodes_again_in_both_families_and_with_a_tag() {
         let body = b"the body of the message stays where it is";
-        for (from, to) in [("10.0.0.1:5060", "10.0.0.2:5070"), ("[fd00::1]:5060", "[fd00::2]:5070")] {
+        for (from, to) in [("10.0.0.1:5060", "10.0.0.2:5070"), ("[fd00::1]:5060", "[fd00::2]:5070")]
+        {
             for vlan in [None, Some(7)] {
                 for prefix_len in [0, 10, 90, 700] {
                     let mut packet =

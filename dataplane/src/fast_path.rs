@@ -162,10 +162,11 @@ impl Way<'_> {
         scratch: &mut Scratch,
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
-        let route = route_request(request, self.tables, arrival).map_err(|refusal| match refusal {
-            Refusal::Reply(reply) => Refused::Reply(reply),
-            Refusal::Drop(reason) => Refused::Verdict(sip_drop(reason)),
-        })?;
+        let route =
+            route_request(request, self.tables, arrival).map_err(|refusal| match refusal {
+                Refusal::Reply(reply) => Refused::Reply(reply),
+                Refusal::Drop(reason) => Refused::Verdict(sip_drop(reason)),
+            })?;
         probe.end(Stage::Route);
         let adjacency = match self.adjacency(route.next_hop, scratch) {
             // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.

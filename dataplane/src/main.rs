@@ -13,8 +13,12 @@ use std::process::ExitCode;
 /// waits there for control to bring domains, routes and destinations. Usually started by `trunkline run`
 /// or by systemd, not by hand.
 #[derive(Parser)]
-#[command(name = "trunkline-dataplane", version, after_help = "EXAMPLE\n  \
-    trunkline check /etc/trunkline.toml && trunkline-dataplane --config /etc/trunkline.toml")]
+#[command(
+    name = "trunkline-dataplane",
+    version,
+    after_help = "EXAMPLE\n  \
+    trunkline check /etc/trunkline.toml && trunkline-dataplane --config /etc/trunkline.toml"
+)]
 struct Arguments {
     /// The configuration file; `trunkline check FILE` explains it.
     #[arg(long, value_name = "FILE")]

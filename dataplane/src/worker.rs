@@ -7,7 +7,7 @@
 //!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┴─ park
 //! ```
 
-use crate::decode::{DecodeRules, Datagram, decode};
+use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
 use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TX_ATTEMPTS_MAX, TX_BURST_MAX};
 use crate::mailbox::{Command, Event, WorkerEnd};
@@ -213,8 +213,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.ports[port].counters.drop_for(DropReason::NeighbourQueueFull);
                     return;
                 }
-                let deadline_ns =
-                    deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
+                let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
                 self.parked.push(Waiting { packet, datagram, port, next_hop, deadline_ns });
                 self.ports[port].counters.parked.add(1);
             }

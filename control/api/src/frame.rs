@@ -85,7 +85,9 @@ impl Assembler {
         self.bytes.extend_from_slice(piece);
         match *flag {
             MORE => Ok(None),
-            LAST => postcard::from_bytes(&self.bytes).map(Some).map_err(|_| FrameError::BadEncoding),
+            LAST => {
+                postcard::from_bytes(&self.bytes).map(Some).map_err(|_| FrameError::BadEncoding)
+            }
             _ => Err(FrameError::BadFlag),
         }
     }

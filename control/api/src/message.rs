@@ -25,8 +25,8 @@ pub enum ToDataplane<S> {
     },
     /// Asks for `Status`.
     Status,
-    /// Makes a worker panic, to see that the process ends and is started again. Refused, by closing
-    /// the connection, unless the data plane was started with `--allow-faults`.
+    /// Makes a worker panic, to see that the process ends and is started again. Answered by
+    /// `Refused` unless the data plane was started with `--allow-faults`.
     PanicWorker {
         /// Index of the worker, in the order of `lcores.workers`.
         worker: u16,
@@ -48,9 +48,9 @@ pub enum FromDataplane {
         /// Number of the epoch.
         epoch: u64,
     },
-    /// The epoch was refused whole; the old one stays in force.
+    /// What was asked was refused whole; the old epoch stays in force.
     Refused {
-        /// Number of the refused epoch.
+        /// Number of the refused epoch; for another request, of the epoch in force.
         epoch: u64,
         /// The setting and what is wrong with it.
         reason: String,

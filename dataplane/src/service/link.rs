@@ -19,7 +19,8 @@ use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 pub(super) fn bind(path: &Path) -> anyhow::Result<UnixSeqpacketListener> {
     use std::os::unix::fs::PermissionsExt;
     let folder = path.parent().context("the management socket needs a folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot replace {}", path.display()));
@@ -37,7 +38,10 @@ impl Service {
     ///
     /// # Errors
     /// When the socket itself fails.
-    pub async fn serve_links(self: Rc<Self>, mut listener: UnixSeqpacketListener) -> anyhow::Result<()> {
+    pub async fn serve_links(
+        self: Rc<Self>,
+        mut listener: UnixSeqpacketListener,
+    ) -> anyhow::Result<()> {
         let open = Rc::new(Cell::new(0));
         loop {
             let socket = listener.accept().await.context("the management socket failed")?;
@@ -87,7 +91,12 @@ impl Service {
                     };
                     send(socket, &answer).await?;
                 }
-                ToDataplane::PanicWorker { worker } => self.panic_worker(worker)?,
+                ToDataplane::PanicWorker { worker } => {
+                    if let Err(reason) = self.panic_worker(worker) {
+                        let (epoch, reason) = (self.epoch(), format!("{reason:#}"));
+                        send(socket, &FromDataplane::Refused { epoch, reason }).await?;
+                    }
+                }
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
             }
         }

@@ -98,7 +98,11 @@ impl Appliance {
     /// The counters of the two queue pairs.
     pub fn status(&self) -> Vec<QueueStatus> {
         let names = ["uac", "uas"];
-        self.counters.iter().zip(names).map(|(counters, name)| counters.status(name, 0, 1)).collect()
+        self.counters
+            .iter()
+            .zip(names)
+            .map(|(counters, name)| counters.status(name, 0, 1))
+            .collect()
     }
 }
 

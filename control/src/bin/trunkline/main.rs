@@ -1,6 +1,7 @@
 //! `trunkline`: the operator's command.
 
 mod check;
+mod fault;
 mod lab;
 mod run;
 mod status;
@@ -37,6 +38,8 @@ enum Command {
     Run(run::Arguments),
     Status(status::Arguments),
     Lab(lab::Arguments),
+    #[command(hide = true)]
+    Fault(fault::Arguments),
 }
 
 /// Why a command ends: the exit status and what to say.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Lab(arguments) => lab::main(arguments),
+        Command::Fault(arguments) => fault::main(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,60 @@
+//! Bad input beside running calls: nothing panics, nothing leaks, everything is counted.
+
+use crate::lab::{Lab, assert_passed, text};
+use serde_json::Value;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Sends frames of every bad kind through a raw socket of the callers' host.
+const SENDER: &str = include_str!("hostile.py");
+const FRAMES: u64 = 100_000;
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_hundred_thousand_bad_datagrams_beside_calls() {
+    let lab = Lab::up(1);
+    assert_passed(&lab.call(&["--calls", "100", "--rate", "100"]), 100);
+    let before = settled(&lab);
+    let mac = lab.exec("sut", &["cat", "/sys/class/net/uac0/address"]);
+    let mac = String::from_utf8_lossy(&mac.stdout).trim().to_owned();
+
+    let mut calls = lab.call_command(&["--calls", "8000", "--rate", "500"]);
+    let calls = calls.stdout(Stdio::piped()).spawn().expect("calls start");
+    sleep(Duration::from_secs(2));
+    let frames = FRAMES.to_string();
+    let output = lab.exec("uac", &["python3", "-c", SENDER, "eth0", &mac, &frames]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = calls.wait_with_output().expect("calls end");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_passed(&report, 8_000);
+
+    let after = settled(&lab);
+    assert_eq!(after["pid"], before["pid"], "the data plane died");
+    assert_eq!(after["mbufs_in_use"], before["mbufs_in_use"], "mbufs leaked");
+    assert_eq!(after["conserved"], true, "{after:#}");
+    let count = |status: &Value, what: &str| status["total"][what].as_u64().expect("a count");
+    let refused = |status: &Value| count(status, "dropped") + count(status, "replied");
+    let seen = refused(&after) - refused(&before);
+    assert!(seen > FRAMES / 2, "only {seen} of the bad datagrams reached us: {after:#}");
+    for reason in ["sip_malformed", "keepalive", "port_zero", "udp_length", "response_not_ours"] {
+        assert!(after["drops"][reason].as_u64() > Some(0), "no {reason}: {after:#}");
+    }
+}
+
+/// The status once no message is on its way: mbufs rest in the rings.
+fn settled(lab: &Lab) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut last = lab.status();
+    loop {
+        sleep(Duration::from_millis(300));
+        let next = lab.status();
+        let is_quiet = next["total"]["received"] == last["total"]["received"]
+            && next["mbufs_in_use"] == last["mbufs_in_use"]
+            && next["total"]["parked"] == 0;
+        if is_quiet || Instant::now() > deadline {
+            return next;
+        }
+        last = next;
+    }
+}

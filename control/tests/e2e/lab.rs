@@ -1,0 +1,115 @@
+//! The lab as the tests use it: up while a [`Lab`] lives, gone after it.
+
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// Where `trunkline` and the two processes are.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    let folder = std::env::var_os("TRUNKLINE_BIN_DIR")
+        .expect("TRUNKLINE_BIN_DIR names the folder of the release binaries; run: make e2e");
+    PathBuf::from(folder).join(name)
+}
+
+/// A running lab.
+pub(crate) struct Lab(());
+
+impl Lab {
+    /// Brings it up; what an earlier run left is removed first.
+    pub(crate) fn up(queues: u16) -> Self {
+        Self::up_with(&["--queues", &queues.to_string()])
+    }
+
+    /// As [`Lab::up`], with these arguments of `trunkline lab up`.
+    pub(crate) fn up_with(arguments: &[&str]) -> Self {
+        trunkline(&["lab", "down"]);
+        let lab = Self(());
+        let mut command = Command::new(binary("trunkline"));
+        command.args(["lab", "up"]).args(arguments).env("TRUNKLINE_ALLOW_FAULTS", "true");
+        let output = command.output().expect("trunkline starts");
+        assert!(output.status.success(), "{}", text(&output));
+        lab
+    }
+
+    /// Places calls and gives the report of `trunkline lab call --json`, whatever came of them.
+    pub(crate) fn call(&self, arguments: &[&str]) -> Value {
+        let output = self.call_command(arguments).output().expect("trunkline starts");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("no report ({error}): {}", text(&output));
+        })
+    }
+
+    /// The command that [`Lab::call`] runs.
+    #[expect(clippy::unused_self, reason = "calls need a lab that is up")]
+    pub(crate) fn call_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("trunkline"));
+        command.args(["lab", "call", "--json"]).args(arguments);
+        command
+    }
+
+    /// Runs a command on a host of the lab.
+    #[expect(clippy::unused_self, reason = "a host needs a lab that is up")]
+    pub(crate) fn exec(&self, host: &str, command: &[&str]) -> Output {
+        let mut all = vec!["lab", "exec", host, "--"];
+        all.extend(command);
+        trunkline(&all)
+    }
+
+    /// `trunkline status --json`.
+    pub(crate) fn status(&self) -> Value {
+        let output = self.try_status();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("no status ({error}): {}", text(&output));
+        })
+    }
+
+    /// `trunkline status --json`, which may fail while the data plane starts.
+    #[expect(clippy::unused_self, reason = "status needs a lab that is up")]
+    pub(crate) fn try_status(&self) -> Output {
+        trunkline(&["status", "--json", "--socket", "/run/trunkline/lab/dataplane.sock"])
+    }
+
+    /// Process id of the data plane.
+    pub(crate) fn dataplane(&self) -> u64 {
+        self.status()["pid"].as_u64().expect("a process id")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for log in ["dataplane.log", "control.log", "supervisor.log"] {
+                let log = std::path::Path::new("/run/trunkline/lab").join(log);
+                let content = std::fs::read_to_string(&log).unwrap_or_default();
+                eprintln!("--- {}\n{content}", log.display());
+            }
+        }
+        trunkline(&["lab", "down"]);
+    }
+}
+
+/// Runs `trunkline` to its end.
+pub(crate) fn trunkline(arguments: &[&str]) -> Output {
+    Command::new(binary("trunkline")).args(arguments).output().expect("trunkline starts")
+}
+
+/// What a command printed, for messages.
+pub(crate) fn text(output: &Output) -> String {
+    let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}{}", output.status, part(&output.stdout), part(&output.stderr))
+}
+
+/// Asserts that every call of a report succeeded and every packet is accounted for.
+pub(crate) fn assert_passed(report: &Value, calls: u64) {
+    let caller = &report["caller"];
+    assert_eq!(caller["successful"], calls, "{report:#}");
+    assert_eq!(caller["failed"], 0, "{report:#}");
+    assert_eq!(report["dataplane"]["conserved"], true, "{report:#}");
+    let total = &report["dataplane"]["total"];
+    let count = |name: &str| total[name].as_u64().expect("a count");
+    assert_eq!(
+        count("received"),
+        count("forwarded") + count("replied") + count("dropped"),
+        "{report:#}"
+    );
+}

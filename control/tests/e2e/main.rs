@@ -1,0 +1,12 @@
+//! The real appliance on DPDK in its lab, with real clients.
+//!
+//! Needs root, the release binaries (their folder in `TRUNKLINE_BIN_DIR`) and the machine for itself:
+//! there is one lab. `make e2e` runs these tests one after the other; they are `#[ignore]`d so that
+//! a plain `cargo test` passes on any machine.
+
+mod calls;
+mod hostile;
+mod kernel;
+mod lab;
+mod refusals;
+mod supervisor;
