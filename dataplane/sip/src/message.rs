@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
+use crate::parse::header::HeaderId;
 use crate::settings::ListenId;
 
 /// A range of bytes inside a message.
@@ -96,7 +97,7 @@ impl<'a> Request<'a> {
 
     /// The value of Call-ID.
     pub fn call_id(&self) -> &'a [u8] {
-        self.headers.call_id.of(self.bytes)
+        self.headers.value(HeaderId::CallId).of(self.bytes)
     }
 
     /// The sequence number of CSeq.
@@ -134,7 +135,7 @@ impl<'a> Response<'a> {
 
     /// The value of Call-ID.
     pub fn call_id(&self) -> &'a [u8] {
-        self.headers.call_id.of(self.bytes)
+        self.headers.value(HeaderId::CallId).of(self.bytes)
     }
 
     /// The sequence number of CSeq.
@@ -153,30 +154,40 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Where the headers stand that a stateless proxy needs. An empty span means "not there".
+/// Where the headers stand that a stateless proxy needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Headers {
-    pub(crate) via: Repeated,
-    pub(crate) route: Repeated,
-    pub(crate) proxy_require: Repeated,
-    pub(crate) from: Span,
-    pub(crate) to: Span,
-    pub(crate) call_id: Span,
-    pub(crate) cseq: Span,
-    pub(crate) max_forwards: Span,
-    pub(crate) content_length: Span,
+    /// The first line of each, by [`HeaderId`]; the spans are empty when there is none.
+    pub(crate) first: [Place; HeaderId::KNOWN],
+    /// Via lines beyond the first.
+    pub(crate) more_vias: u16,
+    /// Route lines beyond the first.
+    pub(crate) more_routes: u16,
     pub(crate) cseq_number: u32,
     pub(crate) body: Span,
 }
 
-/// A header that may stand on several lines: the first one, and how many there are.
+/// A header line.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Repeated {
-    /// The first line, from its name to behind its CRLF.
+pub(crate) struct Place {
+    /// From its name to behind its CRLF.
     pub(crate) line: Span,
-    /// The value on the first line.
+    /// Its value, without white space around it.
     pub(crate) value: Span,
-    pub(crate) lines: u16,
+}
+
+impl Headers {
+    /// The value of the first line of a header that we look into; empty when there is none.
+    #[inline(always)]
+    pub(crate) fn value(&self, id: HeaderId) -> Span {
+        self.first[id as usize].value
+    }
+
+    /// The first line of a header that we look into.
+    #[inline(always)]
+    pub(crate) fn place(&self, id: HeaderId) -> Place {
+        self.first[id as usize]
+    }
 }
 
 /// Request methods that we know by name.

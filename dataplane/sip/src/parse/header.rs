@@ -1,13 +1,14 @@
 //! Header lines: which of the headers that we need is it, and where is its value.
 
 use super::error::{ParseError, ParseErrorKind};
-use super::scan::{self, Line, Lines};
+use super::scan::{self, Head, Line, Lines};
 use crate::limits::{HEADERS_MAX, ROUTES_MAX, VIAS_MAX};
-use crate::message::{Headers, Repeated, Span};
+use crate::message::{Headers, Place, Span};
 
 /// The headers that a stateless proxy looks into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the variants are the headers")]
+#[repr(u8)]
 pub enum HeaderId {
     Via,
     From,
@@ -20,6 +21,11 @@ pub enum HeaderId {
     ProxyRequire,
     /// Any header that we only pass on.
     Other,
+}
+
+impl HeaderId {
+    /// How many headers we look into.
+    pub(crate) const KNOWN: usize = Self::Other as usize;
 }
 
 /// One header line, folded lines included.
@@ -62,9 +68,8 @@ impl<'a> HeaderLines<'a> {
     #[inline]
     pub(crate) fn next_line(&mut self) -> Result<Option<HeaderLine>, ParseError> {
         let Some(line) = self.next_unread()? else { return Ok(None) };
-        let other = HeaderLine { id: HeaderId::Other, line: span(line), value: Span::default() };
-        let known = |id, value| Ok(HeaderLine { id, line: span(line), value });
-        recognise(self.bytes, line, known).unwrap_or(Ok(other)).map(Some)
+        let (id, value) = recognise(self.bytes, line);
+        Ok(Some(HeaderLine { id, line: Span::new(line.start, line.next), value }))
     }
 
     /// The next line without a look at its name, `None` at the empty line.
@@ -87,56 +92,45 @@ impl<'a> HeaderLines<'a> {
             if count > HEADERS_MAX {
                 return Err(ParseError::new(ParseErrorKind::TooManyHeaders, line.start));
             }
-            let note = |id, value| headers.note(HeaderLine { id, line: span(line), value });
-            if let Some(noted) = recognise(self.bytes, line, note) {
-                noted?;
+            let (id, value) = recognise(self.bytes, line);
+            if id != HeaderId::Other {
+                headers.note(HeaderLine { id, line: Span::new(line.start, line.next), value })?;
             }
         }
         Ok(count)
     }
 }
 
-#[inline(always)]
-fn span(line: Line) -> Span {
-    Span::new(line.start, line.next)
-}
-
 /// Tells the header by its first letter and compares the names that begin so, full and compact
-/// (RFC 3261 section 20). Hands id and value of a header that we need to `act`, which is compiled
-/// into each of the cases: so there is one jump for each line, not two.
+/// (RFC 3261 section 20). Gives the value too, of those that we need.
 #[inline(always)]
-fn recognise<T>(
-    bytes: &[u8],
-    line: Line,
-    mut act: impl FnMut(HeaderId, Span) -> Result<T, ParseError>,
-) -> Option<Result<T, ParseError>> {
-    let head = Head::new(bytes, line.start);
+fn recognise(bytes: &[u8], line: Line) -> (HeaderId, Span) {
     macro_rules! try_names {
         ($($text:literal => $id:ident),+) => {{
             $(
-                if const { Name::new($text) }.begins(&head)
+                if const { Name::new($text) }.begins(line.head)
                     && let Some(value) = value(bytes, line, $text.len())
                 {
-                    return Some(act(HeaderId::$id, value));
+                    return (HeaderId::$id, value);
                 }
             )+
-            None
         }};
     }
-    match head.first & 0xff | 0x20 {
-        0x76 => try_names!(b"via" => Via, b"v" => Via),
-        0x66 => try_names!(b"from" => From, b"f" => From),
-        0x74 => try_names!(b"to" => To, b"t" => To),
-        0x69 => try_names!(b"i" => CallId),
-        0x63 => {
-            try_names!(b"cseq" => CSeq, b"call-id" => CallId, b"content-length" => ContentLength)
+    match line.head.first() | 0x20 {
+        b'v' => try_names!(b"via" => Via, b"v" => Via),
+        b'f' => try_names!(b"from" => From, b"f" => From),
+        b't' => try_names!(b"to" => To, b"t" => To),
+        b'i' => try_names!(b"i" => CallId),
+        b'c' => {
+            try_names!(b"cseq" => CSeq, b"call-id" => CallId, b"content-length" => ContentLength);
         }
-        0x6d => try_names!(b"max-forwards" => MaxForwards),
-        0x72 => try_names!(b"route" => Route),
-        0x6c => try_names!(b"l" => ContentLength),
-        0x70 => try_names!(b"proxy-require" => ProxyRequire),
-        _ => None,
+        b'm' => try_names!(b"max-forwards" => MaxForwards),
+        b'r' => try_names!(b"route" => Route),
+        b'l' => try_names!(b"l" => ContentLength),
+        b'p' => try_names!(b"proxy-require" => ProxyRequire),
+        _ => {}
     }
+    (HeaderId::Other, Span::default())
 }
 
 /// The value of `line`, whose name is as long as `name`, without white space around it; `None` when
@@ -165,36 +159,6 @@ fn value_start(bytes: &[u8], mut at: usize, end: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// The first 16 bytes of a line, zeros behind the end of the message.
-struct Head {
-    first: u64,
-    bytes: [u8; 16],
-}
-
-impl Head {
-    #[inline(always)]
-    fn new(bytes: &[u8], start: usize) -> Self {
-        let rest = bytes.get(start..).unwrap_or_default();
-        let bytes = rest.first_chunk::<16>().copied().unwrap_or_else(|| last_head(rest));
-        Self { first: word(&bytes, 0), bytes }
-    }
-}
-
-#[cold]
-fn last_head(rest: &[u8]) -> [u8; 16] {
-    let mut head = [0; 16];
-    for (to, from) in head.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    head
-}
-
-/// The eight bytes at `at`, which is at most 8.
-#[inline(always)]
-fn word(head: &[u8; 16], at: usize) -> u64 {
-    head.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
 }
 
 /// A header name of at most 16 bytes, as the words that a line must begin with: its first bytes and,
@@ -226,9 +190,9 @@ impl Name {
 
     /// Whether the line begins with the name.
     #[inline(always)]
-    fn begins(self, head: &Head) -> bool {
-        self.first.is(head.first)
-            && (self.length <= 8 || self.last.is(word(&head.bytes, self.length - 8)))
+    fn begins(self, head: Head) -> bool {
+        self.first.is(head.word(0))
+            && (self.length <= 8 || self.last.is(head.word(self.length - 8)))
     }
 }
 
@@ -255,56 +219,33 @@ impl Word {
 }
 
 impl Headers {
-    /// Takes note of one line; complains about a second one where one may stand.
+    /// Takes note of one line, which has a value of its own place; an empty value counts as
+    /// malformed, since none of these headers may be empty.
     #[inline(always)]
     pub(crate) fn note(&mut self, found: HeaderLine) -> Result<(), ParseError> {
-        let HeaderLine { id, value, .. } = found;
-        match id {
-            HeaderId::Other => Ok(()),
-            HeaderId::Via => self.via.note(found, VIAS_MAX, ParseErrorKind::TooManyVias),
-            HeaderId::Route => self.route.note(found, ROUTES_MAX, ParseErrorKind::TooManyRoutes),
-            HeaderId::ProxyRequire => {
-                self.proxy_require.note(found, u16::MAX, ParseErrorKind::TooManyHeaders)
-            }
-            HeaderId::From => once(&mut self.from, id, value),
-            HeaderId::To => once(&mut self.to, id, value),
-            HeaderId::CallId => once(&mut self.call_id, id, value),
-            HeaderId::CSeq => once(&mut self.cseq, id, value),
-            HeaderId::MaxForwards => once(&mut self.max_forwards, id, value),
-            HeaderId::ContentLength => once(&mut self.content_length, id, value),
+        let slot = &mut self.first[found.id as usize];
+        if !slot.value.is_empty() || found.value.is_empty() {
+            return self.note_odd(found);
         }
-    }
-}
-
-/// Keeps `value` if it is the first of its header; an empty value counts as malformed, since no
-/// header that may stand once may be empty.
-#[inline(always)]
-fn once(slot: &mut Span, id: HeaderId, value: Span) -> Result<(), ParseError> {
-    if !slot.is_empty() || value.is_empty() {
-        let kind =
-            if value.is_empty() { ParseErrorKind::Malformed } else { ParseErrorKind::Duplicate };
-        return Err(ParseError::new(kind(id), value.start()));
-    }
-    *slot = value;
-    Ok(())
-}
-
-impl Repeated {
-    #[inline]
-    fn note(
-        &mut self,
-        found: HeaderLine,
-        max: u16,
-        too_many: ParseErrorKind,
-    ) -> Result<(), ParseError> {
-        if self.lines == 0 {
-            self.line = found.line;
-            self.value = found.value;
-        } else if self.lines >= max {
-            return Err(ParseError::new(too_many, found.line.start()));
-        }
-        self.lines += 1;
+        *slot = Place { line: found.line, value: found.value };
         Ok(())
+    }
+
+    /// A further line of a header, or an empty one.
+    #[inline(never)]
+    fn note_odd(&mut self, found: HeaderLine) -> Result<(), ParseError> {
+        let at = found.line.start();
+        if found.value.is_empty() {
+            return Err(ParseError::new(ParseErrorKind::Malformed(found.id), at));
+        }
+        let (count, max, too_many) = match found.id {
+            HeaderId::Via => (&mut self.more_vias, VIAS_MAX, ParseErrorKind::TooManyVias),
+            HeaderId::Route => (&mut self.more_routes, ROUTES_MAX, ParseErrorKind::TooManyRoutes),
+            HeaderId::ProxyRequire => return Ok(()),
+            id => return Err(ParseError::new(ParseErrorKind::Duplicate(id), at)),
+        };
+        *count += 1;
+        if *count >= max { Err(ParseError::new(too_many, at)) } else { Ok(()) }
     }
 }
 
@@ -313,9 +254,8 @@ mod tests {
     use super::*;
 
     fn recognised(text: &str) -> HeaderId {
-        let line = Line { start: 0, end: text.len(), next: text.len() };
-        let id = recognise(text.as_bytes(), line, |id, _| Ok(id));
-        id.map_or(HeaderId::Other, |id| id.unwrap())
+        let head = Head::new(text.as_bytes(), 0);
+        recognise(text.as_bytes(), Line { start: 0, end: text.len(), next: text.len(), head }).0
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     lines.read(&mut headers)?;
     check_mandatory(&headers, lines.at())?;
     headers.body = body(bytes, &headers, lines.at())?;
-    let cseq = cseq(bytes, headers.cseq)?;
+    let cseq = cseq(bytes, headers.value(HeaderId::CSeq))?;
     headers.cseq_number = cseq.number;
     let method_in_cseq = cseq.method.of(bytes);
     match start {
@@ -72,19 +72,10 @@ pub(crate) fn message_start(bytes: &[u8]) -> Result<usize, ParseError> {
 /// Complains about the first mandatory header (RFC 3261 section 8.1.1) that is not there.
 #[inline]
 fn check_mandatory(headers: &Headers, at: usize) -> Result<(), ParseError> {
-    let missing = if headers.via.lines == 0 {
-        HeaderId::Via
-    } else if headers.from.is_empty() {
-        HeaderId::From
-    } else if headers.to.is_empty() {
-        HeaderId::To
-    } else if headers.call_id.is_empty() {
-        HeaderId::CallId
-    } else if headers.cseq.is_empty() {
-        HeaderId::CSeq
-    } else {
-        return Ok(());
-    };
+    use HeaderId::{CSeq, CallId, From, To, Via};
+    let missing =
+        [Via, From, To, CallId, CSeq].into_iter().find(|&id| headers.value(id).is_empty());
+    let Some(missing) = missing else { return Ok(()) };
     Err(ParseError::new(ParseErrorKind::Missing(missing), at))
 }
 
@@ -92,7 +83,7 @@ fn check_mandatory(headers: &Headers, at: usize) -> Result<(), ParseError> {
 /// (RFC 3261 section 18.3).
 #[inline]
 fn body(bytes: &[u8], headers: &Headers, start: usize) -> Result<Span, ParseError> {
-    let value = headers.content_length;
+    let value = headers.value(HeaderId::ContentLength);
     if value.is_empty() {
         return Ok(Span::new(start, bytes.len()));
     }

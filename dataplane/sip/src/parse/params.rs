@@ -40,7 +40,7 @@ impl<'a> Params<'a> {
     }
 
     /// The next parameter, `None` at a comma or at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_param(&mut self) -> Result<Option<Param>, BadParams> {
         let semicolon = self.skip(self.at);
         self.at = semicolon;

@@ -16,26 +16,36 @@ pub(crate) struct Line {
     pub(crate) end: usize,
     /// Where the next line starts.
     pub(crate) next: usize,
+    pub(crate) head: Head,
 }
 
-/// Walks over logical lines. Control characters are found 64 bytes at a time, as bits of a mask;
-/// taking the next line end from a mask costs a few cycles.
+/// Walks over logical lines. CRs and LFs are found 64 bytes at a time, as bits of masks; taking the
+/// next line end from a mask costs a few cycles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lines<'a> {
     bytes: &'a [u8],
     /// Where the next line starts.
     at: usize,
-    /// Where the block starts that the mask describes.
+    /// The first bytes of the next line.
+    head: Head,
+    /// Where the block starts that the masks describe.
     block: usize,
-    /// The bytes of the block up to 0x0d that have not been passed: CR, LF, HT and rare others.
-    controls: u64,
+    /// The LFs behind a CR that have not been passed.
+    ends: u64,
+    /// The LFs without a CR before them, and the places behind a CR where no LF is.
+    lone: u64,
+    /// 1 when the last byte of the block is a CR.
+    carry: u64,
 }
 
 impl<'a> Lines<'a> {
     /// The lines from position `at`, which is the start of one.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, block: at, controls: controls(bytes, at) }
+        let head = Head::new(bytes, at);
+        let mut lines = Self { bytes, at, head, block: at, ends: 0, lone: 0, carry: 0 };
+        lines.load();
+        lines
     }
 
     /// Where the next line starts.
@@ -47,67 +57,118 @@ impl<'a> Lines<'a> {
     /// The next line, folded lines joined; an error with its position.
     #[inline(always)]
     pub(crate) fn next_line(&mut self) -> Result<Line, (ParseErrorKind, usize)> {
-        let start = self.at;
+        let (start, head) = (self.at, self.head);
         loop {
-            while self.controls == 0 {
+            while self.ends == 0 {
+                if self.lone != 0 {
+                    return Err((ParseErrorKind::LineBreak, self.block));
+                }
                 self.block += BLOCK;
                 if self.block >= self.bytes.len() {
                     return Err((ParseErrorKind::NoEndOfHeaders, self.bytes.len()));
                 }
-                self.controls = controls(self.bytes, self.block);
+                self.load();
             }
-            let end = self.block + self.controls.trailing_zeros() as usize;
-            self.controls &= self.controls - 1;
-            match self.bytes.get(end..end + 2) {
-                Some(b"\r\n") => {}
-                // The LF of a line end whose CR was the last byte of the block before.
-                Some([b'\n', _]) if end == self.block && self.is_behind_return(end) => continue,
-                Some([b'\r' | b'\n', _]) => return Err((ParseErrorKind::LineBreak, end)),
-                Some(_) => continue,
-                None => return Err((ParseErrorKind::NoEndOfHeaders, self.bytes.len())),
+            let bit = self.ends.trailing_zeros();
+            self.ends &= self.ends - 1;
+            if self.lone != 0 && self.lone & (u64::MAX >> (63 - bit)) != 0 {
+                return Err((ParseErrorKind::LineBreak, self.block));
             }
-            // The LF is the next bit, unless it is in the next block.
-            self.controls &= self.controls.wrapping_sub(1);
-            let next = end + 2;
+            let next = self.block + bit as usize + 1;
+            let end = next - 2;
+            self.head = Head::new(self.bytes, next);
             // An empty line ends the headers; the body may well start with a space.
-            if end != start && matches!(self.bytes.get(next), Some(b' ' | b'\t')) {
+            if matches!(self.head.first(), b' ' | b'\t') && end != start {
                 continue;
             }
             self.at = next;
-            return Ok(Line { start, end, next });
+            return Ok(Line { start, end, next, head });
         }
     }
 
-    fn is_behind_return(&self, at: usize) -> bool {
-        at.checked_sub(1).and_then(|before| self.bytes.get(before)) == Some(&b'\r')
+    /// Makes the masks of the block at `self.block`.
+    #[inline(always)]
+    fn load(&mut self) {
+        let (returns, feeds) = masks(self.bytes, self.block);
+        let expected = returns << 1 | self.carry;
+        self.ends = feeds & expected;
+        self.lone = feeds ^ expected;
+        self.carry = returns >> 63;
     }
 }
 
-/// A bit for each of the 64 bytes from `at` on that is no larger than CR; none behind the end.
+/// The CRs and LFs among the 64 bytes from `at` on; there are none behind the end.
 #[inline(always)]
-fn controls(bytes: &[u8], at: usize) -> u64 {
+fn masks(bytes: &[u8], at: usize) -> (u64, u64) {
     if let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-        return up_to_return(block);
+        return (mask(block, b'\r'), mask(block, b'\n'));
     }
-    last_controls(bytes, at)
+    last_masks(bytes, at)
 }
 
 /// The same for the last block, which the message does not fill.
-fn last_controls(bytes: &[u8], at: usize) -> u64 {
+#[inline(never)]
+fn last_masks(bytes: &[u8], at: usize) -> (u64, u64) {
     let rest = bytes.get(at..).unwrap_or_default();
-    let mut block = [u8::MAX; BLOCK];
+    let mut block = [0; BLOCK];
     block[..rest.len()].copy_from_slice(rest);
-    up_to_return(&block)
+    (mask(&block, b'\r'), mask(&block, b'\n'))
 }
 
+/// A bit for each byte of `block` that is `byte`.
 #[inline(always)]
-fn up_to_return(block: &[u8; BLOCK]) -> u64 {
+fn mask(block: &[u8; BLOCK], byte: u8) -> u64 {
     let (sixteens, _) = block.as_chunks::<16>();
     sixteens.iter().rev().fold(0, |mask, &sixteen| {
-        let sixteen = u8x16::new(sixteen);
-        let small = sixteen.min(u8x16::splat(b'\r')).simd_eq(sixteen);
-        mask << 16 | u64::from(small.to_bitmask())
+        let equal = u8x16::new(sixteen).simd_eq(u8x16::splat(byte));
+        mask << 16 | u64::from(equal.to_bitmask())
     })
+}
+
+/// The first 16 bytes of a line, zeros behind the end of the message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head(u64, u64);
+
+impl Head {
+    #[inline(always)]
+    pub(crate) fn new(bytes: &[u8], at: usize) -> Self {
+        match bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+            Some(head) => Self::of(*head),
+            None => Self::last(bytes, at),
+        }
+    }
+
+    #[inline(never)]
+    fn last(bytes: &[u8], at: usize) -> Self {
+        let mut head = [0; 16];
+        for (to, from) in head.iter_mut().zip(bytes.get(at..).unwrap_or_default()) {
+            *to = *from;
+        }
+        Self::of(head)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+    fn of(head: [u8; 16]) -> Self {
+        let both = u128::from_le_bytes(head);
+        Self(both as u64, (both >> 64) as u64)
+    }
+
+    /// The first byte.
+    #[inline(always)]
+    pub(crate) fn first(self) -> u8 {
+        self.0.to_le_bytes()[0]
+    }
+
+    /// Eight bytes from `at` on, which is at most 8.
+    #[inline(always)]
+    pub(crate) fn word(self, at: usize) -> u64 {
+        match at {
+            0 => self.0,
+            8 => self.1,
+            _ => self.0 >> (8 * at) | self.1 << (64 - 8 * at),
+        }
+    }
 }
 
 /// The first position in `at..end` of a byte up to SP or of one of `stops`; `end` if there is none.
@@ -266,7 +327,7 @@ mod tests {
             assert_eq!(lines(text), Err(LineBreak), "{text:?}");
         }
         assert_eq!(lines("abc"), Err(NoEndOfHeaders));
-        assert_eq!(lines("a\r\nb\r"), Err(NoEndOfHeaders));
+        assert_eq!(lines("a\r\nb\r"), Err(LineBreak));
         assert_eq!(lines("a\r\nb\r\n"), Err(NoEndOfHeaders));
         assert_eq!(lines("a\r\n\r\n lone \n in \r the body"), Ok(vec!["a"]));
     }

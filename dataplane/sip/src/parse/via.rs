@@ -121,6 +121,12 @@ impl Via {
         self.rest.end()
     }
 
+    /// sent-by as it was written.
+    #[inline]
+    pub(crate) fn sent_by_span(&self) -> Span {
+        Span::new(self.host.start(), self.port.end().max(self.host.end()))
+    }
+
     /// sent-by as an address, if its host is an IP literal.
     #[inline]
     pub(crate) fn sent_by(&self) -> Option<SocketAddr> {

@@ -4,6 +4,7 @@
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 use crate::message::Headers;
+use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::via::Via;
 use crate::settings::ListenId;
@@ -50,12 +51,12 @@ impl Keys {
     ) -> u64 {
         let mut digest = Digest::new(&self.branch, ingress.0);
         digest.field(via.branch.of(bytes));
-        digest.field(via.host.of(bytes));
-        digest.field(via.port.of(bytes));
+        digest.field(via.sent_by_span().of(bytes));
         if !has_magic_cookie(via.branch.of(bytes)) {
-            let from = NameAddr::parse(bytes, headers.from.start(), headers.from.end());
-            digest.field(from.map_or(headers.from, |from| from.tag).of(bytes));
-            digest.field(headers.call_id.of(bytes));
+            let value = headers.value(HeaderId::From);
+            let from = NameAddr::parse(bytes, value.start(), value.end());
+            digest.field(from.map_or(value, |from| from.tag).of(bytes));
+            digest.field(headers.value(HeaderId::CallId).of(bytes));
             digest.field(&headers.cseq_number.to_le_bytes());
         }
         digest.finish()

@@ -40,12 +40,12 @@ pub fn write_reply(
         return Err(SipDrop::AckUnanswerable);
     }
     let headers = echoed(bytes, headers_at).ok_or(SipDrop::SipMalformed)?;
-    let top = headers.via.value;
+    let top = headers.value(HeaderId::Via);
     let via = Via::parse(bytes, top.start(), top.end()).ok_or(SipDrop::SipMalformed)?;
     let (code, phrase) = reply.status(tables);
     out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
     push_vias(bytes, headers_at, &headers, &via, arrival, out)?;
-    push_line(out, b"From: ", headers.from.of(bytes))?;
+    push_line(out, b"From: ", headers.value(HeaderId::From).of(bytes))?;
     push_to(
         bytes,
         &headers,
@@ -53,8 +53,8 @@ pub fn write_reply(
         tables,
         out,
     )?;
-    push_line(out, b"Call-ID: ", headers.call_id.of(bytes))?;
-    push_line(out, b"CSeq: ", headers.cseq.of(bytes))?;
+    push_line(out, b"Call-ID: ", headers.value(HeaderId::CallId).of(bytes))?;
+    push_line(out, b"CSeq: ", headers.value(HeaderId::CSeq).of(bytes))?;
     if reply == Reply::BadExtension {
         // RFC 3261 section 16.3 step 5: list what we do not support, which is all of it.
         each_line(bytes, headers_at, HeaderId::ProxyRequire, |line| {
@@ -87,15 +87,16 @@ fn echoed(bytes: &[u8], at: usize) -> Option<Headers> {
     let mut lines = HeaderLines::new(bytes, at);
     while let Ok(Some(line)) = lines.next_line() {
         // What is wrong with a line the parser has said; the first of each kind counts.
-        let _ = headers.note(line);
+        if line.id != HeaderId::Other {
+            let _ = headers.note(line);
+        }
     }
-    if let Ok(cseq) = cseq(bytes, headers.cseq) {
+    if let Ok(cseq) = cseq(bytes, headers.value(HeaderId::CSeq)) {
         headers.cseq_number = cseq.number;
     }
-    let is_complete = headers.via.lines > 0
-        && [headers.from, headers.to, headers.call_id, headers.cseq]
-            .iter()
-            .all(|value| !value.is_empty());
+    use HeaderId::{CSeq, CallId, From, To, Via};
+    let is_complete =
+        [Via, From, To, CallId, CSeq].into_iter().all(|id| !headers.value(id).is_empty());
     is_complete.then_some(headers)
 }
 
@@ -124,7 +125,7 @@ fn push_vias(
     out: &mut Output,
 ) -> Result<(), Full> {
     each_line(bytes, headers_at, HeaderId::Via, |line| {
-        if line.line != headers.via.line {
+        if line.line != headers.place(HeaderId::Via).line {
             return push_line(out, b"Via: ", line.value.of(bytes));
         }
         out.push(b"Via: ")?;
@@ -150,7 +151,7 @@ fn push_to(
     tables: &Tables,
     out: &mut Output,
 ) -> Result<(), Full> {
-    let to = headers.to;
+    let to = headers.value(HeaderId::To);
     out.push(b"To: ")?;
     out.push(to.of(bytes))?;
     if NameAddr::parse(bytes, to.start(), to.end()).is_some_and(|to| to.tag.is_empty()) {

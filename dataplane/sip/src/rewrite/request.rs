@@ -3,6 +3,7 @@
 use super::edit::EditList;
 use super::{branch, received};
 use crate::message::{Arrival, Request, Span};
+use crate::parse::header::HeaderId;
 use crate::route::request::RequestRoute;
 use crate::route::tables::Tables;
 use crate::settings::ListenId;
@@ -38,7 +39,7 @@ pub fn rewrite_request(
         }
     }
     match route.max_forwards {
-        Some(left) => edits.set_number(request.headers.max_forwards, left),
+        Some(left) => edits.set_number(request.headers.value(HeaderId::MaxForwards), left),
         // RFC 3261 section 16.6 step 3
         None => edits.push(b"Max-Forwards: 70\r\n"),
     }

@@ -84,11 +84,11 @@ pub fn route_request(
 ) -> Result<RequestRoute, Refusal> {
     let bytes = request.bytes;
     let uri = Uri::parse(bytes, request.uri).ok_or(BAD_URI)?;
-    let via = request.headers.via.value;
+    let via = request.headers.value(HeaderId::Via);
     let via = Via::parse(bytes, via.start(), via.end())
         .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
     let max_forwards = validate(request, &uri)?;
-    let call = tables.keys.call(request.headers.call_id.of(bytes));
+    let call = tables.keys.call(request.headers.value(HeaderId::CallId).of(bytes));
     let mut path = Path::new(request, uri)?;
     let in_dialog = path.preprocess(tables, arrival, call)?;
     let (hop, reason) = path.target(request, tables, arrival, call, in_dialog)?;
@@ -112,17 +112,18 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
         return Err(Reply::UnsupportedUriScheme.into());
     }
     let headers = &request.headers;
-    let left = if headers.max_forwards.is_empty() {
+    let max_forwards = headers.value(HeaderId::MaxForwards);
+    let left = if max_forwards.is_empty() {
         None
     } else {
-        let value = scan::decimal(headers.max_forwards.of(request.bytes));
+        let value = scan::decimal(max_forwards.of(request.bytes));
         let value = value.and_then(|value| u8::try_from(value).ok());
         match value.ok_or(bad(ParseErrorKind::Malformed(HeaderId::MaxForwards)))? {
             0 => return Err(Reply::TooManyHops.into()),
             value => Some(value - 1),
         }
     };
-    if headers.proxy_require.lines > 0 {
+    if !headers.value(HeaderId::ProxyRequire).is_empty() {
         return Err(Reply::BadExtension.into());
     }
     Ok(left)
@@ -157,7 +158,7 @@ impl<'a> Path<'a> {
             params: uri.params(bytes).ok_or(BAD_URI)?,
             uri,
             uri_span: request.uri,
-            routes: RouteSet::new(bytes, request.headers.route),
+            routes: RouteSet::new(bytes, request.headers.place(HeaderId::Route)),
             line_uri: request.uri,
             append: None,
         })

@@ -27,7 +27,7 @@ pub struct ResponseRoute {
 /// Decides where `response` goes. Our Via proves by its branch that we forwarded the request.
 pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<ResponseRoute, SipDrop> {
     let (bytes, headers) = (response.bytes, &response.headers);
-    let line = headers.via.value;
+    let line = headers.value(HeaderId::Via);
     let ours = Via::parse(bytes, line.start(), line.end()).ok_or(SipDrop::ResponseMalformed)?;
     let sent_by = ours.sent_by().ok_or(SipDrop::ResponseNotOurs)?;
     tables.listen_id(sent_by).ok_or(SipDrop::ResponseNotOurs)?;
@@ -45,7 +45,7 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
 /// The Via beneath ours, and what to delete to make it the topmost.
 #[inline]
 fn second_via(response: &Response<'_>, ours: &Via) -> Result<(Via, Span), SipDrop> {
-    let (bytes, first) = (response.bytes, response.headers.via);
+    let (bytes, first) = (response.bytes, response.headers.place(HeaderId::Via));
     if ours.end() < first.value.end() {
         let start = scan::skip_lws(bytes, ours.end() + 1, first.value.end());
         let via = Via::parse(bytes, start, first.value.end()).ok_or(SipDrop::ResponseMalformed)?;

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::message::{Repeated, Span};
+use crate::message::{Place, Span};
 use crate::parse::header::{HeaderId, HeaderLines};
 use crate::parse::name_addr::NameAddr;
 use crate::parse::scan;
@@ -14,7 +14,7 @@ pub(super) struct RouteSet<'a> {
     /// Where the lines behind the current one begin.
     rest: usize,
     /// The line of the topmost value left, `None` when none is.
-    current: Option<Line>,
+    current: Option<Place>,
     /// Where the topmost value left begins.
     at: usize,
     /// Position of the comma or line start of a last value that was taken away.
@@ -27,20 +27,14 @@ pub(super) struct RouteSet<'a> {
 /// three parts of the Request-URI.
 pub(crate) type Cuts = SmallVec<[Span; 8]>;
 
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    line: Span,
-    value: Span,
-}
-
 /// A Route value breaks the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadRoute;
 
 impl<'a> RouteSet<'a> {
     #[inline]
-    pub(super) fn new(bytes: &'a [u8], first: Repeated) -> Self {
-        let current = (first.lines > 0).then_some(Line { line: first.line, value: first.value });
+    pub(super) fn new(bytes: &'a [u8], first: Place) -> Self {
+        let current = (!first.value.is_empty()).then_some(first);
         Self {
             bytes,
             rest: first.line.end(),
@@ -124,7 +118,7 @@ impl<'a> RouteSet<'a> {
     }
 
     /// The last value left, its line, and the comma before it unless it is the first of its line.
-    fn last(&self) -> Result<Option<(Line, Option<usize>, NameAddr)>, BadRoute> {
+    fn last(&self) -> Result<Option<(Place, Option<usize>, NameAddr)>, BadRoute> {
         let Some(mut line) = self.current else { return Ok(None) };
         let mut ahead = Self { cuts: Cuts::new(), ..*self };
         while let Some(next) = ahead.next_line() {
@@ -145,7 +139,7 @@ impl<'a> RouteSet<'a> {
 
     /// Where the values of a line end: before a last value that was taken away.
     #[inline]
-    fn line_end(&self, line: Line) -> usize {
+    fn line_end(&self, line: Place) -> usize {
         match self.tail {
             Some(tail) if tail.start() > line.value.start() && tail.end() <= line.line.end() => {
                 tail.start()
@@ -155,13 +149,13 @@ impl<'a> RouteSet<'a> {
     }
 
     /// The next Route line; a line that was taken away as a whole does not count.
-    fn next_line(&mut self) -> Option<Line> {
+    fn next_line(&mut self) -> Option<Place> {
         // The message has been parsed, so that a line cannot be broken any more.
         let mut lines = HeaderLines::new(self.bytes, self.rest);
         while let Ok(Some(found)) = lines.next_line() {
             self.rest = lines.at();
             if found.id == HeaderId::Route && self.tail != Some(found.line) {
-                return Some(Line { line: found.line, value: found.value });
+                return Some(Place { line: found.line, value: found.value });
             }
         }
         None
@@ -176,10 +170,10 @@ mod tests {
 
     fn set(text: &str) -> RouteSet<'_> {
         let mut lines = HeaderLines::new(text.as_bytes(), 0);
-        let mut first = Repeated::default();
+        let mut first = Place::default();
         while let Some(found) = lines.next_line().unwrap() {
-            if found.id == HeaderId::Route && first.lines == 0 {
-                first = Repeated { line: found.line, value: found.value, lines: 1 };
+            if found.id == HeaderId::Route && first.value.is_empty() {
+                first = Place { line: found.line, value: found.value };
             }
         }
         RouteSet::new(text.as_bytes(), first)
