@@ -17,12 +17,12 @@ use crate::limits::ANSWER_MAX;
 #[derive(Debug, Error)]
 pub enum LinkError {
     /// Nobody listens on the socket.
-    #[error("no data plane at {path}: {source}")]
+    #[error("no data plane at {path}: {error}")]
     Unreachable {
         /// The socket.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The connection broke.
     #[error("the connection to the data plane broke: {0}")]
@@ -75,7 +75,7 @@ impl Link {
     pub async fn connect(path: &Path) -> Result<Self, LinkError> {
         let socket = UnixSeqpacket::connect(path)
             .await
-            .map_err(|source| LinkError::Unreachable { path: path.to_owned(), source })?;
+            .map_err(|error| LinkError::Unreachable { path: path.to_owned(), error })?;
         let (assembler, packet) = (Assembler::default(), vec![0; PACKET_MAX]);
         let mut link = Self { socket, assembler, packet, epoch: 0 };
         let hello = ToDataplane::<()>::Hello { api_version: API_VERSION };

@@ -11,8 +11,9 @@ pub const RETRY_AFTER_MAX: u16 = 3_600;
 /// Pause before the first attempt to reach the data plane again: its restart takes about this long.
 pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 
-/// Longest pause between such attempts: a person who waits for it should not notice.
-pub const RECONNECT_MAX: Duration = Duration::from_secs(1);
+/// Longest pause between such attempts: calls are dropped until the data plane has its epoch, and four
+/// attempts per second on a local socket cost nothing.
+pub const RECONNECT_MAX: Duration = Duration::from_millis(250);
 
 /// How long the data plane may take to answer one message. An epoch with the largest tables
 /// takes some ten milliseconds; longer means that it hangs.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{File, TryLockError};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -19,6 +20,25 @@ pub fn beside_us(name: &str) -> Result<PathBuf> {
         bail!("{} is missing: install it beside {}", path.display(), own.display());
     }
     Ok(path)
+}
+
+/// Makes the run directory and takes the lock of `role` in it, for as long as the file is open.
+///
+/// # Errors
+/// Another process that holds it; a directory that cannot be used.
+pub fn lock(run_directory: &Path, role: &str) -> Result<File> {
+    let shown = run_directory.display();
+    std::fs::create_dir_all(run_directory)
+        .with_context(|| format!("run_directory {shown} cannot be made"))?;
+    let path = run_directory.join(format!("{role}.lock"));
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another {role} process runs on {shown}: stop it, or set another appliance.run_directory"
+        ),
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| path.display().to_string()),
+    }
 }
 
 /// Whether we are root.
@@ -109,7 +129,7 @@ pub fn last_lines(path: &Path, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{describe, end, is_alive, last_lines};
+    use super::{describe, end, is_alive, last_lines, lock};
     use std::process::Command;
     use std::time::Duration;
 
@@ -120,6 +140,17 @@ mod tests {
         assert_eq!(last_lines(file.path(), 2), "b\nc");
         assert_eq!(last_lines(file.path(), 9), "a\nb\nc");
         assert_eq!(last_lines("/nonexistent".as_ref(), 3), "");
+    }
+
+    #[test]
+    fn a_lock_is_held_until_its_file_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = lock(directory.path(), "control").unwrap();
+        let error = lock(directory.path(), "control").unwrap_err().to_string();
+        assert!(error.contains("another control process"), "{error}");
+        lock(directory.path(), "supervisor").unwrap();
+        drop(held);
+        lock(directory.path(), "control").unwrap();
     }
 
     #[test]

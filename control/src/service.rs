@@ -2,11 +2,12 @@
 
 use crate::config::Config;
 use crate::fallback::Fallback;
+use crate::process;
 use crate::publisher::publish;
 use crate::state::State;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use sip_core::Settings;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +31,7 @@ impl Service {
     /// # Errors
     /// Another control process on the same run directory; a directory that cannot be used.
     pub fn new(path: &Path, config: Config) -> Result<Self> {
-        let lock = lock(&config.appliance.run_directory)?;
+        let lock = process::lock(&config.appliance.run_directory, "control")?;
         let state = State::open(&config.appliance.state_directory)?;
         Ok(Self { path: path.to_owned(), config, state, _lock: lock })
     }
@@ -102,20 +103,5 @@ fn publish_if_changed(sender: &watch::Sender<Arc<Settings>>, new: Settings) {
     });
     if !changed {
         info!("nothing that the data plane must know has changed");
-    }
-}
-
-fn lock(run_directory: &Path) -> Result<File> {
-    std::fs::create_dir_all(run_directory)
-        .with_context(|| format!("run_directory {} cannot be made", run_directory.display()))?;
-    let path = run_directory.join("control.lock");
-    let file = File::create(&path).with_context(|| format!("{}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another trunkline-control runs on {}: stop it, or give this one a run_directory of its own",
-            run_directory.display()
-        ),
-        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("{}", path.display())),
     }
 }

@@ -111,7 +111,10 @@ impl StatusReport {
             lcore: q.lcore,
             counters: Counters::of(q),
         };
-        let queues: Vec<Queue> = status.queues.iter().map(queue).collect();
+        let mut queues: Vec<Queue> = status.queues.iter().map(queue).collect();
+        // Port by port, in the order in which the data plane names them.
+        let place = |port: &str| status.queues.iter().position(|q| q.port == port);
+        queues.sort_by_key(|q| (place(&q.port), q.queue));
         let drops = |reason: &DropReason| {
             let count: u64 = status.queues.iter().map(|q| q.dropped_for(*reason)).sum();
             (count > 0).then(|| (reason.name(), count))
@@ -218,7 +221,7 @@ impl fmt::Display for StatusReport {
         )?;
         writeln!(f, "\n{}", self.queue_table())?;
         write!(f, "drops\n{}", indented(&self.drop_list()))?;
-        writeln!(f, "\nconserved    {}", self.conservation_line())
+        write!(f, "\nconserved    {}", self.conservation_line())
     }
 }
 

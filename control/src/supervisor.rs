@@ -22,7 +22,7 @@ pub const REFUSED: u8 = 2;
 pub struct Supervisor {
     /// The configuration file, given to both processes.
     pub config: PathBuf,
-    /// Where `dataplane.pid` and `control.pid` are kept; made when missing.
+    /// Where `dataplane.pid` and `control.pid` are kept, locked by `process::lock`.
     pub run_directory: PathBuf,
     /// Directory of `dataplane.log` and `control.log`; without it both write to our own output.
     pub log_directory: Option<PathBuf>,
@@ -69,8 +69,6 @@ impl Supervisor {
     /// # Errors
     /// A process that cannot be started, a directory that cannot be made.
     pub async fn run(&self) -> Result<u8> {
-        std::fs::create_dir_all(&self.run_directory)
-            .with_context(|| format!("run_directory {}", self.run_directory.display()))?;
         let mut signals = Signals::listen()?;
         let (over, mut first_over) = mpsc::channel(2);
         let (dataplane, stop_dataplane) = keep_in_task(self.program("dataplane")?, over.clone());
@@ -178,10 +176,11 @@ impl Program {
         let _ = std::fs::remove_file(&self.pid_file);
     }
 
-    /// Repeats the line with which the process refused, when it went to a file.
+    /// Says that it is over, with the line by which the process said why when that went to a file.
     fn pass_on_refusal(&self) {
-        let said = self.log.as_deref().map(|log| process::last_lines(log, 1)).unwrap_or_default();
-        error!("trunkline-{} refused its configuration {said}", self.name);
+        let said = self.log.as_deref().map(|log| process::last_lines(log, 1));
+        let why = said.map_or_else(String::new, |line| format!(": {line}"));
+        error!("trunkline-{} refused to start{why}", self.name);
     }
 }
 

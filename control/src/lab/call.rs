@@ -1,7 +1,8 @@
 //! `trunkline lab call`: SIPp places calls through the appliance, and a report says how they went.
 
 use super::report::CallReport;
-use super::sipp::{Sipp, Statistics, server};
+use super::shell::run as shell;
+use super::sipp::{BUFFER, Sipp, Statistics, server};
 use super::{DIRECTORY, Host, command_in, config_path, is_up};
 use crate::config::Config;
 use crate::dataplane_link::status_blocking;
@@ -54,6 +55,8 @@ pub enum Flows {
 pub const RATE_MAX: u32 = 100_000;
 /// Most calls in one run.
 pub const CALLS_MAX: u64 = 100_000_000;
+/// Sockets of a caller with many flows: enough to spread, few enough for 1,024 open files.
+const SOCKETS_MAX: &str = "500";
 /// Packets in the capture: a thousand calls and more, in a few megabytes.
 const CAPTURE_PACKETS: u32 = 20_000;
 /// After its last call SIPp may take as long as RFC 3261's timer B (64 T1 = 32 s) to give up one.
@@ -72,6 +75,7 @@ pub fn run(options: &CallOptions, progress: &mut dyn FnMut(&str)) -> Result<Call
     let socket = Config::load(&config_path())?.appliance.socket();
     let capture = options.capture.clone().unwrap_or_else(|| directory.join("call.pcap"));
     let before = status_blocking(&socket)?;
+    let overflows_before = overflows()?;
     let mut servers = start_servers(directory)?;
     let capturing = Capture::start(&capture)?;
     let started = Instant::now();
@@ -92,6 +96,7 @@ pub fn run(options: &CallOptions, progress: &mut dyn FnMut(&str)) -> Result<Call
         caller: caller.statistics(),
         servers: sum(answering),
         complaint: ended.or((!complaint.is_empty()).then_some(complaint)),
+        overflows: overflows()?.saturating_sub(overflows_before),
         restarted: before.pid != after.pid,
         dataplane: StatusReport::new(&difference(&before, &after)),
         capture,
@@ -124,28 +129,12 @@ fn caller_arguments(options: &CallOptions) -> Vec<String> {
     let limit = expected(options) + PATIENCE;
     let (rate, calls, limit) =
         (options.rate.to_string(), options.calls.to_string(), limit.as_secs().to_string());
-    let arguments = [
-        remote,
-        "-sn",
-        "uac",
-        "-i",
-        local,
-        "-p",
-        "5060",
-        "-t",
-        transport,
-        "-s",
-        &options.user,
-        "-r",
-        &rate,
-        "-m",
-        &calls,
-        "-d",
-        "0",
-        "-timeout",
-        &limit,
+    let line: [&[&str]; 3] = [
+        &[remote, "-sn", "uac", "-i", local, "-p", "5060", "-s", &options.user],
+        &["-t", transport, "-max_socket", SOCKETS_MAX, "-buff_size", BUFFER],
+        &["-r", &rate, "-m", &calls, "-d", "0", "-timeout", &limit],
     ];
-    arguments.map(String::from).to_vec()
+    line.concat().into_iter().map(String::from).collect()
 }
 
 /// How long the calls take at their rate.
@@ -164,7 +153,9 @@ fn watch(
 ) -> Result<Option<String>> {
     // SIPp's own time limit comes first; this one is for a SIPp that hangs.
     let limit = expected(options) + PATIENCE + Duration::from_secs(10);
-    let mut next = Duration::from_secs(1);
+    let second = Duration::from_secs(1);
+    // A little later than SIPp writes its numbers.
+    let mut next = second + second / 4;
     loop {
         if let Some(status) = caller.child.try_wait()? {
             // 0: every call succeeded, 1: some call failed (sipp(1)).
@@ -186,7 +177,7 @@ fn watch(
                 grouped(answered),
                 grouped(calls.retransmissions)
             ));
-            next += Duration::from_secs(1);
+            next += second;
         }
         sleep(Duration::from_millis(20));
     }
@@ -206,6 +197,28 @@ fn settled(socket: &Path) -> Result<Status> {
         }
     }
     Ok(last)
+}
+
+/// Datagrams that callers and servers lost because SIPp did not read its sockets in time.
+fn overflows() -> Result<u64> {
+    let mut total = 0;
+    for host in [Host::Uac, Host::Uas] {
+        let exec = ["netns", "exec", host.namespace(), "cat", "/proc/net/snmp", "/proc/net/snmp6"];
+        total += count_overflows(&shell("ip", &exec)?);
+    }
+    Ok(total)
+}
+
+/// The sum of `RcvbufErrors` of UDP in `/proc/net/snmp`, a line of names above one of numbers, and
+/// `/proc/net/snmp6`, a name and its number per line.
+fn count_overflows(text: &str) -> u64 {
+    let number = |text: Option<&str>| text.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let mut udp = text.lines().filter(|line| line.starts_with("Udp: "));
+    let names = udp.next().unwrap_or_default().split_whitespace();
+    let numbers = udp.next().unwrap_or_default().split_whitespace();
+    let v4 = names.zip(numbers).find(|(name, _)| *name == "RcvbufErrors").map(|(_, n)| n);
+    let v6 = text.lines().find_map(|line| line.strip_prefix("Udp6RcvbufErrors"));
+    number(v4) + number(v6.map(str::trim))
 }
 
 fn sum(all: Vec<Statistics>) -> Statistics {
@@ -276,7 +289,7 @@ impl Drop for Capture {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallOptions, Family, Flows, caller_arguments, expected};
+    use super::{CallOptions, Family, Flows, caller_arguments, count_overflows, expected};
 
     #[test]
     fn the_caller_is_told_all_it_needs() {
@@ -291,6 +304,20 @@ mod tests {
         assert_eq!(expected(&options).as_secs(), 3);
         let line = caller_arguments(&options).join(" ");
         assert!(line.starts_with("[fd77:1::1]:5060 -sn uac -i fd77:1::2 "), "{line}");
-        assert!(line.contains("-t un -s four -r 1000 -m 2500 -d 0 -timeout 38"), "{line}");
+        assert!(
+            line.contains(
+                "-s four -t un -max_socket 500 -buff_size 212992 -r 1000 -m 2500 -d 0 -timeout 38"
+            ),
+            "{line}"
+        );
+    }
+    #[test]
+    fn overflows_of_both_families_are_counted() {
+        let text = "Ip: Forwarding\nIp: 1\n\
+                    Udp: InDatagrams NoPorts RcvbufErrors SndbufErrors\nUdp: 90 1 7 0\n\
+                    UdpLite: InDatagrams NoPorts RcvbufErrors\nUdpLite: 0 0 3\n\
+                    Udp6InDatagrams \t5\nUdp6RcvbufErrors   \t2\n";
+        assert_eq!(count_overflows(text), 9);
+        assert_eq!(count_overflows(""), 0);
     }
 }

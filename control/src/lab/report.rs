@@ -21,6 +21,8 @@ pub struct CallReport {
     pub servers: Statistics,
     /// What SIPp complained about, if it did.
     pub complaint: Option<String>,
+    /// Datagrams lost because SIPp did not read its sockets in time: this machine is too busy.
+    pub overflows: u64,
     /// Whether the data plane was started again meanwhile, so that its counters are incomplete.
     pub restarted: bool,
     /// The data plane's counters, from before the first call to after the last.
@@ -75,6 +77,13 @@ impl fmt::Display for CallReport {
         )?;
         if let Some(complaint) = &self.complaint {
             writeln!(f, "             SIPp said: {complaint}")?;
+        }
+        if self.overflows > 0 {
+            let lost = grouped(self.overflows);
+            writeln!(
+                f,
+                "             {lost} datagrams lost in SIPp's full socket buffers: try a lower --rate"
+            )?;
         }
         writeln!(
             f,

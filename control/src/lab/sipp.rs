@@ -10,6 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// Socket buffers of SIPp in bytes: Linux's default `net.core.rmem_max`. SIPp's own default of 64 KiB
+/// holds some fifty messages, and overflows when another process has the core for a moment.
+pub(super) const BUFFER: &str = "212992";
+
 /// The cumulative numbers of one SIPp process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Statistics {
@@ -79,9 +83,11 @@ impl Sipp {
         parse(&std::fs::read_to_string(&self.statistics).unwrap_or_default())
     }
 
-    /// The last thing that SIPp wrote to standard error.
+    /// The last thing that SIPp complained about; empty when it did not.
     pub(super) fn complaint(&self) -> String {
-        crate::process::last_lines(&self.errors, 3)
+        let said = crate::process::last_lines(&self.errors, 20);
+        let complaint = |line: &&str| !line.trim().is_empty() && !line.starts_with("Resolving");
+        said.lines().rfind(complaint).unwrap_or_default().to_owned()
     }
 }
 
@@ -97,8 +103,8 @@ impl Drop for Sipp {
 pub(super) fn server(address: IpAddr) -> Vec<String> {
     let media = if address.is_ipv4() { "6000" } else { "7000" };
     let address = address.to_string();
-    let arguments = ["-sn", "uas", "-i", &address, "-p", "5060", "-bind_local", "-mp", media];
-    arguments.map(String::from).to_vec()
+    let line = ["-sn", "uas", "-i", &address, "-p", "5060", "-bind_local", "-mp", media];
+    line.into_iter().chain(["-buff_size", BUFFER]).map(String::from).collect()
 }
 
 /// Whether a socket in the namespace of process `pid` is bound to UDP port 5060 and is its own.

@@ -31,7 +31,7 @@ fn twenty_thousand_calls_with_two_queues_that_both_carry_traffic() {
             let queues = report["dataplane"]["queues"].as_array().expect("queues");
             let received = queues
                 .iter()
-                .filter(|entry| entry["queue"] == queue && entry["port"] == "uac")
+                .filter(|entry| entry["queue"] == queue && entry["port"] == "uac0")
                 .filter_map(|entry| entry["received"].as_u64())
                 .sum::<u64>();
             assert!(received > 0, "queue {queue} of the callers' port carried nothing: {report:#}");

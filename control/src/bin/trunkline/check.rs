@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let checked = control::check::check(&arguments.file)
         .map_err(|error| Failure::wrong(error.to_string()))?;
-    println!("{checked}");
-    println!("{}: ok", arguments.file.display());
+    crate::say(&checked);
+    crate::say(format!("{}: ok", arguments.file.display()));
     Ok(())
 }

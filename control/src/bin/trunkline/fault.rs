@@ -26,6 +26,6 @@ enum Fault {
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let Fault::PanicWorker { worker, socket } = &arguments.fault;
     panic_worker_blocking(socket, *worker)?;
-    println!("worker {worker} panicked, and the data plane ended with it");
+    crate::say(format!("worker {worker} panicked, and the data plane ended with it"));
     Ok(())
 }

@@ -149,7 +149,7 @@ impl Call {
 pub(crate) fn main(arguments: Arguments) -> Result<(), Failure> {
     crate::require_root("the lab")?;
     match arguments.command {
-        Command::Up(arguments) => up(&arguments).map(|()| println!("\n{}", what_next())),
+        Command::Up(arguments) => up(&arguments).map(|()| crate::say(format!("\n{}", what_next()))),
         Command::Exec { host, command } => exec(host, &command),
         Command::Status => status(),
         Command::Down => down(),
@@ -213,11 +213,11 @@ fn status() -> Result<(), Failure> {
     for host in Host::ALL {
         let processes = lab::processes(host)?;
         let words = processes.iter().map(|(pid, name)| format!("{name} ({pid})"));
-        println!("{:<8} {}", host.namespace(), words.collect::<Vec<_>>().join(", "));
+        let words = words.collect::<Vec<_>>().join(", ");
+        crate::say(format!("{:<8} {words}", host.namespace()));
     }
-    println!();
     let socket = Config::load(&lab::config_path())?.appliance.socket();
-    print!("{}", StatusReport::new(&status_blocking(&socket)?));
+    crate::say(format!("\n{}", StatusReport::new(&status_blocking(&socket)?)));
     Ok(())
 }
 
@@ -231,9 +231,9 @@ fn place_calls(arguments: &Call) -> Result<(), Failure> {
     eprintln!("lab: {} calls, {} per second", options.calls, options.rate);
     let report = call::run(&options, &mut progress)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        crate::say(serde_json::to_string_pretty(&report)?);
     } else {
-        println!("\n{report}");
+        crate::say(format!("\n{report}"));
     }
     if report.passed() { Ok(()) } else { Err(Failure::silent(crate::FAILED)) }
 }
@@ -250,7 +250,7 @@ fn demo(mut arguments: Demo) -> Result<(), Failure> {
     }
     let outcome = place_calls(&arguments.call);
     if arguments.keep {
-        println!("\nThe lab stays up.\n\n{}", what_next());
+        crate::say(format!("\nThe lab stays up.\n\n{}", what_next()));
     } else {
         lab::down()?;
     }

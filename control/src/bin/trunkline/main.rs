@@ -7,6 +7,7 @@ mod run;
 mod status;
 
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Exit status when something failed on the way.
@@ -83,6 +84,11 @@ fn main() -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
+}
+
+/// Prints to standard output; a reader that has gone, such as `head`, is no error.
+fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Refuses everyone but root, in one line.

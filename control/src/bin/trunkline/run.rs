@@ -29,10 +29,13 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     crate::require_root("run")?;
     let config = Config::load(&arguments.config).map_err(|e| Failure::wrong(e.to_string()))?;
+    let run_directory = config.appliance.run_directory;
+    let _lock = control::process::lock(&run_directory, "supervisor")
+        .map_err(|error| Failure::wrong(format!("trunkline: {error:#}")))?;
     control::logging::start(config.log.level);
     let supervisor = Supervisor {
         config: arguments.config.clone(),
-        run_directory: config.appliance.run_directory,
+        run_directory,
         log_directory: arguments.log_directory.clone(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let report = StatusReport::new(&status_blocking(&arguments.socket)?);
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        crate::say(serde_json::to_string_pretty(&report)?);
     } else {
-        print!("{report}");
+        crate::say(report);
     }
     Ok(())
 }
