@@ -170,7 +170,7 @@ pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Host> {
         b'0'..=b'9' => ipv4(text).map(IpAddr::V4),
         _ => None,
     };
-    if address.is_none() && !text.iter().all(|&byte| is_host_byte(byte)) {
+    if address.is_none() && !text.iter().fold(true, |all, &byte| all & is_host_byte(byte)) {
         return None;
     }
     Some(Host { span: Span::new(at, stop), address })

@@ -33,9 +33,10 @@ pub fn rewrite_request(
     if tables.records_route() && request.method.opens_dialog() {
         // Two of them when the request leaves from another listen point than it came in by, so that
         // each side finds one that it can reach (RFC 5658 section 4).
-        record_route(route.call, tables, egress, edits);
+        let call = route.call.unwrap_or_else(|| tables.keys.call(request.call_id()));
+        record_route(call, tables, egress, edits);
         if egress != arrival.listen {
-            record_route(route.call, tables, arrival.listen, edits);
+            record_route(call, tables, arrival.listen, edits);
         }
     }
     match route.max_forwards {

@@ -47,12 +47,14 @@ impl Dispatcher {
         Self { members: members.collect() }
     }
 
-    /// The member for the call with this hash; `None` when no member is enabled.
+    /// The member for the call with this hash, which is only asked for when there is a choice; `None`
+    /// when no member is enabled.
     #[inline]
-    pub(crate) fn choose(&self, call: u64) -> Option<Choice> {
+    pub(crate) fn choose(&self, call: impl FnOnce() -> u64) -> Option<Choice> {
         let chosen = match self.members.as_slice() {
             [only] => only,
             members => {
+                let call = call();
                 let draws = members.iter().map(|member| (draw(call, member.seed), member));
                 // a / weight < b / weight, multiplied out: at most 37 + 16 bits
                 let smaller = |(a, one), (b, other)| {
@@ -173,7 +175,7 @@ mod tests {
         let set = set(&[1, 2, 3, 4]);
         let mut counts = [0_u32; 4];
         for call in calls() {
-            counts[usize::from(set.choose(call).unwrap().index)] += 1;
+            counts[usize::from(set.choose(|| call).unwrap().index)] += 1;
         }
         for (count, weight) in counts.into_iter().zip(1_u32..) {
             assert!(count.abs_diff(weight * 10_000) < 500, "{counts:?}");
@@ -185,8 +187,8 @@ mod tests {
         let (all, less) = (set(&[1, 1, 1, 1, 1]), set(&[1, 1, 0, 1, 1]));
         let mut taken = [0_u32; 5];
         for call in calls() {
-            let before = all.choose(call).unwrap().index;
-            let after = less.choose(call).unwrap().index;
+            let before = all.choose(|| call).unwrap().index;
+            let after = less.choose(|| call).unwrap().index;
             if before == 2 {
                 taken[usize::from(after)] += 1;
             } else {
@@ -199,8 +201,8 @@ mod tests {
 
     #[test]
     fn no_enabled_member_no_choice() {
-        assert!(set(&[]).choose(1).is_none());
-        assert!(set(&[0, 0]).choose(1).is_none());
-        assert_eq!(set(&[0, 7]).choose(1).unwrap().index, 1);
+        assert!(set(&[]).choose(|| 1).is_none());
+        assert!(set(&[0, 0]).choose(|| 1).is_none());
+        assert_eq!(set(&[0, 7]).choose(|| 1).unwrap().index, 1);
     }
 }

@@ -15,7 +15,7 @@ use crate::parse::name_addr::NameAddr;
 use crate::parse::scan;
 use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
-use crate::rewrite::branch;
+use crate::rewrite::branch::{self, Keys};
 
 /// A request that is forwarded: where to, why, and what to change.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub struct RequestRoute {
     pub(crate) cuts: Cuts,
     /// The URI to add as last Route value, and behind which position; `None` adds a new line.
     pub(crate) append: Option<(Span, Option<usize>)>,
-    /// Hash of the call, for the Record-Route marks.
-    pub(crate) call: u64,
+    /// Hash of the call for the Record-Route marks, if the route needed it already.
+    pub(crate) call: Option<u64>,
 }
 
 /// What decided the next hop.
@@ -88,10 +88,10 @@ pub fn route_request(
     let via = Via::parse(bytes, via.start(), via.end())
         .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
     let max_forwards = validate(request, &uri)?;
-    let call = tables.keys.call(request.headers.value(HeaderId::CallId).of(bytes));
+    let mut call = Call { keys: &tables.keys, id: request.call_id(), hash: None };
     let mut path = Path::new(request, uri)?;
-    let in_dialog = path.preprocess(tables, arrival, call)?;
-    let (hop, reason) = path.target(request, tables, arrival, call, in_dialog)?;
+    let in_dialog = path.preprocess(tables, arrival, &mut call)?;
+    let (hop, reason) = path.target(request, tables, arrival, &mut call, in_dialog)?;
     let next_hop = match hop {
         Hop::Address(address) => address,
         Hop::Path => path.follow()?,
@@ -102,7 +102,16 @@ pub fn route_request(
     }
     let Path { line_uri, append, routes, .. } = path;
     let cuts = routes.into_cuts();
-    Ok(RequestRoute { next_hop, reason, via, max_forwards, uri: line_uri, cuts, append, call })
+    Ok(RequestRoute {
+        next_hop,
+        reason,
+        via,
+        max_forwards,
+        uri: line_uri,
+        cuts,
+        append,
+        call: call.hash,
+    })
 }
 
 /// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
@@ -127,6 +136,20 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
         return Err(Reply::BadExtension.into());
     }
     Ok(left)
+}
+
+/// The hash of the call, computed when something needs it.
+struct Call<'a> {
+    keys: &'a Keys,
+    id: &'a [u8],
+    hash: Option<u64>,
+}
+
+impl Call<'_> {
+    #[inline]
+    fn hash(&mut self) -> u64 {
+        *self.hash.get_or_insert_with(|| self.keys.call(self.id))
+    }
 }
 
 /// The way a request has yet to go: Request-URI and Route.
@@ -171,7 +194,7 @@ impl<'a> Path<'a> {
         &mut self,
         tables: &Tables,
         arrival: &Arrival,
-        call: u64,
+        call: &mut Call<'_>,
     ) -> Result<bool, Refusal> {
         let mut in_dialog = false;
         // A strict router before us has put our own Record-Route value into the Request-URI.
@@ -207,13 +230,19 @@ impl<'a> Path<'a> {
 
     /// Whether the URI is the one that we put into the Record-Route of this call.
     #[inline]
-    fn is_marked(&self, uri: &Uri, params: &UriParams, tables: &Tables, call: u64) -> bool {
+    fn is_marked(
+        &self,
+        uri: &Uri,
+        params: &UriParams,
+        tables: &Tables,
+        call: &mut Call<'_>,
+    ) -> bool {
         let Some(mark) = params.mark else { return false };
         let address = uri.address.map(|ip| SocketAddr::new(ip, uri.port.unwrap_or(5060)));
         let Some(listen) = address.and_then(|address| tables.listen_id(address)) else {
             return false;
         };
-        branch::hex16(branch::mark(call, listen)).as_slice() == mark.of(self.bytes)
+        branch::hex16(branch::mark(call.hash(), listen)).as_slice() == mark.of(self.bytes)
     }
 
     /// An `maddr` that names us is stripped, with port and transport, when the request came in by
@@ -249,7 +278,7 @@ impl<'a> Path<'a> {
         request: &Request<'_>,
         tables: &Tables,
         arrival: &Arrival,
-        call: u64,
+        call: &mut Call<'_>,
         in_dialog: bool,
     ) -> Result<(Hop, RouteReason), Refusal> {
         let host = self.uri.host.of(self.bytes);
@@ -274,7 +303,7 @@ impl<'a> Path<'a> {
         match rule.action {
             CompiledAction::Forward(set) => {
                 let dispatcher = tables.sets.get(usize::from(set));
-                let choice = dispatcher.and_then(|dispatcher| dispatcher.choose(call));
+                let choice = dispatcher.and_then(|dispatcher| dispatcher.choose(|| call.hash()));
                 let choice = choice.ok_or(Reply::NoDestination)?;
                 let reason = RouteReason::Member { rule: index, set, member: choice.index };
                 Ok((Hop::Address(choice.address), reason))

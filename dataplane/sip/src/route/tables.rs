@@ -133,18 +133,42 @@ impl Domains {
         // "example.com." is the same name as "example.com" (RFC 1034 section 3.1).
         let name = name.strip_suffix(b".").unwrap_or(name);
         !self.names.is_empty()
-            && self.names.find(hash(name), |ours| ours.eq_ignore_ascii_case(name)).is_some()
+            && self.names.find(hash(name), |ours| same_name(ours, name)).is_some()
     }
 }
 
-/// A hash over the name in lower case, eight bytes at a time. The table holds configured names only,
-/// so that nobody outside can make its chains long.
+/// Whether two host names are the same in any case, eight bytes at a time. Of the bytes in host
+/// names, 0x20 makes no two the same but the two cases of a letter.
+#[inline]
+fn same_name(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let same = |(one, other): (&[u8; 8], &[u8; 8])| {
+        (u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other)) & !0x2020_2020_2020_2020 == 0
+    };
+    match (one.last_chunk(), other.last_chunk()) {
+        (Some(one_last), Some(other_last)) => {
+            let (one, other) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
+            same((one_last, other_last)) && one.iter().zip(other).all(same)
+        }
+        _ => one.eq_ignore_ascii_case(other),
+    }
+}
+
+/// A hash over the name in lower case, eight bytes at a time; the last eight may overlap. The table
+/// holds configured names only, so that nobody outside can make its chains long.
 #[inline]
 fn hash(name: &[u8]) -> u64 {
-    let (words, rest) = name.as_chunks::<8>();
-    let rest = rest.iter().fold(name.len() as u64, |word, &byte| word << 8 | u64::from(byte));
-    let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    words.chain([rest]).fold(0, |hash, word| fold(hash, word | 0x2020_2020_2020_2020))
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes) | 0x2020_2020_2020_2020;
+    match name.last_chunk::<8>() {
+        Some(last) => {
+            let (words, _) = name.as_chunks::<8>();
+            let start = fold(name.len() as u64, word(last));
+            words.iter().fold(start, |hash, bytes| fold(hash, word(bytes)))
+        }
+        None => name.iter().fold(0, |hash, &byte| fold(hash, u64::from(byte | 0x20))),
+    }
 }
 
 /// The hash of a listen point's address, of which there are at most 64.
@@ -167,4 +191,31 @@ pub(super) fn address_hash(address: SocketAddr) -> u64 {
 fn fold(hash: u64, word: u64) -> u64 {
     let product = u128::from(hash ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
     (product >> 64) as u64 ^ product as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::v1::*;
+
+    use super::Domains;
+
+    #[test]
+    fn domains_are_found_in_any_case_and_no_others() {
+        let names =
+            ["z", "sip.io", "example.com", "a-rather-long-name.of.an.example.org", "x_y.net"];
+        let mut domains = Domains::default();
+        for name in names {
+            assert!(domains.insert(name) && !domains.insert(&name.to_uppercase()), "{name}");
+        }
+        for name in names {
+            assert!(domains.contains(name.to_uppercase().as_bytes()), "{name}");
+            assert!(domains.contains(format!("{name}.").as_bytes()), "{name}");
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[at] = if other[at] == b'q' { b'r' } else { b'q' };
+                assert!(!domains.contains(&other), "{name} {at}");
+                assert!(!domains.contains(&name.as_bytes()[..at]), "{name} {at}");
+            }
+        }
+    }
 }
