@@ -1,11 +1,9 @@
-//! Processes by their id: signals, exit statuses, pid files, log files.
+//! Processes by their id: signals, locks, pid files, log files.
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{File, TryLockError};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -99,26 +97,6 @@ pub fn read_pid(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// How a process ended, in words: `exit status 101`, `signal 9 SIGKILL`.
-pub fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(number)) => {
-            let name = match number {
-                4 => " SIGILL",
-                6 => " SIGABRT",
-                7 => " SIGBUS",
-                9 => " SIGKILL",
-                11 => " SIGSEGV",
-                15 => " SIGTERM",
-                _ => "",
-            };
-            format!("signal {number}{name}")
-        }
-        (None, None) => "unknown status".into(),
-    }
-}
-
 /// The last `count` lines of a text file; empty when it cannot be read.
 pub fn last_lines(path: &Path, count: usize) -> String {
     let text = std::fs::read(path).unwrap_or_default();
@@ -129,7 +107,7 @@ pub fn last_lines(path: &Path, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{describe, end, is_alive, last_lines, lock};
+    use super::{end, is_alive, last_lines, lock};
     use std::process::Command;
     use std::time::Duration;
 
@@ -154,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_ended_and_described() {
+    fn a_process_is_ended() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id();
         assert!(is_alive(pid));
         let reaper = std::thread::spawn(move || child.wait().unwrap());
         end(&[pid], Duration::from_secs(5));
-        assert_eq!(describe(reaper.join().unwrap()), "signal 15 SIGTERM");
+        assert_eq!(reaper.join().unwrap().to_string(), "signal: 15 (SIGTERM)");
         assert!(!is_alive(pid));
     }
 }

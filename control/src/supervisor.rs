@@ -1,7 +1,7 @@
 //! `trunkline run`: starts data plane and control, and starts either again when it dies.
 
 use crate::limits::{DRAIN_MAX, QUICK_DEATH, QUICK_DEATHS_MAX, RESTART_FIRST, RESTART_SLOW};
-use crate::process::{self, describe, terminate};
+use crate::process::{self, terminate};
 use anyhow::{Context, Result};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ impl Program {
             error!(
                 "trunkline-{} died ({}) after {:.1} s: starting it again in {} ms",
                 self.name,
-                describe(status),
+                status,
                 started.elapsed().as_secs_f64(),
                 pause.as_millis()
             );
@@ -167,7 +167,7 @@ impl Program {
             child.wait().await?
         };
         self.forget_pid();
-        info!("trunkline-{} stopped ({})", self.name, describe(status));
+        info!("trunkline-{} stopped ({})", self.name, status);
         Ok(())
     }
 

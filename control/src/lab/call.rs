@@ -6,7 +6,7 @@ use super::sipp::{BUFFER, Sipp, Statistics, server};
 use super::{DIRECTORY, Host, command_in, config_path, is_up};
 use crate::config::Config;
 use crate::dataplane_link::status_blocking;
-use crate::process::{describe, end};
+use crate::process::end;
 use crate::status_report::{StatusReport, difference, grouped};
 use anyhow::{Context, Result, bail};
 use control_api::status::Status;
@@ -160,7 +160,7 @@ fn watch(
         if let Some(status) = caller.child.try_wait()? {
             // 0: every call succeeded, 1: some call failed (sipp(1)).
             let fine = matches!(status.code(), Some(0 | 1));
-            return Ok((!fine).then(|| format!("SIPp ended with {}", describe(status))));
+            return Ok((!fine).then(|| format!("SIPp ended with {}", status)));
         }
         if started.elapsed() > limit {
             return Ok(Some(format!("SIPp did not end within {} s", limit.as_secs())));
@@ -252,7 +252,7 @@ impl Capture {
         let start = Instant::now();
         while std::fs::metadata(file).map_or(0, |m| m.len()) == 0 {
             if let Some(status) = child.try_wait()? {
-                bail!("tcpdump cannot write {} ({})", file.display(), describe(status));
+                bail!("tcpdump cannot write {} ({})", file.display(), status);
             }
             if start.elapsed() > Duration::from_secs(5) {
                 break;
