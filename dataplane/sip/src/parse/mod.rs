@@ -81,7 +81,7 @@ fn check_mandatory(headers: &Headers, at: usize) -> Result<(), ParseError> {
 
 /// The body by Content-Length; over UDP it may be absent, then the body is all that is left
 /// (RFC 3261 section 18.3).
-#[inline]
+#[inline(always)]
 fn body(bytes: &[u8], headers: &Headers, start: usize) -> Result<Span, ParseError> {
     let value = headers.value(HeaderId::ContentLength);
     if value.is_empty() {
@@ -106,7 +106,7 @@ pub(crate) struct CSeq {
 
 /// Reads a CSeq value; its number is below 2^31 (RFC 3261 section 8.1.1.5). The method is what is
 /// left behind it.
-#[inline]
+#[inline(always)]
 pub(crate) fn cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
     let text = value.of(bytes);
     let mut number = 0_u64;

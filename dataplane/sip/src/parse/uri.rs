@@ -46,7 +46,7 @@ pub(crate) struct UriParams {
 
 impl Uri {
     /// Parses the URI that `span` holds; `None` when it is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(bytes: &[u8], span: Span) -> Option<Self> {
         let text = span.of(bytes);
         match text.first_chunk::<4>() {
@@ -57,6 +57,7 @@ impl Uri {
         }
     }
 
+    #[inline(never)]
     fn parse_other(bytes: &[u8], span: Span) -> Option<Self> {
         let text = span.of(bytes);
         let colon = text.iter().position(|&byte| byte == b':')?;
@@ -89,7 +90,7 @@ impl Uri {
 
     /// `[ userinfo ] hostport uri-parameters [ headers ]`. An `@` stands unescaped nowhere but
     /// behind userinfo, which may itself hold `;` and `?`.
-    #[inline]
+    #[inline(always)]
     fn parse_sip(bytes: &[u8], scheme: Scheme, start: usize, end: usize) -> Option<Self> {
         let sign = scan::find_stop(bytes, start, end, [b'@']);
         let (user, host_at) = if bytes.get(sign) == Some(&b'@') && sign < end {
@@ -156,7 +157,7 @@ pub(crate) struct Host {
 }
 
 /// The host at `at`, which a URI or a sent-by goes on behind, or not.
-#[inline]
+#[inline(always)]
 pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Host> {
     if bytes.get(at) == Some(&b'[') {
         let close = scan::find_stop(bytes, at, end, [b']']);
@@ -196,12 +197,13 @@ pub(crate) fn ip_literal(host: &[u8]) -> Option<IpAddr> {
     }
 }
 
+#[inline(never)]
 fn ipv6(text: &[u8]) -> Option<IpAddr> {
     core::str::from_utf8(text).ok()?.parse().ok().map(IpAddr::V6)
 }
 
 /// Four decimal octets without leading zeros, which some read as octal.
-#[inline]
+#[inline(always)]
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     /// The smallest number of so many digits that has no leading zero.
     const SMALLEST: [u32; 4] = [u32::MAX, 0, 10, 100];

@@ -55,7 +55,7 @@ impl Mark {
 
 impl Via {
     /// Parses the value at `start`, up to a comma or `end`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(bytes: &[u8], start: usize, end: usize) -> Option<Self> {
         let host_at = sent_protocol(bytes, start, end)?;
         let host = uri::host(bytes, host_at, end)?;
@@ -147,6 +147,7 @@ fn sent_protocol(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
 }
 
 /// The same for any case, and for white space around the slashes.
+#[inline(never)]
 fn spaced_sent_protocol(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     let mut at = scan::skip_lws(bytes, start, end);
     for (index, wanted) in [Some(&b"SIP"[..]), Some(b"2.0"), None].into_iter().enumerate() {

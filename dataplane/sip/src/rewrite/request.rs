@@ -25,15 +25,20 @@ pub fn rewrite_request(
     if route.uri != request.uri {
         edits.replace(request.uri, route.uri.of(bytes));
     }
-    let new = edits.begin();
+    // Both hashes first: they do not depend on each other, so the CPU computes them side by side.
     let branch = tables.keys.branch(bytes, &request.headers, &route.via, arrival.listen);
+    let call = if tables.records_route() && request.method.opens_dialog() {
+        Some(route.call.unwrap_or_else(|| tables.keys.call(request.call_id())))
+    } else {
+        None
+    };
+    let new = edits.begin();
     edits.push(tables.via_text(egress));
     edits.fill(20, &branch::hex2(arrival.listen.0));
     edits.fill(18, &branch::hex16(branch));
-    if tables.records_route() && request.method.opens_dialog() {
+    if let Some(call) = call {
         // Two of them when the request leaves from another listen point than it came in by, so that
         // each side finds one that it can reach (RFC 5658 section 4).
-        let call = route.call.unwrap_or_else(|| tables.keys.call(request.call_id()));
         record_route(call, tables, egress, edits);
         if egress != arrival.listen {
             record_route(call, tables, arrival.listen, edits);

@@ -1,0 +1,111 @@
+//! Wrong settings are refused with one line that names the setting and says what to do.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{always, set, settings};
+use sip_core::{Action, ListenPoint, Rule, Settings, Tables};
+
+#[track_caller]
+fn refused(settings: &Settings, expected: &str) {
+    assert_eq!(Tables::build(settings).unwrap_err().to_string(), expected);
+}
+
+fn listening(addresses: &[&str]) -> Settings {
+    let point = |at: &&str| ListenPoint { address: at.parse().unwrap() };
+    Settings { listen: addresses.iter().map(point).collect(), ..settings() }
+}
+
+fn with_rule(rule: Rule) -> Settings {
+    Settings { rules: vec![always(Action::RequestUri), rule], ..settings() }
+}
+
+#[test]
+fn listen_points() {
+    refused(
+        &listening(&[]),
+        "listen: there is no listen point; name at least one address and port",
+    );
+    refused(
+        &listening(&["10.0.0.1:5060", "10.0.0.1:5060"]),
+        "listen[1].address: 10.0.0.1:5060 stands twice",
+    );
+    refused(
+        &listening(&["0.0.0.0:5060"]),
+        "listen[0].address: 0.0.0.0:5060 is not the address of one host; name that",
+    );
+    refused(&listening(&["10.0.0.1:0"]), "listen[0].address: 10.0.0.1:0 has port 0; SIP uses 5060");
+    let many: Vec<_> = (1..=65).map(|host| format!("10.0.0.{host}:5060")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    refused(&listening(&many), "listen: 65 entries, at most 64 are possible");
+}
+
+#[test]
+fn destination_sets() {
+    let sets = |members| Settings { sets: vec![set("uas", members)], ..settings() };
+    refused(
+        &sets(&[("10.77.1.1:5060", 1)]),
+        "destination_sets[0].members[0].address: 10.77.1.1:5060 is our own listen point",
+    );
+    refused(
+        &sets(&[("10.0.0.1:5060", 1), ("10.0.0.1:5060", 2)]),
+        "destination_sets[0].members[1].address: 10.0.0.1:5060 stands twice",
+    );
+    let twice = Settings { sets: vec![set("uas", &[]), set("uas", &[])], ..settings() };
+    refused(&twice, "destination_sets[1].name: \"uas\" stands twice");
+}
+
+#[test]
+fn rules() {
+    refused(
+        &with_rule(always(Action::Forward("uass".into()))),
+        "routes[1].forward: there is no destination set \"uass\" (known sets: \"uas\")",
+    );
+    refused(
+        &with_rule(Rule { methods: vec!["ACK".into()], ..always(Action::RequestUri) }),
+        "routes[1].methods[0]: ACK goes where its INVITE went; leave it out",
+    );
+    refused(
+        &with_rule(Rule { methods: vec!["invite".into()], ..always(Action::RequestUri) }),
+        "routes[1].methods[0]: \"invite\" is written \"INVITE\" on the wire",
+    );
+    refused(
+        &with_rule(Rule { domains: vec!["ex ample".into()], ..always(Action::RequestUri) }),
+        "routes[1].domains[0]: \"ex ample\" is neither a host name nor an IP address",
+    );
+    refused(
+        &with_rule(always(Action::Reject { code: 200, reason: "OK".into() })),
+        "routes[1].reject.code: 200 is not a final refusal; use 300 to 699",
+    );
+    refused(
+        &with_rule(always(Action::Reject { code: 403, reason: "a\r\nVia: x".into() })),
+        "routes[1].reject.reason: has line breaks or more than 128 bytes",
+    );
+}
+
+#[test]
+fn domains() {
+    let domains = vec!["example.com".into(), "Example.COM.".into()];
+    refused(&Settings { domains, ..settings() }, "domains[1]: \"Example.COM.\" stands twice");
+}
+
+#[test]
+fn listen_points_are_found_by_address_and_by_source() {
+    let tables = Tables::build(&listening(&[
+        "10.0.0.1:5060",
+        "10.0.0.1:5070",
+        "10.0.0.2:5060",
+        "[fd77::1]:5060",
+    ]))
+    .unwrap();
+    let id = |at: &str| tables.listen_id(at.parse().unwrap()).map(|id| id.0);
+    assert_eq!(id("10.0.0.1:5070"), Some(1));
+    assert_eq!(id("[fd77::1]:5060"), Some(3));
+    assert_eq!(id("10.0.0.1:5061"), None);
+    assert_eq!(id("[::ffff:10.0.0.1]:5060"), None);
+    let egress = |ip: &str, port| tables.listen_for(ip.parse().unwrap(), port).map(|id| id.0);
+    assert_eq!(egress("10.0.0.1", 5070), Some(1));
+    assert_eq!(egress("10.0.0.2", 5070), Some(2));
+    assert_eq!(egress("10.0.0.3", 5060), None);
+}
