@@ -41,7 +41,7 @@ build: setup ## Build everything in release mode
 	$(CARGO) build --release --locked --workspace
 
 run: build ## Place real SIP calls through the appliance (KEEP=1 leaves the lab up)
-	@$(RELEASE)/trunkline lab demo $(if $(KEEP),--keep) $(CALL)
+	@$(RELEASE)/trunkline lab demo --capture $(TARGET)/call.pcap $(if $(KEEP),--keep) $(CALL)
 
 test: lint unit e2e ## Lint, unit tests, and the whole appliance under test in its lab
 

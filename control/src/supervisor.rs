@@ -3,6 +3,7 @@
 use crate::limits::{DRAIN_MAX, QUICK_DEATH, QUICK_DEATHS_MAX, RESTART_FIRST, RESTART_SLOW};
 use crate::process::{self, terminate};
 use anyhow::{Context, Result};
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -56,7 +57,7 @@ fn keep_in_task(
 struct Program {
     name: &'static str,
     path: PathBuf,
-    config: PathBuf,
+    arguments: Vec<OsString>,
     pid_file: PathBuf,
     log: Option<PathBuf>,
 }
@@ -91,7 +92,7 @@ impl Supervisor {
         Ok(Program {
             name,
             path: process::beside_us(&format!("trunkline-{name}"))?,
-            config: self.config.clone(),
+            arguments: vec!["--config".into(), self.config.clone().into()],
             pid_file: self.run_directory.join(format!("{name}.pid")),
             log: self.log_directory.as_ref().map(|d| d.join(format!("{name}.log"))),
         })
@@ -136,7 +137,7 @@ impl Program {
 
     fn start(&self) -> Result<Child> {
         let mut command = Command::new(&self.path);
-        command.arg("--config").arg(&self.config).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(&self.arguments).stdin(Stdio::null()).kill_on_drop(true);
         if let Some(log) = &self.log {
             let file = open_log(log)?;
             command.stdout(file.try_clone()?).stderr(file);
@@ -223,5 +224,71 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Program};
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+    use tokio::sync::watch;
+    use tokio::time::{sleep, timeout};
+
+    /// A shell that runs `script` in place of one of our processes.
+    fn shell(script: &str, directory: &Path) -> Program {
+        Program {
+            name: "dataplane",
+            path: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            pid_file: directory.join("dataplane.pid"),
+            log: Some(directory.join("dataplane.log")),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_it_and_is_repeated() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = shell("echo file:3: no >&2; exit 2", directory.path());
+        let (_stop, stops) = watch::channel(false);
+        assert!(matches!(program.keep(stops).await.unwrap(), End::Refused));
+        assert!(!program.pid_file.exists());
+        let log = std::fs::read_to_string(directory.path().join("dataplane.log")).unwrap();
+        assert_eq!(log, "file:3: no\n");
+    }
+
+    #[tokio::test]
+    async fn death_is_followed_by_a_start_and_too_many_deaths_by_a_pause() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = shell("echo started; kill -9 $$", directory.path());
+        let log = directory.path().join("dataplane.log");
+        let (stop, stops) = watch::channel(false);
+        let task = tokio::spawn(async move { program.keep(stops).await });
+        let starts = || std::fs::read_to_string(&log).map_or(0, |log| log.lines().count());
+        let begin = Instant::now();
+        while starts() < 3 && begin.elapsed() < Duration::from_secs(10) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        // At one start every 50 ms there would be twenty of them by now.
+        assert!((3..=7).contains(&starts()), "{}", starts());
+        stop.send_replace(true);
+        assert!(matches!(task.await.unwrap().unwrap(), End::Stopped));
+    }
+
+    #[tokio::test]
+    async fn it_stops_when_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = shell("exec sleep 60", directory.path());
+        let pid_file = program.pid_file.clone();
+        let (stop, stops) = watch::channel(false);
+        let task = tokio::spawn(async move { program.keep(stops).await });
+        while crate::process::read_pid(&pid_file).is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        stop.send_replace(true);
+        let end = timeout(Duration::from_secs(4), task).await.expect("SIGTERM is enough");
+        assert!(matches!(end.unwrap().unwrap(), End::Stopped));
+        assert!(!pid_file.exists());
     }
 }

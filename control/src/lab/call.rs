@@ -160,7 +160,7 @@ fn watch(
         if let Some(status) = caller.child.try_wait()? {
             // 0: every call succeeded, 1: some call failed (sipp(1)).
             let fine = matches!(status.code(), Some(0 | 1));
-            return Ok((!fine).then(|| format!("SIPp ended with {}", status)));
+            return Ok((!fine).then(|| format!("SIPp ended with {status}")));
         }
         if started.elapsed() > limit {
             return Ok(Some(format!("SIPp did not end within {} s", limit.as_secs())));

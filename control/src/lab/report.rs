@@ -98,7 +98,8 @@ impl fmt::Display for CallReport {
         write!(f, "\n{}", self.dataplane.queue_table())?;
         write!(f, "\ndrops\n{}", indented(&self.dataplane.drop_list()))?;
         writeln!(f, "\nconserved    {}", self.dataplane.conservation_line())?;
-        writeln!(f, "capture      {}", self.capture.display())?;
+        let capture = self.capture.display();
+        writeln!(f, "capture      {capture} (seen by the servers; tcpdump -nr reads it)")?;
         match self.failures().as_slice() {
             [] => write!(f, "\nPASSED: every call succeeded, every packet is accounted for"),
             failures => write!(f, "\nFAILED: {}", failures.join("; ")),

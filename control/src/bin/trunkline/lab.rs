@@ -21,7 +21,7 @@ Examples:
   trunkline lab demo                                up, ten seconds of calls, report, down
   trunkline lab up --queues 2
   trunkline lab call --rate 2000 --seconds 5 --flows many
-  trunkline lab exec uac -- sipsak -s sip:four@10.77.1.1
+  trunkline lab exec uac -- ping -c 3 10.77.1.1
   trunkline lab exec uas -- tcpdump -ni eth0 udp
   trunkline lab down")]
 pub(crate) struct Arguments {
@@ -149,7 +149,11 @@ impl Call {
 pub(crate) fn main(arguments: Arguments) -> Result<(), Failure> {
     crate::require_root("the lab")?;
     match arguments.command {
-        Command::Up(arguments) => up(&arguments).map(|()| crate::say(format!("\n{}", what_next()))),
+        Command::Up(arguments) => {
+            up(&arguments)?;
+            crate::say(format!("\n{}", what_next()?));
+            Ok(())
+        }
         Command::Exec { host, command } => exec(host, &command),
         Command::Status => status(),
         Command::Down => down(),
@@ -168,9 +172,11 @@ fn up(arguments: &Up) -> Result<(), Failure> {
     Ok(())
 }
 
-fn what_next() -> String {
+fn what_next() -> Result<String, Failure> {
     let directory = lab::DIRECTORY;
-    format!(
+    let config = lab::config_path();
+    let socket = Config::load(&config)?.appliance.socket();
+    Ok(format!(
         "\
   tl-uac   eth0  10.77.1.2  fd77:1::2   callers
   tl-sut   uac0  10.77.1.1  fd77:1::1   the appliance, SIP over UDP on port 5060 of each address
@@ -178,7 +184,7 @@ fn what_next() -> String {
   tl-uas   eth0  10.77.2.2  fd77:2::2   servers, expected on port 5060
 
   configuration  {}
-  socket         {directory}/dataplane.sock
+  socket         {}
   logs           {directory}/dataplane.log, control.log, supervisor.log
 
 Try next:
@@ -187,8 +193,9 @@ Try next:
   trunkline lab exec uac -- ping -c 3 10.77.1.1   the kernel beside the data plane
   trunkline lab exec uas -- tcpdump -ni eth0 udp  what servers see
   trunkline lab down                              remove all of it",
-        lab::config_path().display()
-    )
+        config.display(),
+        socket.display()
+    ))
 }
 
 fn exec(host: Host, command: &[OsString]) -> Result<(), Failure> {
@@ -250,7 +257,7 @@ fn demo(mut arguments: Demo) -> Result<(), Failure> {
     }
     let outcome = place_calls(&arguments.call);
     if arguments.keep {
-        crate::say(format!("\nThe lab stays up.\n\n{}", what_next()));
+        crate::say(format!("\nThe lab stays up.\n\n{}", what_next()?));
     } else {
         lab::down()?;
     }
