@@ -14,8 +14,7 @@ const FRAMES: u64 = 100_000;
 #[ignore = "needs root and the lab: make e2e"]
 fn a_hundred_thousand_bad_datagrams_beside_calls() {
     let lab = Lab::up(1);
-    assert_passed(&lab.call(&["--calls", "100", "--rate", "100"]), 100);
-    let before = settled(&lab);
+    let before = resting(&lab, None);
     let mac = lab.exec("sut", &["cat", "/sys/class/net/uac0/address"]);
     let mac = String::from_utf8_lossy(&mac.stdout).trim().to_owned();
 
@@ -29,7 +28,7 @@ fn a_hundred_thousand_bad_datagrams_beside_calls() {
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
     assert_passed(&report, 8_000);
 
-    let after = settled(&lab);
+    let after = resting(&lab, before["mbufs_in_use"].as_u64());
     assert_eq!(after["pid"], before["pid"], "the data plane died");
     assert_eq!(after["mbufs_in_use"], before["mbufs_in_use"], "mbufs leaked");
     assert_eq!(after["conserved"], true, "{after:#}");
@@ -42,7 +41,23 @@ fn a_hundred_thousand_bad_datagrams_beside_calls() {
     }
 }
 
-/// The status once no message is on its way: mbufs rest in the rings.
+/// The status after a single call, once nothing is on its way.
+///
+/// AF_XDP keeps the frames of each port's last burst until the next one, and that burst may hold one
+/// message or two. So the call is placed again, a few times, until as many mbufs rest in the
+/// rings as before; with a leak that never happens.
+fn resting(lab: &Lab, mbufs: Option<u64>) -> Value {
+    for _ in 0..10 {
+        assert_passed(&lab.call(&["--calls", "1"]), 1);
+        let status = settled(lab);
+        if mbufs.is_none_or(|mbufs| status["mbufs_in_use"] == mbufs) {
+            return status;
+        }
+    }
+    settled(lab)
+}
+
+/// The status once its counters stand still.
 fn settled(lab: &Lab) -> Value {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut last = lab.status();

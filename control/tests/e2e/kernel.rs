@@ -24,7 +24,7 @@ fn ping_and_tcp_work_while_calls_run() {
 
 /// A TCP connection to the appliance's own address, on SIP's port, carries bytes.
 fn tcp_echo(lab: &Lab, address: &str) {
-    let listen = format!("timeout 5 nc -l {address} 5060 > /run/trunkline/lab/tcp &");
+    let listen = format!("timeout 5 nc -l {address} 5060 > /run/trunkline/lab/tcp 2>&1 &");
     lab.exec("sut", &["sh", "-c", &listen]);
     sleep(Duration::from_millis(300));
     let send = format!("echo over tcp | timeout 5 nc -N {address} 5060");
