@@ -110,16 +110,17 @@ impl<'a> Worker<'a> {
         let Self { tables, arrival, edits, out } = self;
         let message = black_box(message);
         out.clear();
-        match parse(message).unwrap() {
+        // By reference: moving the parsed message out would copy it.
+        match &parse(message).unwrap() {
             Message::Request(request) => {
-                let route = route_request(&request, tables, arrival).unwrap();
+                let route = route_request(request, tables, arrival).unwrap();
                 let egress = common::egress(route.next_hop);
-                rewrite_request(&request, &route, tables, arrival, egress, edits);
+                rewrite_request(request, &route, tables, arrival, egress, edits);
             }
             Message::Response(response) => {
-                let route = route_response(&response, tables).unwrap();
+                let route = route_response(response, tables).unwrap();
                 black_box(route.next_hop);
-                rewrite_response(&response, &route, edits);
+                rewrite_response(response, &route, edits);
             }
         }
         let replaced = edits.emit_prefix(message, out).unwrap();

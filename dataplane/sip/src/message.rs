@@ -58,7 +58,7 @@ impl fmt::Debug for Span {
     }
 }
 
-/// What [`parse`](crate::parse) gives.
+/// What [`parse`](fn@crate::parse) gives.
 #[derive(Debug)]
 pub enum Message<'a> {
     /// A request.

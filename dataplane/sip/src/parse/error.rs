@@ -4,6 +4,7 @@ use super::header::HeaderId;
 
 /// Why a message was refused by the parser, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(4))] // so that a `Result` keeps it apart from a `Span` in whole words
 pub struct ParseError {
     /// What is wrong.
     pub kind: ParseErrorKind,

@@ -29,6 +29,7 @@ impl ParseError {
 ///
 /// CRLFs before the start line are skipped (RFC 3261 section 7.5). The mandatory headers are there
 /// afterwards and those that may stand once do so; CSeq and Content-Length fit. Never allocates.
+/// Match on a reference to the result: moving the parsed message costs as much as a header line.
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     if bytes.len() > MESSAGE_MAX {
         return Err(ParseError::new(ParseErrorKind::MessageTooLong, MESSAGE_MAX));

@@ -27,7 +27,10 @@ impl NameAddr {
         while let Some(param) = params.next_param().ok()? {
             found.params_end = param.whole.end();
             if param.name.of(bytes).eq_ignore_ascii_case(b"tag") {
-                found.tag = param.value?;
+                if param.value.is_empty() {
+                    return None;
+                }
+                found.tag = param.value;
             }
         }
         found.end = params.at();

@@ -5,13 +5,21 @@ use crate::limits::PARAMETERS_MAX;
 use crate::message::Span;
 
 /// One parameter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Param {
     pub(crate) name: Span,
-    /// `None` without an equals sign; the quotes of a quoted string belong to the value.
-    pub(crate) value: Option<Span>,
+    /// Empty without an equals sign; the quotes of a quoted string belong to the value.
+    pub(crate) value: Span,
     /// From the semicolon to the end of name or value.
     pub(crate) whole: Span,
+}
+
+impl Param {
+    /// Whether there is such a parameter: where one can be missing, the default stands for that.
+    #[inline]
+    pub(crate) fn exists(&self) -> bool {
+        !self.name.is_empty()
+    }
 }
 
 /// Walks over parameters up to a comma or the end.
@@ -58,7 +66,8 @@ impl<'a> Params<'a> {
         let equals = self.skip(name_end);
         if self.byte(equals) != Some(b'=') {
             self.at = name_end;
-            return Ok(Some(Param { name, value: None, whole: Span::new(semicolon, name_end) }));
+            let value = Span::default();
+            return Ok(Some(Param { name, value, whole: Span::new(semicolon, name_end) }));
         }
         let start = self.skip(equals + 1);
         let end = if self.byte(start) == Some(b'"') {
@@ -70,7 +79,7 @@ impl<'a> Params<'a> {
             return Err(BadParams);
         }
         self.at = end;
-        let value = Some(Span::new(start, end));
+        let value = Span::new(start, end);
         Ok(Some(Param { name, value, whole: Span::new(semicolon, end) }))
     }
 
@@ -103,7 +112,7 @@ mod tests {
         let mut params = Params::new(bytes, 0, bytes.len());
         let mut found = Vec::new();
         while let Some(param) = params.next_param()? {
-            found.push((own(param.name), param.value.map(own)));
+            found.push((own(param.name), (!param.value.is_empty()).then(|| own(param.value))));
         }
         Ok((found, params.at()))
     }

@@ -16,7 +16,8 @@ pub(crate) enum Scheme {
     Other,
 }
 
-/// The parts of a URI.
+/// The parts of a URI, each in a word of its own: what is written in one piece and read in another
+/// makes the reader wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Uri {
     pub(crate) scheme: Scheme,
@@ -24,9 +25,8 @@ pub(crate) struct Uri {
     pub(crate) user: Span,
     /// Host, the brackets of an IPv6 reference included; empty for `tel:`.
     pub(crate) host: Span,
-    /// The address that the host spells, if it is no name.
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) port: Option<u16>,
+    /// 0 when there is none.
+    port_number: u32,
     /// The port with the colon before it; empty when there is none.
     pub(crate) port_span: Span,
     /// From the first semicolon of the parameters to their end.
@@ -36,12 +36,12 @@ pub(crate) struct Uri {
 /// The URI parameters that routing looks at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct UriParams {
-    pub(crate) transport: Option<Param>,
-    pub(crate) maddr: Option<Param>,
+    pub(crate) transport: Param,
+    pub(crate) maddr: Param,
     /// Loose routing: the element takes its own name from Route (RFC 3261 section 19.1.1).
     pub(crate) lr: bool,
-    /// Our own mark in a Record-Route.
-    pub(crate) mark: Option<Span>,
+    /// Our own mark in a Record-Route; empty when there is none.
+    pub(crate) mark: Span,
 }
 
 impl Uri {
@@ -81,8 +81,7 @@ impl Uri {
             scheme: if is_tel { Scheme::Tel } else { Scheme::Other },
             user: Span::new(at, at + number),
             host: Span::default(),
-            address: None,
-            port: None,
+            port_number: 0,
             port_span: Span::default(),
             params: Span::new(at + number, span.end()),
         })
@@ -100,12 +99,12 @@ impl Uri {
             (Span::default(), start)
         };
         let host = host(bytes, host_at, end)?;
-        let mut at = host.span.end();
-        let (mut port, mut port_span) = (None, Span::default());
+        let mut at = host.end();
+        let (mut port_number, mut port_span) = (0, Span::default());
         if at < end && bytes.get(at) == Some(&b':') {
             let stop = scan::find_stop(bytes, at + 1, end, [b';', b'?']);
             port_span = Span::new(at, stop);
-            port = Some(scan::port(bytes.get(at + 1..stop)?)?);
+            port_number = scan::port(bytes.get(at + 1..stop)?)?.into();
             at = stop;
         }
         let params_end = match bytes.get(at..end)?.first() {
@@ -117,17 +116,28 @@ impl Uri {
             return None;
         }
         let params = Span::new(at, params_end);
-        let Host { span: host, address } = host;
-        Some(Self { scheme, user, host, address, port, port_span, params })
+        Some(Self { scheme, user, host, port_number, port_span, params })
     }
 
-    /// The same URI with the host that `host` holds.
-    pub(crate) fn at_host(&self, bytes: &[u8], host: Span) -> Self {
-        Self { host, address: ip_literal(host.of(bytes)), ..*self }
+    /// The address that the host spells, if it is no name.
+    #[inline(always)]
+    pub(crate) fn address(&self, bytes: &[u8]) -> Option<IpAddr> {
+        ip_literal(self.host.of(bytes))
+    }
+
+    /// The port, 5060 when there is none.
+    #[inline(always)]
+    pub(crate) fn port(&self) -> u16 {
+        u16::try_from(self.port_number).ok().filter(|&port| port != 0).unwrap_or(5060)
+    }
+
+    /// Takes the port away.
+    pub(crate) fn drop_port(&mut self) {
+        self.port_number = 0;
     }
 
     /// Reads the parameters that routing looks at; `None` when their grammar is broken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn params(&self, bytes: &[u8]) -> Option<UriParams> {
         let mut found = UriParams::default();
         if self.params.is_empty() {
@@ -139,8 +149,8 @@ impl Uri {
             match name.len() {
                 2 if name.eq_ignore_ascii_case(b"lr") => found.lr = true,
                 2 if name.eq_ignore_ascii_case(b"tl") => found.mark = param.value,
-                5 if name.eq_ignore_ascii_case(b"maddr") => found.maddr = Some(param),
-                9 if name.eq_ignore_ascii_case(b"transport") => found.transport = Some(param),
+                5 if name.eq_ignore_ascii_case(b"maddr") => found.maddr = param,
+                9 if name.eq_ignore_ascii_case(b"transport") => found.transport = param,
                 _ => {}
             }
         }
@@ -148,33 +158,25 @@ impl Uri {
     }
 }
 
-/// A host.
-pub(crate) struct Host {
-    /// With the brackets of an IPv6 reference.
-    pub(crate) span: Span,
-    /// The address that it spells, if it is no name.
-    pub(crate) address: Option<IpAddr>,
-}
-
-/// The host at `at`, which a URI or a sent-by goes on behind, or not.
+/// The host at `at`: a name or an address, not yet told apart.
 #[inline(always)]
-pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Host> {
+pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Span> {
     if bytes.get(at) == Some(&b'[') {
-        let close = scan::find_stop(bytes, at, end, [b']']);
-        let inside = bytes.get(at + 1..close)?;
-        (close < end && bytes.get(close) == Some(&b']')).then_some(())?;
-        return Some(Host { span: Span::new(at, close + 1), address: Some(ipv6(inside)?) });
+        return ipv6_reference(bytes, at, end);
     }
     let stop = scan::find_stop(bytes, at, end, [b':', b';', b',', b'?']);
     let text = bytes.get(at..stop)?;
-    let address = match text.first()? {
-        b'0'..=b'9' => ipv4(text).map(IpAddr::V4),
-        _ => None,
-    };
-    if address.is_none() && !text.iter().fold(true, |all, &byte| all & is_host_byte(byte)) {
-        return None;
-    }
-    Some(Host { span: Span::new(at, stop), address })
+    let is_host = !text.is_empty() && text.iter().fold(true, |all, &b| all & is_host_byte(b));
+    is_host.then(|| Span::new(at, stop))
+}
+
+#[inline(never)]
+fn ipv6_reference(bytes: &[u8], at: usize, end: usize) -> Option<Span> {
+    let text = bytes.get(at + 1..end)?;
+    let length = text.iter().position(|&byte| byte == b']')?;
+    let is_digit = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let is_address = length > 1 && text.get(..length)?.iter().all(is_digit);
+    is_address.then(|| Span::new(at, at + length + 2))
 }
 
 /// Bytes of host names and IPv4 addresses. The underscore is no host name byte, but it is in use.
@@ -187,12 +189,12 @@ static HOST: [bool; 256] = scan::table(b".-_");
 
 /// The address that `host` spells: `192.0.2.1` or `[2001:db8::1]`; the brackets may be missing
 /// (RFC 5118 section 4.5 on `received`).
-#[inline]
+#[inline(always)]
 pub(crate) fn ip_literal(host: &[u8]) -> Option<IpAddr> {
     match host {
         [b'[', inside @ .., b']'] => ipv6(inside),
         [first, ..] if first.is_ascii_digit() => ipv4(host).map(IpAddr::V4).or_else(|| ipv6(host)),
-        _ if host.contains(&b':') => ipv6(host),
+        [b'a'..=b'f' | b'A'..=b'F' | b':', ..] if host.contains(&b':') => ipv6(host),
         _ => None,
     }
 }
@@ -242,10 +244,10 @@ mod tests {
         let uri = Uri::parse(text, Span::new(0, text.len())).unwrap();
         assert_eq!(uri.user.of(text), b"al;day=x?y");
         assert_eq!(uri.host.of(text), b"atlanta.example.com");
-        assert_eq!(uri.port, Some(5080));
+        assert_eq!(uri.port(), 5080);
         let params = uri.params(text).unwrap();
         assert!(params.lr);
-        assert_eq!(params.transport.unwrap().value.unwrap().of(text), b"udp");
+        assert_eq!(params.transport.value.of(text), b"udp");
     }
 
     #[test]

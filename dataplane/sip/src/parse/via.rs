@@ -10,18 +10,17 @@ use crate::message::Span;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Via {
     /// Host of sent-by, the brackets of an IPv6 reference included.
-    pub(crate) host: Span,
-    /// The address that the host spells, if it is no name.
-    pub(crate) address: Option<IpAddr>,
+    host: Span,
     /// Digits of the port of sent-by; empty when it has none.
-    pub(crate) port: Span,
+    port: Span,
     /// The port of sent-by, 5060 when it has none.
-    pub(crate) port_number: u16,
+    port_number: u32,
     /// Value of the branch parameter; empty when there is none.
     pub(crate) branch: Span,
     pub(crate) received: Mark,
     pub(crate) rport: Mark,
-    pub(crate) maddr: bool,
+    /// 1 when there is an maddr parameter.
+    maddr: u32,
     /// From the end of the last parameter, where new ones go, to the comma behind the value or the
     /// end of the header value.
     rest: Span,
@@ -48,7 +47,7 @@ impl Mark {
     fn set_once(&mut self, param: Param) -> Option<()> {
         let is_new = !self.exists();
         self.place = Span::new(param.name.end(), param.whole.end());
-        self.value = param.value.unwrap_or_default();
+        self.value = param.value;
         is_new.then_some(())
     }
 }
@@ -60,25 +59,24 @@ impl Via {
         let host_at = sent_protocol(bytes, start, end)?;
         let host = uri::host(bytes, host_at, end)?;
         // sent-by = host [ COLON port ], and COLON may have white space around it
-        let mut at = host.span.end();
+        let mut at = host.end();
         let mut port = Span::default();
         let mut port_number = 5060;
         let colon = scan::skip_lws(bytes, at, end);
         if colon < end && bytes.get(colon) == Some(&b':') {
             let digits = scan::skip_lws(bytes, colon + 1, end);
             port = Span::new(digits, scan::find_stop(bytes, digits, end, [b';', b',']));
-            port_number = scan::port(port.of(bytes))?;
+            port_number = scan::port(port.of(bytes))?.into();
             at = port.end();
         }
         let mut via = Self {
-            host: host.span,
-            address: host.address,
+            host,
             port,
             port_number,
             branch: Span::default(),
             received: Mark::default(),
             rport: Mark::default(),
-            maddr: false,
+            maddr: 0,
             rest: Span::new(at, end),
         };
         via.read_params(bytes, at, end)?;
@@ -94,13 +92,13 @@ impl Via {
             match name.len() {
                 6 if name.eq_ignore_ascii_case(b"branch") => {
                     // Two branches would let the neighbours disagree about the transaction.
-                    if !self.branch.is_empty() {
+                    if !self.branch.is_empty() || param.value.is_empty() {
                         return None;
                     }
-                    self.branch = param.value?;
+                    self.branch = param.value;
                 }
                 5 if name.eq_ignore_ascii_case(b"rport") => self.rport.set_once(param)?,
-                5 if name.eq_ignore_ascii_case(b"maddr") => self.maddr = true,
+                5 if name.eq_ignore_ascii_case(b"maddr") => self.maddr = 1,
                 8 if name.eq_ignore_ascii_case(b"received") => self.received.set_once(param)?,
                 _ => {}
             }
@@ -129,8 +127,26 @@ impl Via {
 
     /// sent-by as an address, if its host is an IP literal.
     #[inline]
-    pub(crate) fn sent_by(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.address?, self.port_number))
+    pub(crate) fn sent_by(&self, bytes: &[u8]) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address(bytes)?, self.port()))
+    }
+
+    /// The address that the host of sent-by spells, if it is no name.
+    #[inline(always)]
+    pub(crate) fn address(&self, bytes: &[u8]) -> Option<IpAddr> {
+        uri::ip_literal(self.host.of(bytes))
+    }
+
+    /// The port of sent-by, 5060 when it has none.
+    #[inline]
+    pub(crate) fn port(&self) -> u16 {
+        u16::try_from(self.port_number).unwrap_or(5060)
+    }
+
+    /// Whether it has an maddr parameter.
+    #[inline]
+    pub(crate) fn has_maddr(&self) -> bool {
+        self.maddr != 0
     }
 }
 
@@ -185,7 +201,7 @@ mod tests {
         assert_eq!(via.host.of(text), b"10.77.1.2");
         assert_eq!(via.branch.of(text), b"z9hG4bK-1-1-0");
         assert!(via.rport.exists() && via.rport.value.is_empty());
-        assert_eq!(via.sent_by(), Some("10.77.1.2:5060".parse().unwrap()));
+        assert_eq!(via.sent_by(text), Some("10.77.1.2:5060".parse().unwrap()));
         assert_eq!((via.params_end(), via.end()), (text.len(), text.len()));
     }
 
@@ -194,17 +210,17 @@ mod tests {
         let text =
             b"SIP  / 2.0\r\n /UDP\r\n  192.0.2.2 : 5061 ; branch = x ;a=\"b,c\" , SIP/2.0/UDP b";
         let first = Via::parse(text, 0, text.len()).unwrap();
-        assert_eq!(first.sent_by(), Some("192.0.2.2:5061".parse().unwrap()));
+        assert_eq!(first.sent_by(text), Some("192.0.2.2:5061".parse().unwrap()));
         assert_eq!(text[first.end()], b',');
         let second = Via::parse(text, first.end() + 2, text.len()).unwrap();
-        assert_eq!((second.host.of(text), second.sent_by()), (&b"b"[..], None));
+        assert_eq!((second.host.of(text), second.sent_by(text)), (&b"b"[..], None));
     }
 
     #[test]
     fn ipv6_reference() {
         let text = b"SIP/2.0/UDP [fd77:1::2];branch=z9hG4bKx";
         let via = Via::parse(text, 0, text.len()).unwrap();
-        assert_eq!(via.sent_by(), Some("[fd77:1::2]:5060".parse().unwrap()));
+        assert_eq!(via.sent_by(text), Some("[fd77:1::2]:5060".parse().unwrap()));
     }
 
     #[test]

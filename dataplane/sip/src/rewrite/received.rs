@@ -10,7 +10,12 @@ use crate::parse::via::Via;
 /// came from: the part of the message to replace, and its new text in two pieces; in order. What the
 /// client wrote there itself is replaced too.
 #[inline]
-pub(super) fn mark(via: &Via, source: SocketAddr, mut put: impl FnMut(Span, &[u8], &[u8])) {
+pub(super) fn mark(
+    bytes: &[u8],
+    via: &Via,
+    source: SocketAddr,
+    mut put: impl FnMut(Span, &[u8], &[u8]),
+) {
     let is_rport_first = via.rport.place.start() < via.received.place.start();
     if via.rport.exists() && is_rport_first {
         put_port(via.rport.place, source.port(), &mut put);
@@ -22,7 +27,7 @@ pub(super) fn mark(via: &Via, source: SocketAddr, mut put: impl FnMut(Span, &[u8
         put_port(via.rport.place, source.port(), &mut put);
     }
     // A host name is another than the source address, too.
-    let is_needed = via.rport.exists() || via.address != Some(source.ip());
+    let is_needed = via.rport.exists() || via.address(bytes) != Some(source.ip());
     if !via.received.exists() && is_needed {
         let end = Span::new(via.params_end(), via.params_end());
         put_address(end, b";received=", source.ip(), &mut put);
@@ -34,7 +39,7 @@ pub(super) fn mark(via: &Via, source: SocketAddr, mut put: impl FnMut(Span, &[u8
 fn put_port(place: Span, port: u16, put: &mut impl FnMut(Span, &[u8], &[u8])) {
     let (mut text, mut length, mut left) = (0_u64, 0, port);
     loop {
-        text = text << 8 | u64::from(b'0') + u64::from(left % 10);
+        text = text << 8 | u64::from(b'0' + (left % 10) as u8);
         left /= 10;
         length += 1;
         if left == 0 {

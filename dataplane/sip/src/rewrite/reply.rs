@@ -65,7 +65,7 @@ pub fn write_reply(
         out.push(tables.retry_after())?;
     }
     out.push(b"Content-Length: 0\r\n\r\n")?;
-    let port = if via.rport.exists() { arrival.source.port() } else { via.port_number };
+    let port = if via.rport.exists() { arrival.source.port() } else { via.port() };
     Ok(SocketAddr::new(arrival.source.ip(), port))
 }
 
@@ -130,7 +130,7 @@ fn push_vias(
         }
         out.push(b"Via: ")?;
         let (mut at, mut result) = (line.value.start(), Ok(()));
-        received::mark(via, arrival.source, |place, name, value| {
+        received::mark(bytes, via, arrival.source, |place, name, value| {
             let before = Span::new(at, place.start());
             for part in [before.of(bytes), name, value] {
                 result = result.and_then(|()| out.push(part));

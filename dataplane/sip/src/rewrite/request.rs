@@ -59,7 +59,7 @@ pub fn rewrite_request(
         push_all(edits, &[b", <", last.of(bytes), b">"]);
         edits.finish(Span::new(at, at), new);
     }
-    received::mark(&route.via, arrival.source, |place, name, value| {
+    received::mark(bytes, &route.via, arrival.source, |place, name, value| {
         let new = edits.begin();
         edits.push(name);
         edits.push(value);

@@ -30,8 +30,8 @@ struct Candidate {
 
 /// The member that was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
-    pub(crate) address: SocketAddr,
+pub(crate) struct Choice<'a> {
+    pub(crate) address: &'a SocketAddr,
     pub(crate) index: u16,
 }
 
@@ -50,7 +50,7 @@ impl Dispatcher {
     /// The member for the call with this hash, which is only asked for when there is a choice; `None`
     /// when no member is enabled.
     #[inline]
-    pub(crate) fn choose(&self, call: impl FnOnce() -> u64) -> Option<Choice> {
+    pub(crate) fn choose(&self, call: impl FnOnce() -> u64) -> Option<Choice<'_>> {
         let chosen = match self.members.as_slice() {
             [only] => only,
             members => {
@@ -65,7 +65,7 @@ impl Dispatcher {
                 draws.reduce(smaller)?.1
             }
         };
-        Some(Choice { address: chosen.address, index: chosen.index })
+        Some(Choice { address: &chosen.address, index: chosen.index })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::message::{Arrival, Request, Span};
 use crate::parse::error::ParseErrorKind;
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
+use crate::parse::params::Param;
 use crate::parse::scan;
 use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
@@ -89,11 +90,12 @@ pub fn route_request(
         .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
     let max_forwards = validate(request, &uri)?;
     let mut call = Call { keys: &tables.keys, id: request.call_id(), hash: None };
-    let mut path = Path::new(request, uri)?;
+    let params = uri.params(bytes).ok_or(BAD_URI)?;
+    let mut path = Path::new(request, uri, params);
     let in_dialog = path.preprocess(tables, arrival, &mut call)?;
     let (hop, reason) = path.target(request, tables, arrival, &mut call, in_dialog)?;
     let next_hop = match hop {
-        Hop::Address(address) => address,
+        Hop::Address(&address) => address,
         Hop::Path => path.follow()?,
     };
     // Three of our own Routes, or maddr. A member of a set is never a listen point.
@@ -115,7 +117,7 @@ pub fn route_request(
 }
 
 /// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
-#[inline]
+#[inline(always)]
 fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
     if uri.scheme == Scheme::Other {
         return Err(Reply::UnsupportedUriScheme.into());
@@ -166,30 +168,30 @@ struct Path<'a> {
 }
 
 /// The outcome of the target step.
-enum Hop {
-    Address(SocketAddr),
+enum Hop<'t> {
+    Address(&'t SocketAddr),
     /// To the topmost Route, or without one to the Request-URI.
     Path,
 }
 
 impl<'a> Path<'a> {
-    #[inline]
-    fn new(request: &Request<'a>, uri: Uri) -> Result<Self, Refusal> {
-        let bytes = request.bytes;
-        Ok(Self {
-            bytes,
-            params: uri.params(bytes).ok_or(BAD_URI)?,
+    #[inline(always)]
+    fn new(request: &Request<'a>, uri: Uri, params: UriParams) -> Self {
+        let routes = RouteSet::new(request.bytes, request.headers.place(HeaderId::Route));
+        Self {
+            bytes: request.bytes,
+            params,
             uri,
             uri_span: request.uri,
-            routes: RouteSet::new(bytes, request.headers.place(HeaderId::Route)),
+            routes,
             line_uri: request.uri,
             append: None,
-        })
+        }
     }
 
     /// RFC 3261 section 16.4. Returns whether a mark proves that the request belongs to a dialog
     /// whose Record-Route we wrote.
-    #[inline]
+    #[inline(always)]
     fn preprocess(
         &mut self,
         tables: &Tables,
@@ -198,7 +200,7 @@ impl<'a> Path<'a> {
     ) -> Result<bool, Refusal> {
         let mut in_dialog = false;
         // A strict router before us has put our own Record-Route value into the Request-URI.
-        if self.params.mark.is_some()
+        if !self.params.mark.is_empty()
             && self.is_marked(&self.uri, &self.params, tables, call)
             && let Some(last) = self.routes.pop_last()?
         {
@@ -206,13 +208,13 @@ impl<'a> Path<'a> {
             self.uri = Uri::parse(self.bytes, last.uri).ok_or(BAD_ROUTE)?;
             self.params = self.uri.params(self.bytes).ok_or(BAD_ROUTE)?;
             (self.uri_span, self.line_uri) = (last.uri, last.uri);
-        } else if self.params.maddr.is_some() {
+        } else if self.params.maddr.exists() {
             self.strip_own_maddr(tables, arrival);
         }
         for _ in 0..OWN_ROUTES_MAX {
             let Some(top) = self.routes.top()? else { break };
             let (uri, params) = self.route_uri(&top)?;
-            if !tables.is_ours(self.bytes, &uri) {
+            if !tables.is_ours(uri.host.of(self.bytes), uri.port()) {
                 break;
             }
             in_dialog |= self.is_marked(&uri, &params, tables, call);
@@ -237,53 +239,51 @@ impl<'a> Path<'a> {
         tables: &Tables,
         call: &mut Call<'_>,
     ) -> bool {
-        let Some(mark) = params.mark else { return false };
-        let address = uri.address.map(|ip| SocketAddr::new(ip, uri.port.unwrap_or(5060)));
+        if params.mark.is_empty() {
+            return false;
+        }
+        let address = uri.address(self.bytes).map(|ip| SocketAddr::new(ip, uri.port()));
         let Some(listen) = address.and_then(|address| tables.listen_id(address)) else {
             return false;
         };
-        branch::hex16(branch::mark(call.hash(), listen)).as_slice() == mark.of(self.bytes)
+        branch::hex16(branch::mark(call.hash(), listen)).as_slice() == params.mark.of(self.bytes)
     }
 
     /// An `maddr` that names us is stripped, with port and transport, when the request came in by
     /// what they say (RFC 3261 section 16.4).
     fn strip_own_maddr(&mut self, tables: &Tables, arrival: &Arrival) {
-        let Some(maddr) = self.params.maddr else { return };
-        let value = maddr.value.unwrap_or_default();
-        let is_udp = self.params.transport.is_none_or(|transport| {
-            transport.value.is_some_and(|v| v.of(self.bytes).eq_ignore_ascii_case(b"udp"))
-        });
-        let port = self.uri.port.unwrap_or(5060);
-        if !is_udp
+        let UriParams { maddr, transport, .. } = self.params;
+        let port = self.uri.port();
+        if !target::is_udp(self.bytes, &self.params)
             || tables.listen_point(arrival.listen).address.port() != port
-            || !tables.is_ours(self.bytes, &self.uri.at_host(self.bytes, value))
+            || !tables.is_ours(maddr.value.of(self.bytes), port)
         {
             return;
         }
         self.routes.cut(maddr.whole);
-        if let Some(transport) = self.params.transport {
+        if transport.exists() {
             self.routes.cut(transport.whole);
         }
         if port != 5060 {
             self.routes.cut(self.uri.port_span);
-            self.uri.port = None;
+            self.uri.drop_port();
         }
-        (self.params.maddr, self.params.transport) = (None, None);
+        (self.params.maddr, self.params.transport) = (Param::default(), Param::default());
     }
 
     /// RFC 3261 section 16.5: a dialog of ours goes its way, everything else asks the rules.
-    #[inline]
-    fn target(
+    #[inline(always)]
+    fn target<'t>(
         &self,
         request: &Request<'_>,
-        tables: &Tables,
+        tables: &'t Tables,
         arrival: &Arrival,
         call: &mut Call<'_>,
         in_dialog: bool,
-    ) -> Result<(Hop, RouteReason), Refusal> {
+    ) -> Result<(Hop<'t>, RouteReason), Refusal> {
         let host = self.uri.host.of(self.bytes);
         // A telephone number belongs to no domain; whoever asks us for it means us.
-        let is_ours = self.uri.scheme == Scheme::Tel || tables.is_ours(self.bytes, &self.uri);
+        let is_ours = self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port());
         let has_way = !is_ours || self.routes.top()?.is_some();
         if in_dialog && has_way {
             return Ok((Hop::Path, RouteReason::InDialog));

@@ -29,7 +29,7 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
     let (bytes, headers) = (response.bytes, &response.headers);
     let line = headers.value(HeaderId::Via);
     let ours = Via::parse(bytes, line.start(), line.end()).ok_or(SipDrop::ResponseMalformed)?;
-    let sent_by = ours.sent_by().ok_or(SipDrop::ResponseNotOurs)?;
+    let sent_by = ours.sent_by(bytes).ok_or(SipDrop::ResponseNotOurs)?;
     tables.listen_id(sent_by).ok_or(SipDrop::ResponseNotOurs)?;
     let (ingress, check) =
         branch::read_branch(ours.branch.of(bytes)).ok_or(SipDrop::ResponseForged)?;
@@ -66,17 +66,17 @@ fn second_via(response: &Response<'_>, ours: &Via) -> Result<(Via, Span), SipDro
 /// responses to wherever a client pleases, so it is not honoured.
 #[inline]
 fn destination(bytes: &[u8], via: &Via) -> Result<SocketAddr, SipDrop> {
-    if via.maddr {
+    if via.has_maddr() {
         return Err(SipDrop::ResponseUnroutable);
     }
     let address = if via.received.exists() {
         uri::ip_literal(via.received.value.of(bytes))
     } else {
-        via.address
+        via.address(bytes)
     };
     let address = address.ok_or(SipDrop::ResponseUnroutable)?;
     let port = if via.rport.value.is_empty() {
-        via.port_number
+        via.port()
     } else {
         scan::port(via.rport.value.of(bytes)).ok_or(SipDrop::ResponseMalformed)?
     };

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::dispatch::Dispatcher;
 use super::rules::CompiledRule;
-use crate::parse::uri::Uri;
+use crate::parse::uri;
 use crate::rewrite::branch::Keys;
 use crate::settings::{ListenId, ListenPoint, Settings};
 
@@ -99,10 +99,10 @@ impl Tables {
 
     /// Whether the host and port of a URI name us: a domain of ours on any port, or a listen point.
     #[inline]
-    pub(crate) fn is_ours(&self, bytes: &[u8], uri: &Uri) -> bool {
-        let at = |ip| SocketAddr::new(ip, uri.port.unwrap_or(5060));
-        uri.address.is_some_and(|ip| self.listen_id(at(ip)).is_some())
-            || self.domains.contains(uri.host.of(bytes))
+    pub(crate) fn is_ours(&self, host: &[u8], port: u16) -> bool {
+        let at = |ip| SocketAddr::new(ip, port);
+        uri::ip_literal(host).is_some_and(|ip| self.listen_id(at(ip)).is_some())
+            || self.domains.contains(host)
     }
 
     #[inline]

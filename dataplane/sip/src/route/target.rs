@@ -3,26 +3,32 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::outcome::Reply;
-use crate::message::Span;
 use crate::parse::uri::{self, Scheme, Uri, UriParams};
 
 /// Where a request to `uri` goes. `maddr`, `port` and `transport` are honoured; only UDP is
 /// available, and a host name would need DNS.
 #[inline]
 pub(super) fn next_hop(bytes: &[u8], uri: &Uri, params: &UriParams) -> Result<SocketAddr, Reply> {
-    let is_udp = |name: Span| name.of(bytes).eq_ignore_ascii_case(b"udp");
-    if uri.scheme == Scheme::Sips || !params.transport.is_none_or(|p| p.value.is_some_and(is_udp)) {
+    if uri.scheme == Scheme::Sips || !is_udp(bytes, params) {
         return Err(Reply::Transport);
     }
-    let address = match params.maddr {
-        Some(maddr) => uri::ip_literal(maddr.value.unwrap_or_default().of(bytes)),
-        None => uri.address,
+    let address = if params.maddr.exists() {
+        uri::ip_literal(params.maddr.value.of(bytes))
+    } else {
+        uri.address(bytes)
     };
     let address = address.ok_or(Reply::NextHopName)?;
     if !is_one_host(address) {
         return Err(Reply::Forbidden);
     }
-    Ok(SocketAddr::new(address, uri.port.unwrap_or(5060)))
+    Ok(SocketAddr::new(address, uri.port()))
+}
+
+/// Whether the URI asks for UDP, or for nothing.
+#[inline]
+pub(super) fn is_udp(bytes: &[u8], params: &UriParams) -> bool {
+    let transport = params.transport;
+    !transport.exists() || transport.value.of(bytes).eq_ignore_ascii_case(b"udp")
 }
 
 /// Whether the address is that of one host, so that nobody can make us send to a whole network.
