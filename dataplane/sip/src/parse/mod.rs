@@ -71,12 +71,18 @@ pub(crate) fn message_start(bytes: &[u8]) -> Result<usize, ParseError> {
 }
 
 /// Complains about the first mandatory header (RFC 3261 section 8.1.1) that is not there.
-#[inline]
+#[inline(always)]
 fn check_mandatory(headers: &Headers, at: usize) -> Result<(), ParseError> {
     use HeaderId::{CSeq, CallId, From, To, Via};
-    let missing =
-        [Via, From, To, CallId, CSeq].into_iter().find(|&id| headers.value(id).is_empty());
-    let Some(missing) = missing else { return Ok(()) };
+    let lacks = |id| headers.value(id).is_empty();
+    let missing = match (lacks(Via), lacks(From), lacks(To), lacks(CallId), lacks(CSeq)) {
+        (false, false, false, false, false) => return Ok(()),
+        (true, ..) => Via,
+        (_, true, ..) => From,
+        (_, _, true, ..) => To,
+        (_, _, _, true, _) => CallId,
+        _ => CSeq,
+    };
     Err(ParseError::new(ParseErrorKind::Missing(missing), at))
 }
 

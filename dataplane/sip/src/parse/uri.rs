@@ -187,16 +187,21 @@ pub(crate) fn is_host_byte(byte: u8) -> bool {
 
 static HOST: [bool; 256] = scan::table(b".-_");
 
-/// The address that `host` spells: `192.0.2.1` or `[2001:db8::1]`; the brackets may be missing
-/// (RFC 5118 section 4.5 on `received`).
+/// The address that `host` spells: `192.0.2.1` or `[2001:db8::1]`.
 #[inline(always)]
 pub(crate) fn ip_literal(host: &[u8]) -> Option<IpAddr> {
     match host {
         [b'[', inside @ .., b']'] => ipv6(inside),
-        [first, ..] if first.is_ascii_digit() => ipv4(host).map(IpAddr::V4).or_else(|| ipv6(host)),
-        [b'a'..=b'f' | b'A'..=b'F' | b':', ..] if host.contains(&b':') => ipv6(host),
+        [b'0'..=b'9', ..] => ipv4(host).map(IpAddr::V4),
         _ => None,
     }
+}
+
+/// The same for `received` and for settings, where an IPv6 address may stand without brackets
+/// (RFC 3261 section 25.1, RFC 5118 section 4.5).
+#[inline]
+pub(crate) fn ip_literal_or_bare(host: &[u8]) -> Option<IpAddr> {
+    ip_literal(host).or_else(|| ipv6(host))
 }
 
 #[inline(never)]
@@ -286,8 +291,9 @@ mod tests {
     fn addresses() {
         assert_eq!(ip_literal(b"192.0.2.1"), Some("192.0.2.1".parse().unwrap()));
         assert_eq!(ip_literal(b"[2001:db8::1]"), Some("2001:db8::1".parse().unwrap()));
-        assert_eq!(ip_literal(b"2001:db8::1"), Some("2001:db8::1".parse().unwrap()));
-        assert_eq!(ip_literal(b"fe80::1"), Some("fe80::1".parse().unwrap()));
+        assert_eq!(ip_literal(b"2001:db8::1"), None);
+        assert_eq!(ip_literal_or_bare(b"2001:db8::1"), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(ip_literal_or_bare(b"fe80::1"), Some("fe80::1".parse().unwrap()));
         for text in ["1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1..2.3", "1.2.3.", "", "a.b"] {
             assert_eq!(ip_literal(text.as_bytes()), None, "{text}");
         }

@@ -142,7 +142,7 @@ fn has_magic_cookie(branch: &[u8]) -> bool {
 }
 
 /// `value` in 16 lower-case hex digits.
-#[inline]
+#[inline(always)]
 pub(crate) fn hex16(value: u64) -> [u8; 16] {
     // Each nibble moves to a byte of its own: 32 bits at a time, halving the distance.
     let spread = |half: u64| {
@@ -151,16 +151,13 @@ pub(crate) fn hex16(value: u64) -> [u8; 16] {
         let nibbles = (x | x << 4) & 0x0f0f_0f0f_0f0f_0f0f;
         // 6 carries into bit 4 exactly for 10 and above; those want 'a' - '0' - 10 = 39 more.
         let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
-        nibbles + 0x3030_3030_3030_3030 + letters * 39
+        nibbles + 0x3030_3030_3030_3030 + (letters << 5) + (letters << 3) - letters
     };
-    let mut text = [0; 16];
-    text[..8].copy_from_slice(&spread(value >> 32).to_be_bytes());
-    text[8..].copy_from_slice(&spread(value & 0xffff_ffff).to_be_bytes());
-    text
+    (u128::from(spread(value >> 32)) << 64 | u128::from(spread(value & 0xffff_ffff))).to_be_bytes()
 }
 
 /// `value` in two lower-case hex digits.
-#[inline]
+#[inline(always)]
 pub(crate) fn hex2(value: u8) -> [u8; 2] {
     let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
     [digit(value >> 4), digit(value & 15)]

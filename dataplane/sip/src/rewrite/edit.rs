@@ -140,11 +140,11 @@ impl EditList {
     }
 
     /// Writes `part` over the text that was begun, `from_end` bytes before where it ends now.
-    #[inline]
-    pub(crate) fn fill(&mut self, from_end: usize, part: &[u8]) {
+    #[inline(always)]
+    pub(crate) fn fill<const N: usize>(&mut self, from_end: usize, part: [u8; N]) {
         let start = self.text.len().saturating_sub(from_end);
-        if let Some(blank) = self.text.get_mut(start..start + part.len()) {
-            blank.copy_from_slice(part);
+        if let Some(blank) = self.text.get_mut(start..).and_then(|rest| rest.first_chunk_mut()) {
+            *blank = part;
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
         edits.delete(Span::new(6, 8));
         let start = edits.begin();
         edits.push(b"Xyy");
-        edits.fill(2, b"Y");
+        edits.fill(2, *b"Y");
         edits.finish(Span::new(2, 2), start);
         edits.replace(Span::new(2, 2), b"Z");
         edits.replace(Span::new(4, 5), b"four");

@@ -34,8 +34,8 @@ pub fn rewrite_request(
     };
     let new = edits.begin();
     edits.push(tables.via_text(egress));
-    edits.fill(20, &branch::hex2(arrival.listen.0));
-    edits.fill(18, &branch::hex16(branch));
+    edits.fill(20, branch::hex2(arrival.listen.0));
+    edits.fill(18, branch::hex16(branch));
     if let Some(call) = call {
         // Two of them when the request leaves from another listen point than it came in by, so that
         // each side finds one that it can reach (RFC 5658 section 4).
@@ -80,7 +80,7 @@ fn push_all(edits: &mut EditList, parts: &[&[u8]]) {
 #[inline]
 fn record_route(call: u64, tables: &Tables, listen: ListenId, edits: &mut EditList) {
     edits.push(tables.record_route_text(listen));
-    edits.fill(19, &branch::hex16(branch::mark(call, listen)));
+    edits.fill(19, branch::hex16(branch::mark(call, listen)));
 }
 
 /// CRLFs before the start line are not passed on.

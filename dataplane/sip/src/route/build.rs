@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{Ipv6Addr, SocketAddr};
 
 use hashbrown::{HashMap, HashTable};
 
@@ -78,7 +78,12 @@ fn domains(names: &[String]) -> Result<Domains, SettingsError> {
     for (index, name) in names.iter().enumerate() {
         let setting = format!("domains[{index}]");
         check_host(&setting, name)?;
-        if !domains.insert(name.strip_suffix('.').unwrap_or(name)) {
+        // An IPv6 address stands in brackets in a URI.
+        let host = match name.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => name.strip_suffix('.').unwrap_or(name).to_string(),
+        };
+        if !domains.insert(&host) {
             return wrong(setting, format!("\"{name}\" stands twice"));
         }
     }
@@ -91,7 +96,7 @@ fn check_host(setting: &str, host: &str) -> Result<(), SettingsError> {
     let is_name = !host.is_empty()
         && host.len() <= DOMAIN_LENGTH_MAX
         && bytes.iter().all(|&byte| uri::is_host_byte(byte));
-    if is_name || uri::ip_literal(bytes).is_some() {
+    if is_name || uri::ip_literal_or_bare(bytes).is_some() {
         return Ok(());
     }
     wrong(setting, format!("\"{host}\" is neither a host name nor an IP address"))

@@ -70,7 +70,7 @@ fn destination(bytes: &[u8], via: &Via) -> Result<SocketAddr, SipDrop> {
         return Err(SipDrop::ResponseUnroutable);
     }
     let address = if via.received.exists() {
-        uri::ip_literal(via.received.value.of(bytes))
+        uri::ip_literal_or_bare(via.received.value.of(bytes))
     } else {
         via.address(bytes)
     };

@@ -95,7 +95,7 @@ impl Methods {
 impl Host {
     pub(super) fn new(text: &str) -> Self {
         let text = text.strip_suffix('.').unwrap_or(text);
-        match uri::ip_literal(text.as_bytes()) {
+        match uri::ip_literal_or_bare(text.as_bytes()) {
             Some(address) => Self::Address(address),
             None => Self::Name(text.as_bytes().into()),
         }
