@@ -182,7 +182,7 @@ pub fn lab_fib(generation: u64, ports: [u8; 2], has_neighbours: bool) -> Fib {
         (CALLEES, "fd77:2::2"),
     ];
     for (ifindex, host) in hosts.into_iter().filter(|_| has_neighbours) {
-        let mac = [2, 0, 0, 0, if ifindex == CALLERS { 0 } else { 1 }, 2];
+        let mac = [2, 0, 0, 0, u8::from(ifindex != CALLERS), 2];
         fib = fib.neighbour(ifindex, address(host), Neighbour::Valid(mac));
     }
     fib.build(generation)
