@@ -48,10 +48,10 @@ pub(crate) fn macswap(
     let status = testpmd.wait()?;
     let _ = std::fs::remove_dir_all(Path::new("/var/run/dpdk").join(&prefix)); // DPDK leaves it.
     // The rate counts from the statistics before, so the second one is over `seconds`.
-    let rates = output.lines().filter_map(|line| {
+    let mut rates = output.lines().filter_map(|line| {
         line.split_once("Rx-pps:")?.1.split_whitespace().next()?.parse::<f64>().ok()
     });
-    match rates.last() {
+    match rates.next_back() {
         Some(rate) if rate > 0.0 => Ok(rate),
         _ => bail!("dpdk-testpmd ended with {status} and no packet rate; it said:\n{output}"),
     }
