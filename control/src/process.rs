@@ -32,9 +32,9 @@ pub fn lock(run_directory: &Path, role: &str) -> Result<File> {
     let file = File::create(&path).with_context(|| path.display().to_string())?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another {role} process runs on {shown}: stop it, or set another appliance.run_directory"
-        ),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another {role} process runs on {shown}: stop it first")
+        }
         Err(TryLockError::Error(e)) => Err(e).with_context(|| path.display().to_string()),
     }
 }

@@ -58,6 +58,8 @@ pub struct Counters {
     pub parked: u64,
     /// Packets handed to the driver.
     pub transmitted: u64,
+    /// Bursts with at least one packet.
+    pub bursts: u64,
     /// Nanoseconds spent on bursts with at least one packet.
     pub busy_ns: u64,
     /// `busy_ns` for each packet received; 0 when there was none.
@@ -73,6 +75,7 @@ impl Counters {
             dropped: queue.dropped_total(),
             parked: queue.parked,
             transmitted: queue.transmitted,
+            bursts: queue.bursts,
             busy_ns: queue.busy_ns,
             busy_ns_per_message: 0.0,
         }
@@ -87,18 +90,21 @@ impl Counters {
             dropped: self.dropped + other.dropped,
             parked: self.parked + other.parked,
             transmitted: self.transmitted + other.transmitted,
+            bursts: self.bursts + other.bursts,
             busy_ns: self.busy_ns + other.busy_ns,
             busy_ns_per_message: 0.0,
         }
         .with_ratio()
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a rounded ratio for people")]
     fn with_ratio(mut self) -> Self {
-        if self.received > 0 {
-            self.busy_ns_per_message = self.busy_ns as f64 / self.received as f64;
-        }
+        self.busy_ns_per_message = ratio(self.busy_ns, self.received);
         self
+    }
+
+    /// Packets received at once, on average: a burst shares the cost of its system calls.
+    pub fn messages_per_burst(&self) -> f64 {
+        ratio(self.received, self.bursts)
     }
 }
 
@@ -223,6 +229,12 @@ impl fmt::Display for StatusReport {
         write!(f, "drops\n{}", indented(&self.drop_list()))?;
         write!(f, "\nconserved    {}", self.conservation_line())
     }
+}
+
+/// One number for each of another; 0 when there is none of that.
+#[expect(clippy::cast_precision_loss, reason = "a rounded ratio for people")]
+fn ratio(of: u64, per: u64) -> f64 {
+    if per == 0 { 0.0 } else { of as f64 / per as f64 }
 }
 
 /// A number with commas between thousands: `1,234,567`.

@@ -6,7 +6,7 @@ use super::sipp::{BUFFER, Sipp, Statistics, server};
 use super::{DIRECTORY, Host, command_in, config_path, is_up};
 use crate::config::Config;
 use crate::dataplane_link::status_blocking;
-use crate::process::end;
+use crate::process::{end, lock};
 use crate::status_report::{StatusReport, difference, grouped};
 use anyhow::{Context, Result, bail};
 use control_api::status::Status;
@@ -72,6 +72,7 @@ pub fn run(options: &CallOptions, progress: &mut dyn FnMut(&str)) -> Result<Call
         bail!("the lab is not up: `trunkline lab up` starts it");
     }
     let directory = Path::new(DIRECTORY);
+    let _lock = lock(directory, "call")?;
     let socket = Config::load(&config_path())?.appliance.socket();
     let capture = options.capture.clone().unwrap_or_else(|| directory.join("call.pcap"));
     let before = status_blocking(&socket)?;

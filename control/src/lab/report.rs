@@ -91,7 +91,12 @@ impl fmt::Display for CallReport {
             grouped(total.received),
             grouped(total.transmitted)
         )?;
-        writeln!(f, "busy         {:.0} ns per message on its core", total.busy_ns_per_message)?;
+        writeln!(
+            f,
+            "busy         {:.0} ns per message on its core, in bursts of {:.1} messages on average",
+            total.busy_ns_per_message,
+            total.messages_per_burst()
+        )?;
         if self.restarted {
             writeln!(f, "             the data plane was started again: its counters begin there")?;
         }

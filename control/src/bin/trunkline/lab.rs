@@ -6,7 +6,7 @@ use control::config::Config;
 use control::dataplane_link::status_blocking;
 use control::lab::call::{self, CallOptions, Family, Flows};
 use control::lab::{self, Host};
-use control::status_report::StatusReport;
+use control::status_report::{StatusReport, grouped};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -235,7 +235,8 @@ fn down() -> Result<(), Failure> {
 
 fn place_calls(arguments: &Call) -> Result<(), Failure> {
     let options = arguments.options();
-    eprintln!("lab: {} calls, {} per second", options.calls, options.rate);
+    let (calls, rate) = (grouped(options.calls), grouped(options.rate.into()));
+    progress(&format!("{calls} calls, {rate} per second"));
     let report = call::run(&options, &mut progress)?;
     if arguments.json {
         crate::say(serde_json::to_string_pretty(&report)?);
@@ -246,17 +247,21 @@ fn place_calls(arguments: &Call) -> Result<(), Failure> {
 }
 
 fn demo(mut arguments: Demo) -> Result<(), Failure> {
-    if lab::is_up() {
-        progress("up already");
+    let was_up = lab::is_up();
+    if was_up {
+        progress("up already, and stays up");
     } else {
         up(&arguments.up)?;
     }
-    if !arguments.keep && arguments.call.capture.is_none() {
+    let keep = arguments.keep || was_up;
+    if !keep && arguments.call.capture.is_none() {
         // The lab's directory goes with the lab.
         arguments.call.capture = Some(std::env::temp_dir().join("trunkline-call.pcap"));
     }
     let outcome = place_calls(&arguments.call);
-    if arguments.keep {
+    if keep && arguments.call.json {
+        progress("stays up");
+    } else if keep {
         crate::say(format!("\nThe lab stays up.\n\n{}", what_next()?));
     } else {
         lab::down()?;
