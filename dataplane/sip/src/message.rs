@@ -159,6 +159,8 @@ impl<'a> Response<'a> {
 pub(crate) struct Headers {
     /// The first line of each, by [`HeaderId`]; the spans are empty when there is none.
     pub(crate) first: [Place; HeaderId::KNOWN],
+    /// The value of the second Via line; empty when there is none.
+    pub(crate) second_via: Span,
     /// Via lines beyond the first.
     pub(crate) more_vias: u16,
     /// Route lines beyond the first.

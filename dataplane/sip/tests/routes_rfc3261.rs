@@ -263,3 +263,18 @@ fn spirals_get_a_branch_of_their_own() {
     assert_ne!(branch(vias[0]), branch(vias[1]));
     assert!(branch(vias[0]).starts_with(&format!("z9hG4bK-tl10{}", UAS_SIDE.0)));
 }
+
+#[test]
+fn our_via_is_known_again_when_a_neighbour_has_respaced_it() {
+    let response = response_to(&forwarded(), "200 OK", "");
+    for respaced in [
+        "SIP / 2.0 / udp  10.77.2.1 : 5060 ; BRANCH = ",
+        "SIP/2.0/UDP 10.77.2.1:5060;received=10.77.2.1;branch=",
+    ] {
+        let text = response.replacen("SIP/2.0/UDP 10.77.2.1:5060;branch=", respaced, 1);
+        assert_ne!(text, response);
+        let out = through(text.as_bytes(), &tables(), &from_uas()).forwarded();
+        assert_eq!(out.next_hop, "10.77.1.2:5060".parse().unwrap());
+        assert_eq!(headers(&out.text, "Via").len(), 1);
+    }
+}

@@ -239,7 +239,12 @@ impl Headers {
             return Err(ParseError::new(ParseErrorKind::Malformed(found.id), at));
         }
         let (count, max, too_many) = match found.id {
-            HeaderId::Via => (&mut self.more_vias, VIAS_MAX, ParseErrorKind::TooManyVias),
+            HeaderId::Via => {
+                if self.more_vias == 0 {
+                    self.second_via = found.value;
+                }
+                (&mut self.more_vias, VIAS_MAX, ParseErrorKind::TooManyVias)
+            }
             HeaderId::Route => (&mut self.more_routes, ROUTES_MAX, ParseErrorKind::TooManyRoutes),
             HeaderId::ProxyRequire => return Ok(()),
             id => return Err(ParseError::new(ParseErrorKind::Duplicate(id), at)),

@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashTable};
 
 use super::dispatch::Dispatcher;
 use super::rules::{CompiledAction, CompiledRule, Host, Methods};
-use super::tables::{Domains, ListenEntry, Tables, address_hash};
+use super::tables::{ListenEntry, Names, Tables, address_hash};
 use crate::limits::{
     DOMAIN_LENGTH_MAX, DOMAINS_MAX, LISTEN_POINTS_MAX, MEMBERS_MAX, REASON_MAX, RULE_MATCHES_MAX,
     RULES_MAX, SETS_MAX, USER_PREFIX_MAX,
@@ -47,6 +47,7 @@ pub(super) fn build(settings: &Settings) -> Result<Tables, SettingsError> {
         listen: Vec::new(),
         by_address: HashTable::new(),
         by_ip: HashMap::new(),
+        sent_by: Names::default(),
         domains: domains(&settings.domains)?,
         rules: Vec::new(),
         sets: Vec::new(),
@@ -72,9 +73,9 @@ fn check_count(setting: &str, count: usize, max: usize) -> Result<(), SettingsEr
     Ok(())
 }
 
-fn domains(names: &[String]) -> Result<Domains, SettingsError> {
+fn domains(names: &[String]) -> Result<Names, SettingsError> {
     check_count("domains", names.len(), DOMAINS_MAX)?;
-    let mut domains = Domains::default();
+    let mut domains = Names::default();
     for (index, name) in names.iter().enumerate() {
         let setting = format!("domains[{index}]");
         check_host(&setting, name)?;
@@ -117,6 +118,7 @@ fn listen(points: &[ListenPoint], tables: &mut Tables) -> Result<(), SettingsErr
         let hash = |(address, _): &(SocketAddr, ListenId)| address_hash(*address);
         tables.by_address.insert_unique(address_hash(address), (address, id), hash);
         tables.by_ip.entry(address.ip()).or_default().push((address.port(), id));
+        tables.sent_by.insert(&address.to_string());
         let branch = String::from_utf8_lossy(BRANCH_PREFIX);
         tables.listen.push(ListenEntry {
             point: *point,

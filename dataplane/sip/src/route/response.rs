@@ -6,10 +6,10 @@ use super::outcome::SipDrop;
 use super::tables::Tables;
 use super::target;
 use crate::message::{Response, Span};
-use crate::parse::header::{HeaderId, HeaderLines};
+use crate::parse::header::HeaderId;
 use crate::parse::via::Via;
 use crate::parse::{scan, uri};
-use crate::rewrite::branch;
+use crate::rewrite::branch::{self, BRANCH_LENGTH};
 use crate::settings::ListenId;
 
 /// A response that is forwarded.
@@ -28,12 +28,13 @@ pub struct ResponseRoute {
 pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<ResponseRoute, SipDrop> {
     let (bytes, headers) = (response.bytes, &response.headers);
     let line = headers.value(HeaderId::Via);
-    let ours = Via::parse(bytes, line.start(), line.end()).ok_or(SipDrop::ResponseMalformed)?;
-    let sent_by = ours.sent_by(bytes).ok_or(SipDrop::ResponseNotOurs)?;
-    tables.listen_id(sent_by).ok_or(SipDrop::ResponseNotOurs)?;
+    let ours = match Ours::as_written(bytes, line, tables) {
+        Some(ours) => ours,
+        None => Ours::parse(bytes, line, tables)?,
+    };
     let (ingress, check) =
         branch::read_branch(ours.branch.of(bytes)).ok_or(SipDrop::ResponseForged)?;
-    let (next, cut) = second_via(response, &ours)?;
+    let (next, cut) = second_via(response, ours.end)?;
     if tables.keys.branch(bytes, headers, &next, ingress) != check {
         return Err(SipDrop::ResponseForged);
     }
@@ -42,24 +43,55 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
     Ok(ResponseRoute { next_hop: destination(bytes, &next)?, leave_from, cut })
 }
 
-/// The Via beneath ours, and what to delete to make it the topmost.
-#[inline]
-fn second_via(response: &Response<'_>, ours: &Via) -> Result<(Via, Span), SipDrop> {
-    let (bytes, first) = (response.bytes, response.headers.place(HeaderId::Via));
-    if ours.end() < first.value.end() {
-        let start = scan::skip_lws(bytes, ours.end() + 1, first.value.end());
-        let via = Via::parse(bytes, start, first.value.end()).ok_or(SipDrop::ResponseMalformed)?;
-        return Ok((via, Span::new(first.value.start(), start)));
+/// Our own Via on top of a response.
+struct Ours {
+    branch: Span,
+    /// Position of the comma behind it, or where the header value ends.
+    end: usize,
+}
+
+impl Ours {
+    /// Most often it comes back just as we wrote it, and then needs no parsing.
+    #[inline(always)]
+    fn as_written(bytes: &[u8], line: Span, tables: &Tables) -> Option<Self> {
+        let rest = line.of(bytes).strip_prefix(b"SIP/2.0/UDP ")?;
+        let sent_by_end = scan::find_stop(bytes, line.end() - rest.len(), line.end(), [b';']);
+        let sent_by = bytes.get(line.end() - rest.len()..sent_by_end)?;
+        let start = sent_by_end + b";branch=".len();
+        let end = start + BRANCH_LENGTH;
+        let is_whole = end == line.end() || (end < line.end() && bytes.get(end) == Some(&b','));
+        let is_ours = bytes.get(sent_by_end..start) == Some(b";branch=")
+            && is_whole
+            && tables.writes_sent_by(sent_by);
+        is_ours.then(|| Self { branch: Span::new(start, end), end })
     }
-    let mut lines = HeaderLines::new(bytes, first.line.end());
-    while let Ok(Some(found)) = lines.next_line() {
-        if found.id == HeaderId::Via {
-            let value = found.value;
-            let via = Via::parse(bytes, value.start(), value.end());
-            return Ok((via.ok_or(SipDrop::ResponseMalformed)?, first.line));
-        }
+
+    #[inline(never)]
+    fn parse(bytes: &[u8], line: Span, tables: &Tables) -> Result<Self, SipDrop> {
+        let via = Via::parse(bytes, line.start(), line.end()).ok_or(SipDrop::ResponseMalformed)?;
+        let sent_by = via.sent_by(bytes).ok_or(SipDrop::ResponseNotOurs)?;
+        tables.listen_id(sent_by).ok_or(SipDrop::ResponseNotOurs)?;
+        Ok(Self { branch: via.branch, end: via.end() })
     }
-    Err(SipDrop::ResponseNoVia)
+}
+
+/// The Via beneath ours, which ends at `end`, and what to delete to make it the topmost.
+#[inline(always)]
+fn second_via(response: &Response<'_>, end: usize) -> Result<(Via, Span), SipDrop> {
+    let (bytes, headers) = (response.bytes, &response.headers);
+    let first = headers.place(HeaderId::Via);
+    let (value, cut) = if end < first.value.end() {
+        let start = scan::skip_lws(bytes, end + 1, first.value.end());
+        let cut = Span::new(first.value.start(), start);
+        (Span::new(start, first.value.end()), cut)
+    } else {
+        (headers.second_via, first.line)
+    };
+    if value.is_empty() {
+        return Err(SipDrop::ResponseNoVia);
+    }
+    let via = Via::parse(bytes, value.start(), value.end()).ok_or(SipDrop::ResponseMalformed)?;
+    Ok((via, cut))
 }
 
 /// RFC 3261 section 18.2.2 and RFC 3581 section 4, for unreliable transports. `maddr` would send

@@ -20,7 +20,9 @@ pub struct Tables {
     pub(super) listen: Vec<ListenEntry>,
     pub(super) by_address: HashTable<(SocketAddr, ListenId)>,
     pub(super) by_ip: HashMap<IpAddr, SmallVec<[(u16, ListenId); 4]>>,
-    pub(super) domains: Domains,
+    /// Host and port of each listen point as they stand in our Vias.
+    pub(super) sent_by: Names,
+    pub(super) domains: Names,
     pub(super) rules: Vec<CompiledRule>,
     pub(super) sets: Vec<Dispatcher>,
     pub(super) record_route: bool,
@@ -74,6 +76,12 @@ impl Tables {
         same_port.or_else(|| points.first()).map(|&(_, id)| id)
     }
 
+    /// Whether `sent_by` is what we write for one of our listen points.
+    #[inline]
+    pub(crate) fn writes_sent_by(&self, sent_by: &[u8]) -> bool {
+        self.sent_by.contains(sent_by)
+    }
+
     /// The Via line of a listen point, to be filled in.
     #[inline]
     pub(crate) fn via_text(&self, id: ListenId) -> &[u8] {
@@ -111,13 +119,13 @@ impl Tables {
     }
 }
 
-/// A set of host names, looked up in any case.
+/// A set of host names or sent-bys, looked up in any case.
 #[derive(Debug, Default)]
-pub(super) struct Domains {
+pub(super) struct Names {
     names: HashTable<Box<[u8]>>,
 }
 
-impl Domains {
+impl Names {
     /// Adds a name; `false` when it is there already.
     pub(super) fn insert(&mut self, name: &str) -> bool {
         let name = name.as_bytes();
@@ -197,13 +205,13 @@ fn fold(hash: u64, word: u64) -> u64 {
 mod tests {
     use std::prelude::v1::*;
 
-    use super::Domains;
+    use super::Names;
 
     #[test]
     fn domains_are_found_in_any_case_and_no_others() {
         let names =
             ["z", "sip.io", "example.com", "a-rather-long-name.of.an.example.org", "x_y.net"];
-        let mut domains = Domains::default();
+        let mut domains = Names::default();
         for name in names {
             assert!(domains.insert(name) && !domains.insert(&name.to_uppercase()), "{name}");
         }
