@@ -33,12 +33,17 @@ pub fn fold(sum: u64) -> u16 {
 /// The sum over the pseudo header of a UDP datagram of `udp_len` bytes, header included
 /// (RFC 768; RFC 8200 8.1).
 pub fn pseudo_header(source: IpAddr, target: IpAddr, udp_len: usize) -> u64 {
-    let addresses = match (source, target) {
-        (IpAddr::V4(source), IpAddr::V4(target)) => sum(sum(0, &source.octets()), &target.octets()),
-        (IpAddr::V6(source), IpAddr::V6(target)) => sum(sum(0, &source.octets()), &target.octets()),
-        _ => 0, // The families of one datagram never differ: decode and encode both see to it.
-    };
-    addresses + 17 + udp_len as u64
+    address(source) + address(target) + 17 + udp_len as u64
+}
+
+/// The sum of an address's 16-bit words.
+#[inline]
+fn address(address: IpAddr) -> u64 {
+    let halves = |word: u32| u64::from(word >> 16) + u64::from(word & 0xffff);
+    match address {
+        IpAddr::V4(address) => halves(address.to_bits()),
+        IpAddr::V6(address) => address.segments().iter().map(|word| u64::from(*word)).sum(),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::decode::{
 use crate::fib::Adjacency;
 use crate::packet::PacketBuf;
 use control_api::DropReason;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::ops::Range;
 
 /// Time to live of what we send (RFC 1700's recommended default).
@@ -31,6 +31,23 @@ pub struct Egress {
 }
 
 impl Egress {
+    /// What a place for an egress holds before the first message.
+    pub const NOWHERE: Self = {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            source: SocketAddr::new(nobody, 0),
+            target: SocketAddr::new(nobody, 0),
+            adjacency: Adjacency {
+                port: 0,
+                vlan: None,
+                source_mac: [0; 6],
+                target_mac: [0; 6],
+                source: nobody,
+                mtu: 0,
+            },
+        }
+    };
+
     fn ip_len(&self) -> usize {
         if self.target.is_ipv4() { IPV4_LEN } else { IPV6_LEN }
     }
@@ -143,7 +160,8 @@ fn write_udp(udp: &mut [u8], message: &[u8], udp_len: u16, egress: &Egress) {
     udp[6..8].fill(0);
     let pseudo =
         checksum::pseudo_header(egress.source.ip(), egress.target.ip(), usize::from(udp_len));
-    let check = !checksum::fold(checksum::sum(checksum::sum(pseudo, udp), message));
+    let ports = u64::from(egress.source.port()) + u64::from(egress.target.port());
+    let check = !checksum::fold(checksum::sum(pseudo + ports + u64::from(udp_len), message));
     // Zero means "no checksum"; a sum of zero goes out as all ones (RFC 768).
     let check = if check == 0 { 0xffff } else { check };
     udp[6..8].copy_from_slice(&check.to_be_bytes());

@@ -6,7 +6,7 @@
 
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
-use crate::fib::{Adjacency, AdjacencyCache, Fib, Lookup};
+use crate::fib::{AdjacencyCache, Fib, Lookup};
 use crate::limits::KEEPALIVE_MAX;
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
@@ -28,20 +28,28 @@ pub struct FastPath {
     scratch: Scratch,
 }
 
-#[derive(Default)]
+/// What the stages hand to each other beside small values. Large values are written here once, in
+/// place: moving them from stage to stage costs more than the stages' own work on them.
 struct Scratch {
     adjacencies: AdjacencyCache,
     edits: EditList,
     prefix: Output,
-}
-
-/// A message that leaves, and how it is made from the one that came.
-struct Outgoing {
     egress: Egress,
-    content: Content,
 }
 
-enum Content {
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            adjacencies: AdjacencyCache::default(),
+            edits: EditList::default(),
+            prefix: Output::default(),
+            egress: Egress::NOWHERE,
+        }
+    }
+}
+
+/// A message that leaves for the egress in the scratch, and how it is made from the one that came.
+enum Outgoing {
     /// The edits in the scratch, applied to the message up to `end`, where its body ends.
     Edited { end: usize },
     /// Our own reply, which the scratch holds whole.
@@ -91,10 +99,10 @@ impl Scratch {
         probe: &mut impl Probe,
     ) -> Verdict {
         let start = datagram.payload.start;
-        let port = outgoing.egress.adjacency.port;
-        let (kept, verdict) = match outgoing.content {
-            Content::Reply => (start..start, Verdict::Reply { port }),
-            Content::Edited { end } => {
+        let port = self.egress.adjacency.port;
+        let (kept, verdict) = match *outgoing {
+            Outgoing::Reply => (start..start, Verdict::Reply { port }),
+            Outgoing::Edited { end } => {
                 let (buffer, frame) = packet.buffer();
                 let message = &mut buffer[frame][datagram.payload.clone()];
                 self.edits.patch(message);
@@ -106,7 +114,7 @@ impl Scratch {
             }
         };
         probe.end(Stage::Rewrite);
-        match encode(packet, self.prefix.bytes(), kept, &outgoing.egress) {
+        match encode(packet, self.prefix.bytes(), kept, &self.egress) {
             Ok(()) => verdict,
             Err(reason) => Verdict::Drop(reason),
         }
@@ -138,10 +146,10 @@ impl Way<'_> {
         let arrival = Arrival { source: self.datagram.source, listen };
         let parsed = sip_core::parse(message);
         probe.end(Stage::Parse);
-        let refusal = match parsed {
-            Ok(Message::Response(response)) => return self.response(&response, scratch, probe),
+        let refusal = match &parsed {
+            Ok(Message::Response(response)) => return self.response(response, scratch, probe),
             Ok(Message::Request(request)) => {
-                match self.request(&request, &arrival, scratch, probe) {
+                match self.request(request, &arrival, scratch, probe) {
                     Ok(outgoing) => return Ok(outgoing),
                     Err(Refused::Verdict(verdict)) => return Err(verdict),
                     Err(Refused::Reply(reply)) => Refusal::Reply(reply),
@@ -162,31 +170,28 @@ impl Way<'_> {
         scratch: &mut Scratch,
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
-        let route =
-            route_request(request, self.tables, arrival).map_err(|refusal| match refusal {
-                Refusal::Reply(reply) => Refused::Reply(reply),
-                Refusal::Drop(reason) => Refused::Verdict(sip_drop(reason)),
-            })?;
+        let route = &match route_request(request, self.tables, arrival) {
+            Ok(route) => route,
+            Err(Refusal::Reply(reply)) => return Err(Refused::Reply(reply)),
+            Err(Refusal::Drop(reason)) => return Err(Refused::Verdict(sip_drop(reason))),
+        };
         probe.end(Stage::Route);
-        let adjacency = match self.adjacency(route.next_hop, scratch) {
+        match self.find_adjacency(route.next_hop, scratch) {
             // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.
             Err(Verdict::Drop(DropReason::NoRoute)) => {
                 return Err(Refused::Reply(Reply::Unavailable));
             }
             found => found.map_err(Refused::Verdict)?,
-        };
-        let leave_from = self
-            .tables
-            .listen_for(adjacency.source, self.datagram.target.port())
-            .ok_or(Refused::Verdict(Verdict::Drop(DropReason::NoListenPoint)))?;
+        }
+        let leave_from = self.listen_point_of_route(scratch).map_err(Refused::Verdict)?;
+        self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
-        let egress = self.egress(leave_from, route.next_hop, adjacency);
-        rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
+        rewrite_request(request, route, self.tables, arrival, leave_from, &mut scratch.edits);
         let end = request.body_end();
-        if end.saturating_add_signed(scratch.edits.growth()) > egress.message_max() {
+        if end.saturating_add_signed(scratch.edits.growth()) > scratch.egress.message_max() {
             return Err(Refused::Reply(Reply::MessageTooLarge));
         }
-        Ok(Outgoing { egress, content: Content::Edited { end } })
+        Ok(Outgoing::Edited { end })
     }
 
     fn response(
@@ -197,20 +202,20 @@ impl Way<'_> {
     ) -> Result<Outgoing, Verdict> {
         let route = route_response(response, self.tables).map_err(sip_drop)?;
         probe.end(Stage::Route);
-        let adjacency = self.adjacency(route.next_hop, scratch)?;
+        self.find_adjacency(route.next_hop, scratch)?;
         // A response leaves from where its request came in, so that it passes the NAT of the client.
-        let leave_from = route
-            .leave_from
-            .filter(|listen| {
-                let address = self.tables.listen_point(*listen).address;
-                address.is_ipv4() == route.next_hop.is_ipv4()
-            })
-            .or_else(|| self.tables.listen_for(adjacency.source, self.datagram.target.port()))
-            .ok_or(Verdict::Drop(DropReason::NoListenPoint))?;
+        let arrived_at = route.leave_from.filter(|listen| {
+            let address = self.tables.listen_point(*listen).address;
+            address.is_ipv4() == route.next_hop.is_ipv4()
+        });
+        let leave_from = match arrived_at {
+            Some(listen) => listen,
+            None => self.listen_point_of_route(scratch)?,
+        };
+        self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
         rewrite_response(response, &route, &mut scratch.edits);
-        let egress = self.egress(leave_from, route.next_hop, adjacency);
-        Ok(Outgoing { egress, content: Content::Edited { end: response.body_end() } })
+        Ok(Outgoing::Edited { end: response.body_end() })
     }
 
     fn reply(
@@ -222,22 +227,36 @@ impl Way<'_> {
     ) -> Result<Outgoing, Verdict> {
         let target = write_reply(message, reply, self.tables, arrival, &mut scratch.prefix)
             .map_err(sip_drop)?;
-        let adjacency = self.adjacency(target, scratch)?;
-        let egress = self.egress(arrival.listen, target, adjacency);
-        Ok(Outgoing { egress, content: Content::Reply })
+        self.find_adjacency(target, scratch)?;
+        self.leave_from(arrival.listen, scratch);
+        Ok(Outgoing::Reply)
     }
 
-    fn egress(&self, listen: ListenId, target: SocketAddr, adjacency: Adjacency) -> Egress {
-        Egress { source: self.tables.listen_point(listen).address, target, adjacency }
-    }
-
-    fn adjacency(&self, target: SocketAddr, scratch: &mut Scratch) -> Result<Adjacency, Verdict> {
+    /// Sets target and adjacency of the egress.
+    fn find_adjacency(&self, target: SocketAddr, scratch: &mut Scratch) -> Result<(), Verdict> {
         match scratch.adjacencies.lookup(self.fib, target.ip()) {
-            Lookup::Ready(adjacency) => Ok(adjacency),
+            Lookup::Ready(adjacency) => {
+                scratch.egress.target = target;
+                scratch.egress.adjacency = adjacency;
+                Ok(())
+            }
             Lookup::Unresolved(next_hop) => Err(Verdict::Park(next_hop)),
             Lookup::Failed(next_hop) => Err(Verdict::Unreachable(next_hop)),
             Lookup::NoRoute => Err(Verdict::Drop(DropReason::NoRoute)),
         }
+    }
+
+    /// Sets the address that the message leaves from.
+    fn leave_from(&self, listen: ListenId, scratch: &mut Scratch) {
+        scratch.egress.source = self.tables.listen_point(listen).address;
+    }
+
+    /// The listen point with the source address of the route, on the port on which we were spoken to
+    /// if there is one.
+    fn listen_point_of_route(&self, scratch: &Scratch) -> Result<ListenId, Verdict> {
+        let source = scratch.egress.adjacency.source;
+        let listen = self.tables.listen_for(source, self.datagram.target.port());
+        listen.ok_or(Verdict::Drop(DropReason::NoListenPoint))
     }
 }
 

@@ -177,10 +177,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             .collect();
         self.ports[port].counters.received_bytes.add(bytes);
         self.probe.end(Stage::Decode);
-        for (packet, decoded) in burst.into_iter().zip(decoded) {
+        for (packet, decoded) in burst.into_iter().zip(&decoded) {
             match decoded {
                 Ok(datagram) => self.take(packet, datagram, port, began, None),
-                Err(reason) => self.ports[port].counters.drop_for(reason),
+                Err(reason) => self.ports[port].counters.drop_for(*reason),
             }
         }
         self.flush_all();
@@ -191,12 +191,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     fn take(
         &mut self,
         mut packet: Io::Packet,
-        datagram: Datagram,
+        datagram: &Datagram,
         port: usize,
         now: u64,
         deadline_ns: Option<u64>,
     ) {
-        match self.fast_path.process(&mut packet, &datagram, &mut self.probe) {
+        match self.fast_path.process(&mut packet, datagram, &mut self.probe) {
             Verdict::Forward { port: egress } => self.queue(egress, packet, port, false),
             Verdict::Reply { port: egress } => self.queue(egress, packet, port, true),
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
@@ -214,6 +214,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     return;
                 }
                 let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
+                let datagram = datagram.clone();
                 self.parked.push(Waiting { packet, datagram, port, next_hop, deadline_ns });
                 self.ports[port].counters.parked.add(1);
             }
@@ -238,7 +239,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 counters.drop_for(DropReason::NeighbourFailed);
             } else {
                 let Waiting { packet, datagram, port, deadline_ns, .. } = waiting;
-                self.take(packet, datagram, port, now, Some(deadline_ns));
+                self.take(packet, &datagram, port, now, Some(deadline_ns));
             }
         }
         self.flush_all();
