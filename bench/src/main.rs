@@ -1,6 +1,7 @@
 //! `trunkline-bench`: measures the appliance, always beside something else in the same run.
 
 mod corpus;
+mod hugepages;
 mod pcap;
 mod pipeline;
 mod report;

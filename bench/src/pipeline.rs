@@ -2,7 +2,7 @@
 //! Proxy-200 calls for ever and throws away what is sent.
 
 use crate::report::{PipelineReport, StageCost};
-use crate::{corpus, pcap, report, testpmd};
+use crate::{corpus, hugepages, pcap, report, testpmd};
 use anyhow::{Context, Result, ensure};
 use dataplane::decode::DecodeRules;
 use dataplane::mailbox::{Command, mailbox};
@@ -67,7 +67,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     let capture = folder.join("proxy-200.pcap");
     pcap::write(&capture, &corpus::proxy_200(&mut Appliance::default(), CALLS))?;
+    let reserved = hugepages::reserve();
     let result = measure(arguments, &capture, &progress);
+    drop(reserved);
     std::fs::remove_dir_all(&folder)?;
     let report = result?;
     match arguments.json.as_deref() {

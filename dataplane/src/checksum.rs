@@ -8,14 +8,15 @@ use core::net::IpAddr;
 pub fn sum(start: u64, bytes: &[u8]) -> u64 {
     // Adding 32-bit words in native order and swapping once at the end is what lets the compiler
     // use wide registers (RFC 1071 section 2, "byte order independence").
-    let mut native: u64 = 0;
-    let mut words = bytes.chunks_exact(4);
-    for word in &mut words {
-        native += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-    }
-    let mut tail = [0; 4];
-    tail[..words.remainder().len()].copy_from_slice(words.remainder());
-    native += u64::from(u32::from_ne_bytes(tail));
+    let (words, rest) = bytes.as_chunks::<4>();
+    let whole: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let last = match *rest {
+        [] => 0,
+        [a] => u32::from_ne_bytes([a, 0, 0, 0]),
+        [a, b] => u32::from_ne_bytes([a, b, 0, 0]),
+        [a, b, c, ..] => u32::from_ne_bytes([a, b, c, 0]),
+    };
+    let native = whole + u64::from(last);
     start + u64::from(u16::from_be(fold(native)))
 }
 

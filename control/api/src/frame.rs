@@ -96,7 +96,7 @@ impl Assembler {
 #[cfg(test)]
 mod tests {
     use super::{Assembler, FrameError, PACKET_MAX, encode};
-    use alloc::{string::String, vec};
+    use alloc::string::String;
 
     #[test]
     fn a_large_message_survives_the_cutting() {
@@ -115,7 +115,7 @@ mod tests {
         let mut assembler = Assembler::default();
         assert_eq!(assembler.push::<String>(&[]), Err(FrameError::BadFlag));
         assert_eq!(assembler.push::<String>(&[7, 1]), Err(FrameError::BadFlag));
-        assert_eq!(assembler.push::<String>(&vec![1, 200, 200]), Err(FrameError::BadEncoding));
+        assert_eq!(assembler.push::<String>(&[1, 200, 200]), Err(FrameError::BadEncoding));
         let good = encode(&String::from("ok")).unwrap();
         assert_eq!(assembler.push::<String>(&good[0]), Ok(Some(String::from("ok"))));
     }

@@ -10,9 +10,7 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use common::{from_uac, from_uas, response_to, through};
@@ -25,36 +23,13 @@ use sip_core::{
 const RUNS: usize = 4001;
 const MESSAGES_IN_A_RUN: u32 = 250;
 
-struct CountingAllocator;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed on to the system allocator as it came.
-unsafe impl GlobalAlloc for CountingAllocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
-
 fn main() {
     let tables = common::tables();
     println!("message         bytes  parse ns  all ns  memchr ns  all/memchr  allocations");
     for (name, message, arrival) in messages(&tables) {
         let mut worker = Worker::new(&tables, arrival);
         let parse_ns = median(|| parse_only(&message));
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        worker.forward(&message);
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let allocations = allocation_counter::measure(|| worker.forward(&message)).count_total;
         let all_ns = median(|| worker.forward(&message));
         let memchr_ns = median(|| line_ends(&message));
         let (bytes, ratio) = (message.len(), all_ns / memchr_ns);

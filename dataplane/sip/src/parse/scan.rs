@@ -2,7 +2,7 @@
 
 use super::error::ParseErrorKind;
 
-use wide::u8x16;
+use wide::{u8x16, u8x32};
 
 /// Bytes looked at in one step: a bit for each in a register.
 const BLOCK: usize = 64;
@@ -118,10 +118,10 @@ fn last_masks(bytes: &[u8], at: usize) -> (u64, u64) {
 /// A bit for each byte of `block` that is `byte`.
 #[inline(always)]
 fn mask(block: &[u8; BLOCK], byte: u8) -> u64 {
-    let (sixteens, _) = block.as_chunks::<16>();
-    sixteens.iter().rev().fold(0, |mask, &sixteen| {
-        let equal = u8x16::new(sixteen).simd_eq(u8x16::splat(byte));
-        mask << 16 | u64::from(equal.to_bitmask())
+    let (halves, _) = block.as_chunks::<32>();
+    halves.iter().rev().fold(0, |mask, &half| {
+        let equal = u8x32::new(half).simd_eq(u8x32::splat(byte));
+        mask << 32 | u64::from(equal.to_bitmask())
     })
 }
 

@@ -179,16 +179,17 @@ pub(crate) fn read_hex(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Takes one of our branches apart: the listen point the request came in by, and the check.
+/// Takes one of our branches apart: the listen point the request came in by, and the digits of the
+/// check, to be compared with those of [`hex16`].
 #[inline]
-pub(crate) fn read_branch(branch: &[u8]) -> Option<(ListenId, u64)> {
+pub(crate) fn read_branch(branch: &[u8]) -> Option<(ListenId, &[u8])> {
     let rest = branch.strip_prefix(BRANCH_PREFIX)?;
     if branch.len() != BRANCH_LENGTH {
         return None;
     }
     let (listen, check) = rest.split_at(2);
     let listen = u8::try_from(read_hex(listen)?).ok()?;
-    Some((ListenId(listen), read_hex(check)?))
+    Some((ListenId(listen), check))
 }
 
 #[cfg(test)]
@@ -207,7 +208,10 @@ mod tests {
 
     #[test]
     fn branch_is_read_exactly() {
-        assert_eq!(read_branch(b"z9hG4bK-tl10500000000000000ff"), Some((ListenId(5), 255)));
+        assert_eq!(
+            read_branch(b"z9hG4bK-tl10500000000000000ff"),
+            Some((ListenId(5), &b"00000000000000ff"[..]))
+        );
         assert_eq!(read_branch(b"z9hG4bK-tl10500000000000000f"), None);
         assert_eq!(read_branch(b"z9hG4bK-tl20500000000000000ff"), None);
         assert_eq!(read_branch(b"z9hG4bK-1-1-0"), None);

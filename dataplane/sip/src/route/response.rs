@@ -35,7 +35,7 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
     let (ingress, check) =
         branch::read_branch(ours.branch.of(bytes)).ok_or(SipDrop::ResponseForged)?;
     let (next, cut) = second_via(response, ours.end)?;
-    if tables.keys.branch(bytes, headers, &next, ingress) != check {
+    if branch::hex16(tables.keys.branch(bytes, headers, &next, ingress)) != check {
         return Err(SipDrop::ResponseForged);
     }
     let is_known = usize::from(ingress.0) < tables.listen_points();
