@@ -127,12 +127,12 @@ fn a_request_that_has_no_hops_left_is_answered_to_where_it_came_from() {
 #[test]
 fn a_message_that_outgrows_the_mtu_is_answered_with_513() {
     let mut appliance = Appliance::default();
-    let body = "x".repeat(1_000);
+    let body = "x".repeat(1_080); // Arrives within the MTU, and outgrows it by our headers.
     let message =
         invite("service").replace("Content-Length: 5\r\n\r\nhello", &format!("\r\n{body}"));
-    let sent = appliance.forward(&frames::udp(CALLER, US, message.as_bytes()));
-    let answer = payload(&sent.unwrap());
-    assert!(answer.starts_with("SIP/2.0 513 ") || answer.starts_with("INVITE "), "{answer}");
+    assert!(message.len() <= 1_472);
+    let sent = appliance.forward(&frames::udp(CALLER, US, message.as_bytes())).unwrap();
+    assert!(payload(&sent).starts_with("SIP/2.0 513 "), "{}", payload(&sent));
     conserved(&appliance);
 }
 
