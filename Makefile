@@ -53,7 +53,7 @@ unit: setup
 	$(CARGO) test --locked --workspace
 
 e2e: build
-	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked -p control --test e2e -- --ignored --test-threads=1
+	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
 
 clean: ## Remove what was built, and the lab
 	-@[ ! -x $(RELEASE)/trunkline ] || $(RELEASE)/trunkline lab down
