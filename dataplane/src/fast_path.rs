@@ -235,14 +235,14 @@ impl Way<'_> {
     /// Sets target and adjacency of the egress.
     fn find_adjacency(&self, target: SocketAddr, scratch: &mut Scratch) -> Result<(), Verdict> {
         match scratch.adjacencies.lookup(self.fib, target.ip()) {
-            Lookup::Ready(adjacency) => {
+            Ok(adjacency) => {
                 scratch.egress.target = target;
-                scratch.egress.adjacency = adjacency;
+                scratch.egress.adjacency = *adjacency;
                 Ok(())
             }
-            Lookup::Unresolved(next_hop) => Err(Verdict::Park(next_hop)),
-            Lookup::Failed(next_hop) => Err(Verdict::Unreachable(next_hop)),
-            Lookup::NoRoute => Err(Verdict::Drop(DropReason::NoRoute)),
+            Err(Lookup::Unresolved(next_hop)) => Err(Verdict::Park(next_hop)),
+            Err(Lookup::Failed(next_hop)) => Err(Verdict::Unreachable(next_hop)),
+            Err(Lookup::NoRoute | Lookup::Ready(_)) => Err(Verdict::Drop(DropReason::NoRoute)),
         }
     }
 

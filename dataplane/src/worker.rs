@@ -48,6 +48,8 @@ struct Port<P> {
     rules: DecodeRules,
     counters: Arc<QueueCounters>,
     tx: TxFrames<P>,
+    /// Bytes of the frames in `tx`.
+    tx_bytes: u64,
     /// For each frame in `tx`, which counter it moves when it has left.
     origins: SmallVec<[Origin; TX_BURST_MAX]>,
 }
@@ -71,6 +73,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             rules: port.rules,
             counters: port.counters,
             tx: SmallVec::new(),
+            tx_bytes: 0,
             origins: SmallVec::new(),
         });
         Self {
@@ -252,6 +255,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         #[expect(clippy::cast_possible_truncation, reason = "PORTS_MAX fits a u8")]
         let origin = Origin { port: from as u8, is_reply };
+        self.ports[egress].tx_bytes += packet.frame().len() as u64;
         self.ports[egress].tx.push(packet);
         self.ports[egress].origins.push(origin);
     }
@@ -267,10 +271,6 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// Sends what waits for `port`. A message counts as forwarded or replied when the driver has
     /// taken it, and as dropped when the ring stays full.
     fn flush(&mut self, port: usize) {
-        let bytes = |frames: &TxFrames<Io::Packet>| -> u64 {
-            frames.iter().map(|packet| packet.frame().len() as u64).sum()
-        };
-        let offered = bytes(&self.ports[port].tx);
         let mut sent = 0;
         let mut attempts = 0;
         while !self.ports[port].tx.is_empty() && attempts < TX_ATTEMPTS_MAX {
@@ -278,8 +278,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             attempts = if taken == 0 { attempts + 1 } else { 0 };
             sent += taken;
         }
-        let left = bytes(&self.ports[port].tx);
-        self.ports[port].tx.clear();
+        let left: u64 =
+            self.ports[port].tx.drain(..).map(|packet| packet.frame().len() as u64).sum();
+        let offered = core::mem::take(&mut self.ports[port].tx_bytes);
         self.ports[port].counters.transmitted.add(sent as u64);
         self.ports[port].counters.transmitted_bytes.add(offered - left);
         let origins = core::mem::take(&mut self.ports[port].origins);
