@@ -1,6 +1,5 @@
 //! The start of the data plane, in order: settings → plan → locks → ports → service core → workers → wait.
 
-use crate::limits::PORTS_MAX;
 use crate::mailbox::{ServiceEnd, WorkerEnd, mailbox};
 use crate::mbuf::DpdkQueues;
 use crate::poll_loop::PollLoop;
@@ -101,7 +100,6 @@ fn run_directory(text: &str) -> Result<PathBuf> {
 
 /// EAL, mempools and ports, by capsule.
 fn build_runtime(plan: &NicPlan, xdp_object: &Path) -> Result<Runtime> {
-    anyhow::ensure!(plan.ports.len() <= PORTS_MAX, "[[ports]]: more than {PORTS_MAX} ports");
     crate::mbuf::set_profiles(plan);
     let config = eal::runtime_config(plan, xdp_object);
     let config = toml::from_str(&config).context("capsule refuses the plan")?;

@@ -11,7 +11,7 @@ use crate::decode::{
 use crate::fib::Adjacency;
 use crate::packet::PacketBuf;
 use control_api::DropReason;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 
 /// Time to live of what we send (RFC 1700's recommended default).
@@ -32,20 +32,10 @@ pub struct Egress {
 
 impl Egress {
     /// What a place for an egress holds before the first message.
-    pub const NOWHERE: Self = {
-        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        Self {
-            source: SocketAddr::new(nobody, 0),
-            target: SocketAddr::new(nobody, 0),
-            adjacency: Adjacency {
-                port: 0,
-                vlan: None,
-                source_mac: [0; 6],
-                target_mac: [0; 6],
-                source: nobody,
-                mtu: 0,
-            },
-        }
+    pub const NOWHERE: Self = Self {
+        source: SocketAddr::new(Adjacency::NOWHERE.source, 0),
+        target: SocketAddr::new(Adjacency::NOWHERE.source, 0),
+        adjacency: Adjacency::NOWHERE,
     };
 
     fn ip_len(&self) -> usize {

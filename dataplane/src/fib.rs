@@ -63,6 +63,18 @@ pub struct Adjacency {
     pub mtu: u16,
 }
 
+impl Adjacency {
+    /// What a place for an adjacency holds before the first one.
+    pub const NOWHERE: Self = Self {
+        port: 0,
+        vlan: None,
+        source_mac: [0; 6],
+        target_mac: [0; 6],
+        source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        mtu: 0,
+    };
+}
+
 /// Answer to "how do I reach this address".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {

@@ -8,12 +8,10 @@ pub const BURST_MAX: usize = 32;
 /// that two ports that both answer into one never force a flush of a single frame.
 pub const TX_BURST_MAX: usize = 64;
 
-/// Ports of one appliance: the worker keeps an array entry for each.
-pub const PORTS_MAX: usize = 16;
-
 /// Messages of one worker that wait for ARP or neighbour discovery: a second of traffic
-/// to a dead host at 1,000 messages/s; more are dropped with `neighbour_queue_full`.
-pub const PARKED_MAX: usize = 1_024;
+/// to a dead host at 1,000 messages/s; more are dropped with `neighbour_queue_full`. The mempool is
+/// planned for as many.
+pub const PARKED_MAX: usize = nic_config::mempool::PARKED_PER_WORKER as usize;
 
 /// How long a message waits for a neighbour: the kernel gives up after three probes one second apart.
 pub const PARKED_NS_MAX: u64 = 3_500_000_000;
@@ -47,4 +45,4 @@ pub const KEEPALIVE_MAX: usize = 4;
 pub const LINKS_MAX: usize = 32;
 
 const _: () = assert!(BURST_MAX <= TX_BURST_MAX);
-const _: () = assert!(PORTS_MAX <= u8::MAX as usize);
+const _: () = assert!(nic_config::limits::PORTS_MAX <= u8::MAX as usize);

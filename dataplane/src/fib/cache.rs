@@ -35,15 +35,7 @@ impl AdjacencyCache {
     /// An empty cache.
     pub fn new() -> Self {
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let adjacency = Adjacency {
-            port: 0,
-            vlan: None,
-            source_mac: [0; 6],
-            target_mac: [0; 6],
-            source: nowhere,
-            mtu: 0,
-        };
-        let empty = Slot { generation: 0, destination: nowhere, adjacency };
+        let empty = Slot { generation: 0, destination: nowhere, adjacency: Adjacency::NOWHERE };
         Self { slots: vec![empty; SLOTS].into_boxed_slice() }
     }
 
