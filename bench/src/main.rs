@@ -2,6 +2,7 @@
 
 mod corpus;
 mod hugepages;
+mod load;
 mod pcap;
 mod pipeline;
 mod report;
@@ -25,12 +26,17 @@ struct Arguments {
 enum Command {
     /// The whole pipeline, decode to encode, on one core over an endless capture.
     Pipeline(pipeline::Arguments),
+    /// Plays callers and callees against a target, over UDP.
+    Load(Box<load::Arguments>),
 }
 
 fn main() -> ExitCode {
-    let Command::Pipeline(arguments) = Arguments::parse().command;
-    match pipeline::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let result = match Arguments::parse().command {
+        Command::Pipeline(arguments) => pipeline::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Load(arguments) => load::run(&arguments),
+    };
+    match result {
+        Ok(status) => status,
         Err(error) => {
             eprintln!("trunkline-bench: {error:#}");
             ExitCode::from(2)
