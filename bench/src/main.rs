@@ -1,10 +1,18 @@
 //! `trunkline-bench`: measures the appliance, always beside something else in the same run.
 
+mod accounting;
 mod corpus;
+mod disturbance;
+mod forward;
+mod hold;
 mod hugepages;
+mod interrupt;
+mod network;
 mod pcap;
 mod pipeline;
 mod report;
+mod shell;
+mod system;
 mod testpmd;
 
 use clap::{Parser, Subcommand};
@@ -25,11 +33,17 @@ struct Arguments {
 enum Command {
     /// The whole pipeline, decode to encode, on one core over an endless capture.
     Pipeline(pipeline::Arguments),
+    Hold(hold::Arguments),
+    Forward(forward::Arguments),
 }
 
 fn main() -> ExitCode {
-    let Command::Pipeline(arguments) = Arguments::parse().command;
-    match pipeline::run(&arguments) {
+    let result = match Arguments::parse().command {
+        Command::Pipeline(arguments) => pipeline::run(&arguments),
+        Command::Hold(arguments) => hold::run(&arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trunkline-bench: {error:#}");

@@ -37,7 +37,7 @@ pub(crate) struct PipelineReport {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn write_json(report: &PipelineReport, path: &str) -> anyhow::Result<()> {
+pub(crate) fn write_json(report: &impl Serialize, path: &str) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(report)?;
     if path == "-" {
         writeln!(std::io::stdout(), "{text}")?;
