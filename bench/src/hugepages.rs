@@ -24,6 +24,11 @@ pub(crate) fn reserve() -> Reserved {
     Reserved { before: Some(total) }
 }
 
+/// Hugepages that nobody uses, in MiB.
+pub(crate) fn free_megabytes() -> u64 {
+    read("free_hugepages").unwrap_or(0) * 2
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(before) = self.before {

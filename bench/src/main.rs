@@ -1,11 +1,19 @@
 //! `trunkline-bench`: measures the appliance, always beside something else in the same run.
 
+mod accounting;
 mod corpus;
+mod disturbance;
+mod forward;
+mod hold;
 mod hugepages;
+mod interrupt;
 mod load;
+mod network;
 mod pcap;
 mod pipeline;
 mod report;
+mod shell;
+mod system;
 mod testpmd;
 
 use clap::{Parser, Subcommand};
@@ -28,12 +36,16 @@ enum Command {
     Pipeline(pipeline::Arguments),
     /// Plays callers and callees against a target, over UDP.
     Load(Box<load::Arguments>),
+    Hold(hold::Arguments),
+    Forward(forward::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Pipeline(arguments) => pipeline::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Pipeline(arguments) => done(pipeline::run(&arguments)),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Hold(arguments) => done(hold::run(&arguments)),
+        Command::Forward(arguments) => done(forward::run(&arguments)),
     };
     match result {
         Ok(status) => status,
@@ -42,4 +54,8 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
 }

@@ -1,0 +1,69 @@
+//! Kamailio 5.6 with the configurations of `bench/peers/kamailio`, which explain themselves.
+
+use super::{DOMAIN, PASSWORD, Place, StartError, System, Work};
+use crate::network::SIP;
+use anyhow::{Context, Result};
+use std::process::{Command, Stdio};
+
+/// The configuration files, all written beside each other.
+const FILES: [(&str, &str); 8] = [
+    ("common.cfg", include_str!("../../peers/kamailio/common.cfg")),
+    ("stateless.cfg", include_str!("../../peers/kamailio/stateless.cfg")),
+    ("stateful.cfg", include_str!("../../peers/kamailio/stateful.cfg")),
+    ("register.inc.cfg", include_str!("../../peers/kamailio/register.inc.cfg")),
+    ("register.cfg", include_str!("../../peers/kamailio/register.cfg")),
+    ("register-digest.cfg", include_str!("../../peers/kamailio/register-digest.cfg")),
+    ("dispatcher.cfg", include_str!("../../peers/kamailio/dispatcher.cfg")),
+    ("dispatcher.list", include_str!("../../peers/kamailio/dispatcher.list")),
+];
+/// Shared memory in MiB: a million contacts, or some hundred thousand transactions.
+const SHARED_MB: &str = "2048";
+/// Private memory of each process in MiB.
+const PRIVATE_MB: &str = "16";
+/// Largest receive buffer in bytes. Kamailio stops at 256 KiB by itself, and then loses bursts that
+/// others would have taken.
+const BUFFER: &str = "4194304";
+
+pub(super) fn start(work: Work, place: &Place<'_>) -> Result<System, StartError> {
+    let Some(version) = version() else {
+        return Err(StartError::Missing("kamailio: install Debian's package kamailio".into()));
+    };
+    for (name, text) in FILES {
+        std::fs::write(place.directory.join(name), text).with_context(|| name.to_owned())?;
+    }
+    let mut command = place.command("kamailio")?;
+    command.args(["-f", &format!("{work}.cfg"), "-DD", "-E"]);
+    let cores = place.cores.len();
+    for (name, value) in [
+        ("CHILDREN", children(cores).to_string()),
+        ("RAW", u8::from(raw_socket(cores)).to_string()),
+        ("LISTEN", format!("udp:{SIP}")),
+        ("DOMAIN", format!("\"{DOMAIN}\"")),
+        ("PASSWORD", format!("\"{PASSWORD}\"")),
+        ("LIST", format!("\"{}\"", place.directory.join("dispatcher.list").display())),
+    ] {
+        command.args(["-A", &format!("{name}={value}")]);
+    }
+    command.args(["-b", BUFFER]);
+    command.args(["-m", SHARED_MB, "-M", PRIVATE_MB]);
+    // Of its own, whatever Kamailio the machine runs besides.
+    command.arg("-Y").arg(&place.directory).arg("-P").arg(place.directory.join("pid"));
+    Ok(System::spawn(command, place, version, None)?)
+}
+
+/// UDP receivers for so many cores.
+fn children(cores: usize) -> usize {
+    cores
+}
+
+/// Whether to send from a raw socket.
+fn raw_socket(cores: usize) -> bool {
+    cores > 1
+}
+
+/// `kamailio 5.6.3 (x86_64/linux)`, if it is installed.
+fn version() -> Option<String> {
+    let output = Command::new("kamailio").arg("-v").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Some(text.lines().next()?.strip_prefix("version: ")?.trim().to_owned())
+}

@@ -1,0 +1,122 @@
+//! Trunkline itself: `trunkline run` with one AF_XDP port on the wire.
+
+use super::{DOMAIN, Place, StartError, System, Work};
+use crate::hugepages;
+use crate::network::{CALLEE_PORT, GENERATOR_ADDRESS, Host, SIP};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Members of the destination set of [`Work::Dispatcher`].
+const MEMBERS: u16 = 4;
+
+pub(super) fn start(work: Work, place: &Place<'_>) -> Result<System, StartError> {
+    let members = match work {
+        Work::Stateless => 1,
+        Work::Dispatcher => MEMBERS,
+        Work::Stateful | Work::Register | Work::RegisterDigest => {
+            return Err(StartError::Missing(format!("{work} is not built yet")));
+        }
+    };
+    let binary = binary()?;
+    let file = place.directory.join("trunkline.toml");
+    std::fs::write(&file, config(place, members)).context("the configuration")?;
+    let reserved = hugepages::reserve();
+    let mut command = place.command_on(&binary, &all_cores(place.cores))?;
+    command.args(["run", "--config"]).arg(&file).arg("--log-directory").arg(&place.directory);
+    let mut system = System::spawn(command, place, version(&binary)?, Some(Box::new(reserved)))?;
+    system.logs.extend(["control.log", "dataplane.log"].map(|log| place.directory.join(log)));
+    Ok(system)
+}
+
+/// `trunkline` beside us, or in `TRUNKLINE_BIN_DIR`.
+fn binary() -> Result<PathBuf> {
+    let Some(folder) = std::env::var_os("TRUNKLINE_BIN_DIR") else {
+        return control::process::beside_us("trunkline");
+    };
+    let path = PathBuf::from(folder).join("trunkline");
+    if !path.is_file() {
+        bail!("TRUNKLINE_BIN_DIR: there is no {}", path.display());
+    }
+    Ok(path)
+}
+
+/// `trunkline 0.1.0`
+fn version(binary: &Path) -> Result<String> {
+    let said = Command::new(binary).arg("--version").output().context("trunkline --version")?;
+    let said = String::from_utf8_lossy(&said.stdout);
+    Ok(format!("trunkline {}", said.split_whitespace().last().unwrap_or("of no version")))
+}
+
+/// The core for what does not forward: one that no worker has, when there is one.
+pub(super) fn service_core(workers: &[u16]) -> u16 {
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
+    // Core 0 is the generator's: rather a third one.
+    let mut others = (1..count).chain([0]).filter(|core| !workers.contains(core));
+    others.next().unwrap_or(0)
+}
+
+/// The workers' cores and the one for the rest.
+pub(super) fn all_cores(workers: &[u16]) -> Vec<u16> {
+    let service = service_core(workers);
+    let extra = (!workers.contains(&service)).then_some(service);
+    workers.iter().copied().chain(extra).collect()
+}
+
+fn config(place: &Place<'_>, members: u16) -> String {
+    let directory = place.directory.display();
+    let (interface, queues) = (Host::Sut.interface(), place.cores.len());
+    let (workers, service) = (place.cores, service_core(place.cores));
+    let ports = CALLEE_PORT..CALLEE_PORT + members;
+    let members: Vec<String> =
+        ports.map(|port| format!("{{ address = \"{GENERATOR_ADDRESS}:{port}\" }}")).collect();
+    let members = members.join(", ");
+    format!(
+        r#"[appliance]
+name = "bench"
+domains = ["{DOMAIN}"]
+record_route = false # as the peers: requests of a dialog come by their domain
+run_directory = "{directory}/run"
+state_directory = "{directory}/state"
+
+[lcores]
+workers = {workers:?}
+service = {service}
+idle = "{IDLE}"
+
+[[ports]]
+name = "wire"
+interface = "{interface}"
+queues = {queues}
+verify_checksums = false # a veth peer leaves them to a NIC; the kernel does not verify these either
+
+[[listen]]
+address = "{SIP}"
+
+[[destination_sets]]
+name = "callees"
+members = [{members}]
+
+[[routes]]
+forward = "callees"
+"#
+    )
+}
+
+/// What a worker does after an empty poll.
+const IDLE: &str = "yield";
+
+#[cfg(test)]
+mod tests {
+    use super::{all_cores, service_core};
+
+    #[test]
+    fn the_rest_stays_off_the_workers_where_it_can() {
+        let count = u16::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+        let every: Vec<u16> = (0..count).collect();
+        assert_eq!(service_core(&every), 0);
+        assert_eq!(all_cores(&every), every);
+        assert_eq!(all_cores(&[count]), [count, service_core(&[count])]);
+    }
+}
