@@ -4,6 +4,8 @@ mod corpus;
 mod hugepages;
 mod pcap;
 mod pipeline;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the commands that draw"))]
+mod plot;
 mod report;
 mod testpmd;
 
