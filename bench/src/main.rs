@@ -6,7 +6,6 @@ mod pcap;
 mod pipeline;
 #[cfg_attr(not(test), expect(dead_code, reason = "for the commands that draw"))]
 mod plot;
-mod report;
 mod testpmd;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +24,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The whole pipeline, decode to encode, on one core over an endless capture.
+    /// The whole pipeline, decode to encode, on one or more cores over an endless capture.
     Pipeline(pipeline::Arguments),
 }
 
