@@ -2,8 +2,8 @@
 
 use crate::disturbance::{Disturbance, Watch};
 use crate::interrupt::Interrupt;
+use crate::json;
 use crate::network::{CALLEE_PORT, CALLER_PORT, GENERATOR_ADDRESS, Host, Network, SIP};
-use crate::report;
 use crate::system::{self, SystemKind, Usage, Work};
 use anyhow::Result;
 use serde::Serialize;
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         disturbance: watch.finish(&ours)?,
     };
     if let Some(path) = arguments.json.as_deref() {
-        return report::write_json(&held, path);
+        return json::write(&held, path);
     }
     print(&held);
     Ok(())

@@ -7,14 +7,18 @@ mod forward;
 mod hold;
 mod hugepages;
 mod interrupt;
+mod json;
 mod load;
 mod network;
 mod pcap;
 mod pipeline;
-mod report;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the commands that draw"))]
+mod plot;
+mod search;
 mod shell;
 mod system;
 mod testpmd;
+mod trial;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -32,10 +36,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The whole pipeline, decode to encode, on one core over an endless capture.
+    /// The whole pipeline, decode to encode, on one or more cores over an endless capture.
     Pipeline(pipeline::Arguments),
-    /// Plays callers and callees against a target, over UDP.
     Load(Box<load::Arguments>),
+    Search(search::Arguments),
     Hold(hold::Arguments),
     Forward(forward::Arguments),
 }
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Pipeline(arguments) => done(pipeline::run(&arguments)),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Search(arguments) => done(search::run(&arguments)),
         Command::Hold(arguments) => done(hold::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
     };

@@ -6,6 +6,7 @@ mod testpmd;
 mod trunkline;
 mod usage;
 
+use crate::load::DOMAIN;
 use crate::network::{DIRECTORY, Host, Network, core_list};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
@@ -94,10 +95,6 @@ impl From<anyhow::Error> for StartError {
     }
 }
 
-/// SIP domain of the comparison: every Request-URI and the digest realm.
-pub(crate) const DOMAIN: &str = "bench.test";
-/// Password of every user.
-pub(crate) const PASSWORD: &str = "secret";
 /// How long a system may take until it answers.
 const START_MAX: Duration = Duration::from_secs(20);
 /// How long a system may take to stop before it is killed.

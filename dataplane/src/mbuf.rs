@@ -3,7 +3,7 @@
 use crate::limits::{BURST_MAX, TX_BURST_MAX};
 use crate::packet::PacketBuf;
 use crate::packet_io::{Burst, PacketIo, TxFrames};
-use capsule_ffi::{QueuePair, rte_mbuf};
+use capsule_ffi::{Pool, QueuePair, rte_mbuf};
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
@@ -83,6 +83,7 @@ impl PacketBuf for Frame {
 #[derive(Debug)]
 pub struct DpdkQueues {
     pairs: Vec<QueuePair>,
+    pool: Option<Pool>,
 }
 
 impl DpdkQueues {
@@ -99,7 +100,15 @@ impl DpdkQueues {
             // capsule's `PortQueue`s. Workers end before the ports are closed.
             Ok(unsafe { QueuePair::new(id, queue) })
         };
-        Ok(Self { pairs: plan.ports.iter().map(pair).collect::<anyhow::Result<_>>()? })
+        let pairs = plan.ports.iter().map(pair).collect::<anyhow::Result<_>>()?;
+        // SAFETY: capsule keeps its pools until after the workers have ended.
+        Ok(Self { pairs, pool: unsafe { Pool::local() } })
+    }
+
+    /// A frame with nothing in it, for what begins here instead of arriving; none when the pool is
+    /// empty.
+    pub fn allocate(&self) -> Option<Frame> {
+        self.pool?.alloc().map(Frame)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::engine::Engine;
 use super::wire::{Outbox, Wire};
+use crate::interrupt::Interrupt;
 use anyhow::Result;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Shorter waits are not worth a system call.
@@ -12,9 +12,6 @@ const WAIT_MIN: u64 = 20_000;
 const WAIT_MAX: u64 = 1_000_000;
 /// How long the wire is still read after the last call, for duplicates that come late.
 const STRAGGLERS: Duration = Duration::from_millis(120);
-
-/// Set to end the run early, with a report of what was done until then.
-pub(crate) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// How a run went, seen from the clock.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +22,8 @@ pub(crate) struct Driven {
     pub(crate) busy: f64,
 }
 
-/// Runs until all calls are over, or until `limit`. `progress` is called once a second.
+/// Runs until all calls are over, until `limit`, or until the user asks to end. `progress` is called
+/// once a second.
 ///
 /// # Errors
 /// What the wire cannot do.
@@ -33,6 +31,7 @@ pub(crate) fn drive<W: Wire>(
     engine: &mut Engine,
     wire: &mut W,
     limit: Duration,
+    interrupt: &Interrupt,
     progress: &mut dyn FnMut(&Engine, Duration),
 ) -> Result<Driven> {
     let start = Instant::now();
@@ -57,7 +56,7 @@ pub(crate) fn drive<W: Wire>(
             progress(engine, elapsed);
             next_progress += Duration::from_secs(1);
         }
-        if elapsed > limit || INTERRUPTED.load(Ordering::Relaxed) {
+        if elapsed > limit || interrupt.is_set() {
             break;
         }
         if received + sent == 0 {

@@ -13,6 +13,7 @@ mod faults;
 mod identity;
 mod latency;
 mod options;
+mod port;
 mod reader;
 mod report;
 mod script;
@@ -24,8 +25,12 @@ mod wire;
 pub(crate) use options::Arguments;
 pub(crate) use report::{LoadReport, grouped};
 pub(crate) use script::Scenario;
+pub(crate) use template::{DOMAIN, PASSWORD};
 
-use crate::report as output;
+use crate::interrupt::Interrupt;
+use crate::json;
+use crate::network::{CALLEE_PORT, CALLER_PORT};
+use crate::search;
 use anyhow::{Context, Result, bail, ensure};
 use arrivals::Arrivals;
 use call::Path;
@@ -42,25 +47,35 @@ use std::time::{Duration, SystemTime};
 use template::Frame;
 use wire::Wire;
 
-/// First port of callers and of callees, unless told otherwise.
-const CALLER_PORT: u16 = 6_000;
-const CALLEE_PORT: u16 = 7_000;
-
 /// Runs the generator and prints its report.
 ///
 /// # Errors
 /// One line that says what is missing.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.self_test {
+        return self_test(arguments);
+    }
     if let Some(core) = arguments.core {
         let id = core_affinity::CoreId { id: core.into() };
         ensure!(core_affinity::set_for_current(id), "cannot run on core {core}: see nproc");
     }
     let report = execute(arguments)?;
     match arguments.json.as_deref() {
-        Some(path) => output::write_json(&report, path)?,
+        Some(path) => json::write(&report, path)?,
         None => print!("{report}"),
     }
     Ok(if report.counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Finds the generator's own ceiling, by a search with trials straight from callers to callees.
+fn self_test(arguments: &Arguments) -> Result<ExitCode> {
+    let wire = match &arguments.wire {
+        WireKind::Sockets => "sockets",
+        WireKind::Ring => "ring",
+        WireKind::AfXdp(_) => bail!("the self-test knows the wires sockets and ring"),
+    };
+    search::self_test(arguments.scenario, wire, arguments.json.clone())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One run.
@@ -74,16 +89,25 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
         .calls_per_second(f64::from(arguments.users), arguments.compress)
         .unwrap_or(arguments.rate);
     let arrivals = Arrivals::new(arguments.arrivals, rate, arguments.seconds, arguments.seed);
-    let mut engine = Engine::new(setup(arguments, &locals), arrivals);
-    let wire = match arguments.wire {
-        WireKind::Sockets => SocketWire::bind(&locals.addresses)?,
-        WireKind::Ring | WireKind::AfXdp(_) => bail!("not there yet"),
-    };
-    if arguments.wire == WireKind::Sockets && !arguments.direct {
+    let engine = Engine::new(setup(arguments, &locals), arrivals);
+    if !arguments.direct {
         arguments.target.iter().try_for_each(answers)?;
     }
     let overflows = overflows();
-    let (driven, injected) = over(wire, arguments, &mut engine)?;
+    let (engine, driven, injected) = match &arguments.wire {
+        WireKind::Sockets => over(SocketWire::bind(&locals.addresses)?, arguments, engine)?,
+        kind => {
+            ensure!(
+                arguments.direct || *kind != WireKind::Ring,
+                "a ring leads nowhere but back: use it with --direct"
+            );
+            let core = arguments.core.unwrap_or(0);
+            let options = arguments.clone();
+            let (addresses, target) = (&locals.addresses, locals.targets[0]);
+            let work = move |wire| over(wire, &options, engine);
+            port::run_on_port(kind, core, addresses, target, work)?
+        }
+    };
     let mut report = summarise(arguments, rate, &engine, driven, injected);
     report.overflows = self::overflows().saturating_sub(overflows);
     report.judge_generator();
@@ -179,11 +203,13 @@ fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
+/// Drives the engine over a wire, with or without faults, and gives it back.
 fn over(
     wire: impl Wire,
     arguments: &Arguments,
-    engine: &mut Engine,
-) -> Result<(Driven, Option<Injected>)> {
+    mut engine: Engine,
+) -> Result<(Engine, Driven, Option<Injected>)> {
+    let interrupt = Interrupt::listen()?;
     let held = arguments.ring_ms + arguments.hold_ms;
     let limit = Duration::from_secs_f64(arguments.seconds + arguments.patience)
         + Duration::from_millis(held.into());
@@ -203,11 +229,11 @@ fn over(
     let faulty = arguments.inject != Faults::default();
     let mut wire = FaultyWire::new(wire, arguments.inject, arguments.seed);
     let driven = if faulty {
-        drive(engine, &mut wire, limit, &mut progress)?
+        drive(&mut engine, &mut wire, limit, &interrupt, &mut progress)?
     } else {
-        drive(engine, wire.inner(), limit, &mut progress)?
+        drive(&mut engine, wire.inner(), limit, &interrupt, &mut progress)?
     };
-    Ok((driven, faulty.then_some(wire.injected)))
+    Ok((engine, driven, faulty.then_some(wire.injected)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a report")]

@@ -1,6 +1,7 @@
 //! Kamailio 5.6 with the configurations of `bench/peers/kamailio`, which explain themselves.
 
-use super::{DOMAIN, PASSWORD, Place, StartError, System, Work};
+use super::{Place, StartError, System, Work};
+use crate::load::{DOMAIN, PASSWORD};
 use crate::network::SIP;
 use anyhow::{Context, Result};
 use std::process::{Command, Stdio};

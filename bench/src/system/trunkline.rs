@@ -1,7 +1,8 @@
 //! Trunkline itself: `trunkline run` with one AF_XDP port on the wire.
 
-use super::{DOMAIN, Place, StartError, System, Work};
+use super::{Place, StartError, System, Work};
 use crate::hugepages;
+use crate::load::DOMAIN;
 use crate::network::{CALLEE_PORT, GENERATOR_ADDRESS, Host, SIP};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};

@@ -1,48 +1,61 @@
-//! A piece of work on one lcore with real DPDK ports, without control and without a kernel beside:
-//! what the bench measures the pipeline with.
+//! A piece of work on every worker's lcore with real DPDK ports, without control and without a kernel
+//! beside: what the bench measures the pipeline with.
 
 use crate::mbuf::{DpdkQueues, set_profiles};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use capsule::Runtime;
 use capsule::batch::Pipeline;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::Poll;
 use nic_config::eal;
 use nic_config::plan::NicPlan;
 use std::path::Path;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
-/// Starts EAL and the ports of `plan`, runs `work` on the first worker's lcore with its queue pairs,
-/// and stops everything. EAL starts once in the life of a process.
+/// Starts EAL and the ports of `plan`, runs `work` on the lcores of all workers at once, each with the
+/// worker's index and queue pairs, stops everything, and gives what came out in the order of the workers.
+/// EAL starts once in the life of a process. `xdp_object` is the XDP program for ports of the kernel's
+/// (nic-config's `write_object`); others need none.
 ///
 /// # Errors
 /// When EAL or a port does not start.
-pub fn run_on_lcore<R: Send + 'static>(
+pub fn run_on_lcores<R: Send + 'static>(
     plan: &NicPlan,
-    work: impl FnOnce(DpdkQueues) -> R + Send + 'static,
-) -> Result<R> {
+    xdp_object: &Path,
+    work: impl Fn(usize, DpdkQueues) -> R + Send + Sync + 'static,
+) -> Result<Vec<R>> {
     set_profiles(plan);
-    let config = toml::from_str(&eal::runtime_config(plan, Path::new("")))?;
+    let config = toml::from_str(&eal::runtime_config(plan, xdp_object))?;
     let mut runtime = Runtime::build(config).context("EAL or a port did not start")?;
-    let worker = plan.workers.first().context("the plan has no worker")?;
-    let queues = DpdkQueues::open(plan, worker.queue)?;
-    let (sender, result) = mpsc::channel();
-    let parts = Mutex::new(Some((queues, work, sender)));
-    runtime.add_pipeline_to_core(worker.lcore.into(), move |_queues| {
-        let parts = parts.lock().ok().and_then(|mut parts| parts.take());
-        let (queues, work, sender) = parts.expect("an installer runs once");
-        Once(Some(Box::new(move || {
-            capsule_ffi::thread_register().expect("EAL has room for one more lcore");
-            let _ = sender.send(work(queues));
-            capsule_ffi::thread_unregister();
-            // The runtime waits for a signal; this is the one it gets.
-            let this = rustix::process::getpid();
-            let _ = rustix::process::kill_process(this, rustix::process::Signal::TERM);
-        })))
-    })?;
+    let work = Arc::new(work);
+    let at_work = Arc::new(AtomicUsize::new(plan.workers.len()));
+    let (sender, results) = mpsc::channel();
+    for (index, worker) in plan.workers.iter().enumerate() {
+        let queues = DpdkQueues::open(plan, worker.queue)?;
+        let parts = (queues, Arc::clone(&work), Arc::clone(&at_work), sender.clone());
+        let parts = Mutex::new(Some(parts)); // capsule asks for `Sync`.
+        runtime.add_pipeline_to_core(worker.lcore.into(), move |_queues| {
+            let parts = parts.lock().ok().and_then(|mut parts| parts.take());
+            let (queues, work, at_work, sender) = parts.expect("an installer runs once");
+            Once(Some(Box::new(move || {
+                capsule_ffi::thread_register().expect("EAL has room for one more lcore");
+                let _ = sender.send((index, work(index, queues)));
+                capsule_ffi::thread_unregister();
+                if at_work.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    // The runtime waits for a signal; this is the one it gets.
+                    let this = rustix::process::getpid();
+                    let _ = rustix::process::kill_process(this, rustix::process::Signal::TERM);
+                }
+            })))
+        })?;
+    }
     runtime.execute()?;
-    result.recv().context("the work on the lcore did not end")
+    let mut results: Vec<_> = results.try_iter().collect();
+    ensure!(results.len() == plan.workers.len(), "the work on an lcore did not end");
+    results.sort_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 /// A pipeline that runs once.

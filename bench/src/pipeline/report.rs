@@ -12,15 +12,30 @@ pub(crate) struct StageCost {
     pub(crate) ns_per_message: f64,
 }
 
+/// One core's share of the rate.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CoreRate {
+    pub(crate) lcore: u16,
+    pub(crate) messages_per_second: f64,
+}
+
 /// The result of one run of the pipeline bench.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PipelineReport {
     pub(crate) scenario: &'static str,
-    pub(crate) cores: u32,
+    pub(crate) cores: usize,
+    /// Of all cores.
     pub(crate) messages_per_second: f64,
+    /// Nanoseconds of a core.
     pub(crate) ns_per_message: f64,
+    pub(crate) per_core: Vec<CoreRate>,
+    /// Of the last core alone.
+    pub(crate) one_core_messages_per_second: f64,
+    /// All cores against the last one alone, by turns in the same run.
+    pub(crate) speedup: f64,
     /// On the worker's thread while it ran, driver and all: DPDK allocates from its own pools.
     pub(crate) allocations_per_message: f64,
+    /// Of one core.
     pub(crate) ratio_to_testpmd_macswap: f64,
     pub(crate) testpmd_macswap_packets_per_second: f64,
     /// Lowest and highest of the runs whose median stands above.
@@ -33,20 +48,6 @@ pub(crate) struct PipelineReport {
     pub(crate) stages: Vec<StageCost>,
 }
 
-/// Writes the report as JSON to `path`, or to standard output for `-`.
-///
-/// # Errors
-/// When it cannot be written.
-pub(crate) fn write_json(report: &impl Serialize, path: &str) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(report)?;
-    if path == "-" {
-        writeln!(std::io::stdout(), "{text}")?;
-    } else {
-        std::fs::write(path, text + "\n")?;
-    }
-    Ok(())
-}
-
 /// Prints the report for people.
 ///
 /// # Errors
@@ -56,7 +57,8 @@ pub(crate) fn print(report: &PipelineReport) -> std::io::Result<()> {
     let million = 1e6;
     writeln!(
         out,
-        "Proxy-200 calls, stateless, one core, {:.0}-byte frames, {}",
+        "Proxy-200 calls, stateless, cores: {}, {:.0}-byte frames, {}",
+        report.cores,
         report.mean_frame_bytes,
         if report.hugepages { "hugepages" } else { "no hugepages" }
     )?;
@@ -67,9 +69,21 @@ pub(crate) fn print(report: &PipelineReport) -> std::io::Result<()> {
         report.messages_per_second_range[0] / million,
         report.messages_per_second_range[1] / million,
     )?;
+    if report.cores > 1 {
+        for core in &report.per_core {
+            let rate = core.messages_per_second / million;
+            writeln!(out, "    lcore {:<4}     {rate:8.2}", core.lcore)?;
+        }
+        let one = report.one_core_messages_per_second / million;
+        writeln!(
+            out,
+            "  one core alone   {one:8.2}                     speedup {:.2}",
+            report.speedup
+        )?;
+    }
     writeln!(
         out,
-        "  testpmd macswap  {:8.2} million packets/s   ratio {:.3}",
+        "  testpmd macswap  {:8.2} million packets/s   ratio of one core {:.3}",
         report.testpmd_macswap_packets_per_second / million,
         report.ratio_to_testpmd_macswap
     )?;

@@ -1,0 +1,157 @@
+//! What each lcore does: throughput alone and beside the others by turns, then the same once more with
+//! a clock after each stage.
+
+use super::report::StageCost;
+use dataplane::decode::DecodeRules;
+use dataplane::mailbox::{Command, mailbox};
+use dataplane::mbuf::DpdkQueues;
+use dataplane::probe::{NoProbe, Probe, Stage, StageClock};
+use dataplane::stats::QueueCounters;
+use dataplane::testing::appliance::{lab_epoch, lab_fib, lab_settings};
+use dataplane::worker::{Worker, WorkerPort};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+/// Throughput runs, of which the median counts.
+pub(super) const RUNS: usize = 5;
+/// Rounds between two looks at the clock.
+const ROUNDS: u32 = 256;
+
+/// What an lcore is told.
+pub(super) struct Task<'a> {
+    /// Length of each measurement.
+    pub(super) length: Duration,
+    /// Whether this lcore is the one that is measured alone, too.
+    pub(super) is_first: bool,
+    /// Where the lcores meet between two measurements; an lcore that waits sleeps.
+    pub(super) meeting: &'a Barrier,
+}
+
+/// What an lcore found.
+pub(super) struct Found {
+    /// Messages per second while the others slept; empty but on the first lcore.
+    pub(super) alone: Vec<f64>,
+    /// Messages per second while the others worked, too.
+    pub(super) together: Vec<f64>,
+    pub(super) messages: u64,
+    pub(super) forwarded: u64,
+    pub(super) dropped: u64,
+    pub(super) received_bytes: u64,
+    pub(super) transmitted_bytes: u64,
+    /// Of the first lcore.
+    pub(super) costs: Option<Costs>,
+}
+
+/// What a message costs.
+pub(super) struct Costs {
+    pub(super) allocations_per_message: f64,
+    pub(super) stages: Vec<StageCost>,
+}
+
+/// Runs the measurements on the calling lcore.
+pub(super) fn work(queues: DpdkQueues, task: &Task) -> Found {
+    let clock = quanta::Clock::new();
+    let counters: Arc<QueueCounters> = Arc::default();
+    let mut worker = worker(queues, &counters, &clock, NoProbe);
+    poll(&mut worker, task.length); // Warm-up.
+    let (mut alone, mut together) = (vec![], vec![]);
+    for _ in 0..RUNS {
+        task.meeting.wait();
+        if task.is_first {
+            alone.push(rate(&mut worker, &counters, task.length));
+        }
+        task.meeting.wait();
+        together.push(rate(&mut worker, &counters, task.length));
+    }
+    task.meeting.wait();
+    let costs = task.is_first.then(|| costs(worker, &counters, &clock, task.length));
+    let status = counters.status("bench", 0, 0);
+    Found {
+        alone,
+        together,
+        messages: status.received,
+        forwarded: status.forwarded,
+        dropped: status.dropped_total(),
+        received_bytes: status.received_bytes,
+        transmitted_bytes: status.transmitted_bytes,
+        costs,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
+fn costs(
+    mut plain: Worker<DpdkQueues, NoProbe>,
+    counters: &Arc<QueueCounters>,
+    clock: &quanta::Clock,
+    length: Duration,
+) -> Costs {
+    let start = counters.received.get();
+    let allocated = allocation_counter::measure(|| poll(&mut plain, length));
+    let counted = counters.received.get() - start;
+    let mut probed = worker(plain.into_io(), counters, clock, StageClock::new(clock.clone()));
+    let start = counters.received.get();
+    poll(&mut probed, length);
+    let messages = counters.received.get() - start;
+    Costs {
+        allocations_per_message: allocated.count_total as f64 / counted as f64,
+        stages: stage_costs(&probed.probe, clock, messages),
+    }
+}
+
+fn worker<Pr: Probe>(
+    queues: DpdkQueues,
+    counters: &Arc<QueueCounters>,
+    clock: &quanta::Clock,
+    probe: Pr,
+) -> Worker<DpdkQueues, Pr> {
+    let (mailbox, service) = mailbox();
+    let rules = DecodeRules { verify_checksums: true };
+    let ports = vec![WorkerPort { rules, counters: Arc::clone(counters) }];
+    let mut worker = Worker::new(queues, ports, mailbox, clock.clone(), probe);
+    let fib = lab_fib(1, [0, 0], true); // Both sides of the call on the one pcap port.
+    assert!(service.send(Command::Fib(Arc::new(fib))).is_ok());
+    assert!(service.send(Command::Epoch(Arc::new(lab_epoch(&lab_settings())))).is_ok());
+    worker.attend();
+    worker
+}
+
+fn poll<Pr: Probe>(worker: &mut Worker<DpdkQueues, Pr>, length: Duration) {
+    let end = Instant::now() + length;
+    while Instant::now() < end {
+        for _ in 0..ROUNDS {
+            worker.run_once();
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate, not an account")]
+fn rate(
+    worker: &mut Worker<DpdkQueues, NoProbe>,
+    counters: &QueueCounters,
+    length: Duration,
+) -> f64 {
+    let (start, began) = (counters.received.get(), Instant::now());
+    poll(worker, length);
+    (counters.received.get() - start) as f64 / began.elapsed().as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
+fn stage_costs(probe: &StageClock, clock: &quanta::Clock, messages: u64) -> Vec<StageCost> {
+    let mark_ns = cost_of_a_mark(clock);
+    let cost = |stage: Stage| StageCost {
+        stage: stage.name(),
+        ns_per_message: probe.ns(stage, mark_ns) / messages as f64,
+    };
+    Stage::ALL.into_iter().map(cost).collect()
+}
+
+/// Nanoseconds that one reading of the clock takes.
+#[expect(clippy::cast_precision_loss, reason = "a small number of nanoseconds")]
+pub(crate) fn cost_of_a_mark(clock: &quanta::Clock) -> f64 {
+    const READINGS: u32 = 100_000;
+    let start = clock.raw();
+    for _ in 0..READINGS {
+        std::hint::black_box(clock.raw());
+    }
+    clock.delta_as_nanos(start, clock.raw()) as f64 / f64::from(READINGS)
+}

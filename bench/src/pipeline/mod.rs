@@ -1,0 +1,94 @@
+//! The whole pipeline on one or more cores over `net_pcap` with `infinite_rx=1`, which plays a capture of
+//! Proxy-200 calls for ever and throws away what is sent.
+
+mod lcore;
+mod measure;
+mod report;
+
+pub(crate) use lcore::cost_of_a_mark;
+pub(crate) use measure::{Measured, Setup};
+pub(crate) use report::StageCost;
+
+use crate::testpmd;
+use anyhow::Result;
+use report::{CoreRate, PipelineReport};
+use std::time::Duration;
+
+/// Options of `trunkline-bench pipeline`.
+#[derive(clap::Args)]
+#[command(after_help = "EXAMPLES\n  \
+    trunkline-bench pipeline\n  \
+    trunkline-bench pipeline --lcores 0,1              two cores, and their speedup over one\n  \
+    trunkline-bench pipeline --seconds 5 --json -      one JSON object on standard output\n\n\
+    The worker is the appliance's own, with a static neighbour table. The last of the lcores is measured \
+    alone, while the others sleep, and by turns with it all of them together. testpmd runs on the same \
+    capture before and after, on the same last lcore; its main thread waits on another.")]
+pub(crate) struct Arguments {
+    /// Length of each measurement, of which there are eight, and with several lcores thirteen.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// The lcores that measure, in ascending order, one queue and one worker for each.
+    #[arg(long, alias = "lcore", value_delimiter = ',', default_value = "1", value_name = "LIST")]
+    lcores: Vec<u16>,
+    /// Write the result as JSON to this file; - for standard output instead of the report.
+    #[arg(long, value_name = "FILE")]
+    json: Option<String>,
+}
+
+/// Runs the bench.
+///
+/// # Errors
+/// One line that says what is missing.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let report = measure(arguments)?;
+    match arguments.json.as_deref() {
+        Some(path) => crate::json::write(&report, path)?,
+        None => report::print(&report)?,
+    }
+    Ok(())
+}
+
+fn measure(arguments: &Arguments) -> Result<PipelineReport> {
+    let progress = |text: &str| eprintln!("pipeline: {text}");
+    let setup = Setup::new(&arguments.lcores)?;
+    let memory: Vec<String> = nic_config::eal::eal_args(setup.plan())
+        .into_iter()
+        .filter(|argument| !matches!(argument.as_str(), "--no-pci" | "--no-telemetry"))
+        .collect();
+    let (capture, seconds) = (setup.capture(), arguments.seconds);
+    let (main, lcore) = (setup.plan().service, setup.first_lcore());
+    progress("dpdk-testpmd in macswap mode");
+    let before = testpmd::macswap(&capture, main, lcore, &memory, seconds)?;
+    progress("the pipeline");
+    let measured = setup.measure(Duration::from_secs(seconds))?;
+    progress("dpdk-testpmd once more");
+    let after = testpmd::macswap(&capture, main, lcore, &memory, seconds)?;
+    Ok(summarise(measured, before.midpoint(after), setup.plan().memory.hugepages))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a small number of cores")]
+fn summarise(measured: Measured, testpmd: f64, hugepages: bool) -> PipelineReport {
+    let [median, lowest, highest] = measured.all_cores();
+    let cores = measured.together.len();
+    let one = measured.one_core()[0];
+    let core = |(lcore, messages_per_second)| CoreRate { lcore, messages_per_second };
+    PipelineReport {
+        scenario: "stateless",
+        cores,
+        messages_per_second: median,
+        ns_per_message: 1e9 * cores as f64 / median,
+        per_core: measured.per_core().map(core).collect(),
+        one_core_messages_per_second: one,
+        speedup: measured.speedup(),
+        allocations_per_message: measured.allocations_per_message,
+        ratio_to_testpmd_macswap: one / testpmd,
+        testpmd_macswap_packets_per_second: testpmd,
+        messages_per_second_range: [lowest, highest],
+        messages: measured.messages,
+        forwarded: measured.forwarded,
+        dropped: measured.dropped,
+        mean_frame_bytes: measured.mean_frame_bytes,
+        hugepages,
+        stages: measured.stages,
+    }
+}

@@ -1,0 +1,114 @@
+//! Lines with points: a rate against a latency, a loss, a number of cores.
+
+use super::{Area, Chart, Draw, axis::Axis, colour, frame, legend_text, plain, write};
+use super::{FAINT, GRID};
+use anyhow::Result;
+use plotters::prelude::*;
+use std::path::Path;
+
+/// Points of one name, joined in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Series {
+    /// Name in the legend.
+    pub(crate) name: String,
+    /// Horizontal and vertical value.
+    pub(crate) points: Vec<(f64, f64)>,
+    /// Draws the points hollow, for what is not to be trusted as the others are.
+    pub(crate) marked: bool,
+    /// Draws a dashed line without points, for limits.
+    pub(crate) dashed: bool,
+}
+
+impl Series {
+    /// Ordinary points.
+    pub(crate) fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self { name: name.into(), points, ..Self::default() }
+    }
+}
+
+/// Writes `stem.svg` and `stem.png` with one line for each series.
+///
+/// # Errors
+/// When there is no point to draw, the font is missing or a file cannot be written.
+pub(crate) fn lines(stem: &Path, chart: &Chart, series: &[Series]) -> Result<()> {
+    let shown =
+        |point: &(f64, f64)| Axis::shows(chart.x_log, point.0) && Axis::shows(chart.y_log, point.1);
+    let mut series = series.to_vec();
+    for one in &mut series {
+        one.points.retain(shown);
+    }
+    let points = || series.iter().flat_map(|one| &one.points);
+    let x = Axis::over(points().map(|point| point.0), chart.x_log, true)?;
+    let y = Axis::over(points().map(|point| point.1), chart.y_log, false)?;
+    write(stem, &Lines { chart, series: &series, x, y })
+}
+
+struct Lines<'a> {
+    chart: &'a Chart,
+    series: &'a [Series],
+    x: Axis,
+    y: Axis,
+}
+
+impl Draw for Lines<'_> {
+    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Result<()> {
+        let (data, legend) = frame(area, self.chart)?;
+        let mut context = ChartBuilder::on(&data)
+            .margin(14)
+            .margin_right(20)
+            .x_label_area_size(46)
+            .y_label_area_size(72)
+            .build_cartesian_2d(self.x.clone(), self.y.clone())
+            .map_err(plain)?;
+        context
+            .configure_mesh()
+            .x_desc(&self.chart.x_label)
+            .y_desc(&self.chart.y_label)
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 16))
+            .axis_style(FAINT)
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .draw()
+            .map_err(plain)?;
+        for (index, one) in self.series.iter().enumerate() {
+            let (colour, points) = (colour(index), one.points.iter().copied());
+            if one.dashed {
+                let style = colour.stroke_width(2);
+                context.draw_series(DashedLineSeries::new(points, 7, 5, style)).map_err(plain)?;
+                continue;
+            }
+            let line = LineSeries::new(points.clone(), colour.stroke_width(2));
+            context.draw_series(line).map_err(plain)?;
+            // Under a hollow point its line must not show.
+            let inner = if one.marked { WHITE.filled() } else { colour.filled() };
+            let dots = points.clone().map(|point| Circle::new(point, 4, inner));
+            context.draw_series(dots).map_err(plain)?;
+            let rings = points.map(|point| Circle::new(point, 4, colour.stroke_width(2)));
+            context.draw_series(rings).map_err(plain)?;
+        }
+        self.draw_legend(&legend)
+    }
+}
+
+impl Lines<'_> {
+    fn draw_legend<DB: DrawingBackend>(&self, legend: &Area<DB>) -> Result<()> {
+        for ((line, index), one) in (0..).zip(0..).zip(self.series) {
+            let middle = legend_text(legend, line, &one.name)?;
+            let style = colour(index).stroke_width(2);
+            let stroke = |from, to| {
+                legend.draw(&PathElement::new([(from, middle), (to, middle)], style)).map_err(plain)
+            };
+            if one.dashed {
+                stroke(4, 11)?;
+                stroke(17, 24)?;
+                continue;
+            }
+            stroke(4, 24)?;
+            let inner = if one.marked { WHITE.filled() } else { style.filled() };
+            legend.draw(&Circle::new((14, middle), 4, inner)).map_err(plain)?;
+            legend.draw(&Circle::new((14, middle), 4, style)).map_err(plain)?;
+        }
+        Ok(())
+    }
+}

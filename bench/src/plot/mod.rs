@@ -1,0 +1,166 @@
+//! Charts as SVG for the reader and PNG for tools that know nothing else; both show the same.
+
+mod axis;
+mod bars;
+mod font;
+mod lines;
+
+pub(crate) use bars::stacked_bars;
+pub(crate) use lines::{Series, lines};
+
+use anyhow::{Context, Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::path::Path;
+
+/// Width and height of every chart in pixels.
+const SIZE: (u32, u32) = (1000, 600);
+/// Pixels on the right that belong to the legend.
+const LEGEND_WIDTH: u32 = 225;
+/// Pixels from one line of the legend to the next.
+const LEGEND_LINE: i32 = 22;
+/// Colours that people with any colour vision tell apart (Okabe and Ito, "Color Universal Design", 2008), the weakest last;
+/// grey stands for their black, which the axes have.
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(204, 121, 167),
+    RGBColor(127, 127, 127),
+    RGBColor(240, 228, 66),
+];
+const GRID: RGBColor = RGBColor(226, 226, 226);
+const FAINT: RGBColor = RGBColor(90, 90, 90);
+
+/// What stands around the data.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chart {
+    /// What the chart shows.
+    pub(crate) title: String,
+    /// The command and the machine, so that a chart that travels alone can be checked; lines are split at `\n`.
+    pub(crate) subtitle: String,
+    /// What the horizontal axis counts, with its unit.
+    pub(crate) x_label: String,
+    /// What the vertical axis counts, with its unit. Bars have none.
+    pub(crate) y_label: String,
+    /// Logarithmic horizontal axis; points at zero or below are left out.
+    pub(crate) x_log: bool,
+    /// Logarithmic vertical axis; points at zero or below are left out.
+    pub(crate) y_log: bool,
+}
+
+/// A chart that can be drawn on any of the two backends.
+trait Draw {
+    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Result<()>;
+}
+
+type Area<DB> = DrawingArea<DB, Shift>;
+
+/// Writes `stem.svg` and `stem.png`.
+fn write(stem: &Path, drawing: &impl Draw) -> Result<()> {
+    font::register()?;
+    let path = |extension: &str| {
+        // Not `with_extension`, which would cut a stem such as "rate-0.5".
+        let mut path = stem.as_os_str().to_owned();
+        path.push(extension);
+        std::path::PathBuf::from(path)
+    };
+    let (svg, png) = (path(".svg"), path(".png"));
+    finish(&SVGBackend::new(&svg, SIZE).into_drawing_area(), drawing)
+        .with_context(|| format!("cannot write {}", svg.display()))?;
+    finish(&BitMapBackend::new(&png, SIZE).into_drawing_area(), drawing)
+        .with_context(|| format!("cannot write {}", png.display()))
+}
+
+fn finish<DB: DrawingBackend>(area: &Area<DB>, drawing: &impl Draw) -> Result<()> {
+    area.fill(&WHITE).map_err(plain)?;
+    drawing.draw(area)?;
+    area.present().map_err(plain)
+}
+
+/// plotters' errors borrow from the backend; their text is enough.
+fn plain(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("{error}")
+}
+
+/// Draws title and subtitle (sizes of text are even everywhere: the PNG's renderer sets the full stops of odd ones too high), and gives the areas of the data and of the legend.
+fn frame<DB: DrawingBackend>(area: &Area<DB>, chart: &Chart) -> Result<(Area<DB>, Area<DB>)> {
+    let text = |size, colour: &RGBColor| ("sans-serif", size).into_font().color(colour);
+    area.draw_text(&chart.title, &text(24, &BLACK), (16, 14)).map_err(plain)?;
+    let mut top = 44;
+    for line in chart.subtitle.lines() {
+        area.draw_text(line, &text(14, &FAINT), (16, top)).map_err(plain)?;
+        top += 18;
+    }
+    let (_, below) = area.split_vertically(top);
+    let width = i32::try_from(SIZE.0 - LEGEND_WIDTH)?;
+    Ok(below.split_horizontally(width))
+}
+
+/// Draws one line of the legend; the caller draws its key at the left of the text.
+fn legend_text<DB: DrawingBackend>(area: &Area<DB>, line: i32, text: &str) -> Result<i32> {
+    let middle = 24 + line * LEGEND_LINE;
+    let style = ("sans-serif", 14).into_font().color(&BLACK);
+    let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+    area.draw_text(text, &style, (34, middle)).map_err(plain)?;
+    Ok(middle)
+}
+
+/// The `index`-th colour, over and over.
+fn colour(index: usize) -> RGBColor {
+    COLOURS[index % COLOURS.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart() -> Chart {
+        Chart {
+            title: "Rate & latency <test>".to_owned(),
+            subtitle: "trunkline-bench test".to_owned(),
+            x_label: "messages/s".to_owned(),
+            y_label: "microseconds".to_owned(),
+            x_log: true,
+            y_log: false,
+        }
+    }
+
+    fn assert_written(folder: &Path, stem: &str) {
+        let read = |name: String| std::fs::read(folder.join(name)).expect("written");
+        let svg = String::from_utf8(read(format!("{stem}.svg"))).expect("text");
+        assert!(svg.starts_with("<svg") && svg.contains("&lt;test&gt;"), "{svg}");
+        assert!(svg.trim_end().ends_with("</svg>"), "{svg}");
+        assert!(read(format!("{stem}.png")).starts_with(b"\x89PNG\r\n\x1a\n"));
+    }
+
+    #[test]
+    fn both_files_are_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let series = [
+            Series::new("ours", vec![(1.0, 10.0), (10.0, 12.0), (1e6, 90.0)]),
+            Series { marked: true, ..Series::new("peer", vec![(1.0, 30.0), (0.0, 1.0)]) },
+            Series { dashed: true, ..Series::new("limit", vec![(1.0, 80.0), (1e6, 80.0)]) },
+        ];
+        lines(&folder.path().join("rate-0.5"), &chart(), &series).expect("drawn");
+        assert_written(folder.path(), "rate-0.5");
+        let parts = |first| vec![("parse".to_owned(), first), ("route".to_owned(), 92.0)];
+        let bars = [("ours".to_owned(), parts(112.0)), ("peer".to_owned(), parts(300.0))];
+        stacked_bars(&folder.path().join("stages"), &chart(), &bars).expect("drawn");
+        assert_written(folder.path(), "stages");
+    }
+
+    #[test]
+    fn nothing_to_draw_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let below = [Series::new("none", vec![(0.0, 1.0), (f64::NAN, 1.0)])];
+        for series in [&below[..], &[]] {
+            let error = lines(&folder.path().join("none"), &chart(), series).expect_err("no point");
+            assert!(format!("{error:#}").contains("no point"), "{error:#}");
+        }
+        assert!(stacked_bars(&folder.path().join("none"), &chart(), &[]).is_err());
+    }
+}
