@@ -1,6 +1,7 @@
 //! `trunkline-bench`: measures the appliance, always beside something else in the same run.
 
 mod accounting;
+mod compare;
 mod corpus;
 mod disturbance;
 mod forward;
@@ -12,7 +13,6 @@ mod load;
 mod network;
 mod pcap;
 mod pipeline;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the commands that draw"))]
 mod plot;
 mod search;
 mod shell;
@@ -40,6 +40,7 @@ enum Command {
     Pipeline(pipeline::Arguments),
     Load(Box<load::Arguments>),
     Search(search::Arguments),
+    Compare(compare::Arguments),
     Hold(hold::Arguments),
     Forward(forward::Arguments),
 }
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Pipeline(arguments) => done(pipeline::run(&arguments)),
         Command::Load(arguments) => load::run(&arguments),
         Command::Search(arguments) => done(search::run(&arguments)),
+        Command::Compare(arguments) => done(compare::run(&arguments)),
         Command::Hold(arguments) => done(hold::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
     };

@@ -131,9 +131,11 @@ impl Locals {
     fn choose(arguments: &Arguments) -> Result<Self> {
         let towards = arguments.target.first().copied();
         let own = |port: u16| -> Result<SocketAddr> {
-            let ip = match towards {
-                Some(target) => source_towards(target)?,
-                None => core::net::Ipv4Addr::LOCALHOST.into(),
+            let ip = match (towards, &arguments.wire) {
+                (Some(target), _) => source_towards(target)?,
+                // Loopback addresses are martians on a port (RFC 1122 3.2.1.3); these are for examples.
+                (None, WireKind::Ring) => core::net::Ipv4Addr::new(192, 0, 2, 1).into(),
+                (None, _) => core::net::Ipv4Addr::LOCALHOST.into(),
             };
             Ok(SocketAddr::new(ip, port))
         };
