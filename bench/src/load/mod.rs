@@ -19,6 +19,8 @@ mod report;
 mod script;
 mod sockets;
 mod template;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod wire;
 

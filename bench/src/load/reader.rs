@@ -148,8 +148,9 @@ mod tests {
     use super::{parameter, read};
     use crate::load::script::{Kind, Method};
 
-    const RESPONSE: &[u8] = b"SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1;rport=5\r\n\
-        From: \"x\" <sip:a@b;tag=no>;tag=f\r\nTo: <sip:c@d>;tag=t\r\nCall-ID: 1@x\r\nCSeq: 7 INVITE\r\n\
+    const RESPONSE: &[u8] =
+        b"SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1;rport=5\r\n\
+        From: \"x\" <sip:a@b>;tag=f\r\nTo: <sip:c@d>;tag=t\r\nCall-ID: 1@x\r\nCSeq: 7 INVITE\r\n\
         Content-Length: 2\r\n\r\nhi";
 
     #[test]

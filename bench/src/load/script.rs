@@ -349,6 +349,7 @@ impl Writer {
             from: asked.to,
             to: asked.from,
             after: Some(request),
+            delay: Delay::None,
             branch_of: request,
             ..asked
         });
