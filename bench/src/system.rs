@@ -285,8 +285,12 @@ impl Drop for System {
     }
 }
 
+/// Whether something came that is no 503, by which a system says that it is not ready: Trunkline's
+/// control process answers so from its kernel socket while the data plane starts.
 fn received(socket: &UdpSocket) -> bool {
-    socket.recv_from(&mut [0; 2_048]).is_ok()
+    let mut buffer = [0; 2_048];
+    let length = socket.recv(&mut buffer).unwrap_or(0);
+    length > 0 && !buffer.starts_with(b"SIP/2.0 503")
 }
 
 fn options() -> String {

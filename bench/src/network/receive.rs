@@ -11,7 +11,10 @@
 //! - **With XDP** (AF_XDP ports of DPDK) RPS does nothing: the XDP program runs before it, in veth's NAPI
 //!   poll, and that is raised on the sending core too. There the poll is moved into a kernel thread per
 //!   queue (`threaded`), and thread i is pinned to core i. The kernel makes these threads together
-//!   with the XDP program, so this can only be done once the program is on the interface.
+//!   with the XDP program, so this can only be done once the program is on the interface. veth queues
+//!   256 packets for its poll. The thread gets a real-time priority, so that it goes before a worker
+//!   that polls on the same core, as the softirq of a NIC does; as an ordinary thread it waits out the
+//!   worker's time slice and the 257th packet is lost.
 
 use super::{Host, core_list};
 use crate::shell::run;
@@ -29,7 +32,9 @@ pub(super) fn on_cores(host: Host, cores: &[u16]) -> Result<()> {
     run("ip", &["netns", "exec", host.namespace(), "sh", "-ec", &script])
         .with_context(|| format!("receiving on core(s) {} in the kernel", core_list(cores)))?;
     for (thread, core) in napi_threads(interface)?.into_iter().zip(cores.iter().cycle()) {
-        run("taskset", &["-p", "-c", &core.to_string(), &thread.to_string()])?;
+        let thread = thread.to_string();
+        run("taskset", &["-p", "-c", &core.to_string(), &thread])?;
+        run("chrt", &["--fifo", "-p", "1", &thread])?;
     }
     Ok(())
 }

@@ -22,27 +22,29 @@ pub(super) fn start(work: Work, place: &Place<'_>) -> Result<System, StartError>
     // A swapped frame keeps its UDP checksum, and the kernel drops one that was left to a NIC.
     let whole = WholeChecksums::new(place.network)?;
     let reserved = hugepages::reserve();
-    let queues = place.cores.len();
+    let ports = place.cores.len();
     let service = super::trunkline::service_core(place.cores);
     // EAL's lcore i on the i-th core: the first is its main thread, which forwards nothing.
     let cores = [&[service], place.cores].concat();
     let lcores: Vec<String> = cores.iter().enumerate().map(|(i, c)| format!("{i}@{c}")).collect();
-    let vdev = format!(
-        "net_af_xdp0,iface={},start_queue=0,queue_count={queues},busy_budget=0",
-        Host::Sut.interface()
-    );
     let mut command =
         place.command_on("dpdk-testpmd", &super::trunkline::all_cores(place.cores))?;
-    command.args(["--lcores", &lcores.join(","), "--vdev", &vdev, "--no-pci", "--no-telemetry"]);
+    command.args(["--lcores", &lcores.join(","), "--no-pci", "--no-telemetry"]);
+    // A port per queue: the driver refuses several queues of veth in one port, since veth counts its
+    // queues as receive and transmit channels and not as combined ones.
+    let interface = Host::Sut.interface();
+    for queue in 0..ports {
+        let port = format!("net_af_xdp{queue},iface={interface},start_queue={queue},queue_count=1");
+        command.args(["--vdev", &format!("{port},busy_budget=0")]);
+    }
     // With virtual addresses the pool is one piece of memory, which AF_XDP asks for.
     command.args(["--iova-mode=va", "-m", &MEMORY_MB.to_string()]);
     let huge = hugepages::free_megabytes() >= MEMORY_MB;
     command.arg(if huge { "--in-memory" } else { "--no-huge" });
     command.args(["--", "--forward-mode=5tswap", "--auto-start"]);
     command.args(["--no-lsc-interrupt", "--stats-period=3600"]);
-    command.arg(format!("--nb-cores={queues}"));
-    command.args([format!("--rxq={queues}"), format!("--txq={queues}")]);
-    command.arg(format!("--total-num-mbufs={}", MBUFS_PER_QUEUE * queues));
+    command.args(["--port-topology=loop", &format!("--nb-cores={ports}")]);
+    command.arg(format!("--total-num-mbufs={}", MBUFS_PER_QUEUE * ports));
     Ok(System::spawn(command, place, version, Some(Box::new((whole, reserved))))?)
 }
 

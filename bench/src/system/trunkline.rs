@@ -8,6 +8,11 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What a worker does after an empty poll. On this wire the kernel thread that brings the packets runs on
+/// the worker's core, so the worker gives way to it: at 200,000 requests/s `yield` lost none, `sleep`
+/// (50 µs, for laptops) some 0.9 %, and before the thread had its priority `poll` lost 14 %. On a NIC,
+/// where nothing but the worker runs there, it is `poll`.
+const IDLE: &str = "yield";
 /// Members of the destination set of [`Work::Dispatcher`].
 const MEMBERS: u16 = 4;
 
@@ -104,9 +109,6 @@ forward = "callees"
 "#
     )
 }
-
-/// What a worker does after an empty poll.
-const IDLE: &str = "yield";
 
 #[cfg(test)]
 mod tests {
