@@ -10,6 +10,7 @@ mod hugepages;
 mod interrupt;
 mod json;
 mod load;
+mod model;
 mod network;
 mod pcap;
 mod pipeline;
@@ -41,6 +42,8 @@ enum Command {
     Load(Box<load::Arguments>),
     Search(search::Arguments),
     Compare(compare::Arguments),
+    /// Measured costs, and what they make of 1 to 64 cores and 10, 25 and 100 GbE.
+    Model(model::Arguments),
     Hold(hold::Arguments),
     Forward(forward::Arguments),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Load(arguments) => load::run(&arguments),
         Command::Search(arguments) => done(search::run(&arguments)),
         Command::Compare(arguments) => done(compare::run(&arguments)),
+        Command::Model(arguments) => done(model::run(&arguments)),
         Command::Hold(arguments) => done(hold::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
     };

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 pub(super) const RUNS: usize = 5;
 /// Rounds between two looks at the clock.
 const ROUNDS: u32 = 256;
+/// Rounds of a slice of the stage measurement, about half a millisecond.
+const SLICE_ROUNDS: u32 = 48;
 
 /// What an lcore is told.
 pub(super) struct Task<'a> {
@@ -27,12 +29,21 @@ pub(super) struct Task<'a> {
     pub(super) meeting: &'a Barrier,
 }
 
+/// Messages in a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// Per second of the clock on the wall.
+    pub(crate) per_second: f64,
+    /// Per second that the kernel gave to the lcore's thread: what other processes took does not count.
+    pub(crate) per_cpu_second: f64,
+}
+
 /// What an lcore found.
 pub(super) struct Found {
-    /// Messages per second while the others slept; empty but on the first lcore.
-    pub(super) alone: Vec<f64>,
-    /// Messages per second while the others worked, too.
-    pub(super) together: Vec<f64>,
+    /// While the others slept; empty but on the first lcore.
+    pub(super) alone: Vec<Rate>,
+    /// While the others worked, too.
+    pub(super) together: Vec<Rate>,
     pub(super) messages: u64,
     pub(super) forwarded: u64,
     pub(super) dropped: u64,
@@ -89,12 +100,9 @@ fn costs(
     let allocated = allocation_counter::measure(|| poll(&mut plain, length));
     let counted = counters.received.get() - start;
     let mut probed = worker(plain.into_io(), counters, clock, StageClock::new(clock.clone()));
-    let start = counters.received.get();
-    poll(&mut probed, length);
-    let messages = counters.received.get() - start;
     Costs {
         allocations_per_message: allocated.count_total as f64 / counted as f64,
-        stages: stage_costs(&probed.probe, clock, messages),
+        stages: stage_costs(&mut probed, counters, clock, length),
     }
 }
 
@@ -129,29 +137,63 @@ fn rate(
     worker: &mut Worker<DpdkQueues, NoProbe>,
     counters: &QueueCounters,
     length: Duration,
-) -> f64 {
-    let (start, began) = (counters.received.get(), Instant::now());
+) -> Rate {
+    let (start, began, cpu) = (counters.received.get(), Instant::now(), cpu_seconds());
     poll(worker, length);
-    (counters.received.get() - start) as f64 / began.elapsed().as_secs_f64()
+    let messages = (counters.received.get() - start) as f64;
+    Rate {
+        per_second: messages / began.elapsed().as_secs_f64(),
+        per_cpu_second: messages / (cpu_seconds() - cpu),
+    }
 }
 
+/// Seconds that the kernel has given to this thread.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds are kept for a hundred days")]
+pub(crate) fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Medians over slices so short that most of them are spared when the core is taken away for a while.
 #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
-fn stage_costs(probe: &StageClock, clock: &quanta::Clock, messages: u64) -> Vec<StageCost> {
+fn stage_costs(
+    worker: &mut Worker<DpdkQueues, StageClock>,
+    counters: &QueueCounters,
+    clock: &quanta::Clock,
+    length: Duration,
+) -> Vec<StageCost> {
     let mark_ns = cost_of_a_mark(clock);
-    let cost = |stage: Stage| StageCost {
-        stage: stage.name(),
-        ns_per_message: probe.ns(stage, mark_ns) / messages as f64,
+    let mut slices = Stage::ALL.map(|_| vec![]);
+    let end = Instant::now() + length;
+    while Instant::now() < end {
+        worker.probe = StageClock::new(clock.clone());
+        let start = counters.received.get();
+        for _ in 0..SLICE_ROUNDS {
+            worker.run_once();
+        }
+        let messages = (counters.received.get() - start) as f64;
+        for (slice, stage) in slices.iter_mut().zip(Stage::ALL) {
+            slice.push(worker.probe.ns(stage, mark_ns) / messages);
+        }
+    }
+    let cost = |(stage, mut slice): (Stage, Vec<f64>)| {
+        slice.sort_by(f64::total_cmp);
+        StageCost { stage: stage.name(), ns_per_message: slice[slice.len() / 2] }
     };
-    Stage::ALL.into_iter().map(cost).collect()
+    Stage::ALL.into_iter().zip(slices).map(cost).collect()
 }
 
-/// Nanoseconds that one reading of the clock takes.
+/// Nanoseconds that one reading of the clock takes: the best of many groups, for the core may be taken
+/// away during some.
 #[expect(clippy::cast_precision_loss, reason = "a small number of nanoseconds")]
 pub(crate) fn cost_of_a_mark(clock: &quanta::Clock) -> f64 {
-    const READINGS: u32 = 100_000;
-    let start = clock.raw();
-    for _ in 0..READINGS {
-        std::hint::black_box(clock.raw());
-    }
-    clock.delta_as_nanos(start, clock.raw()) as f64 / f64::from(READINGS)
+    const READINGS: u32 = 2_000;
+    let group = || {
+        let start = clock.raw();
+        for _ in 0..READINGS {
+            std::hint::black_box(clock.raw());
+        }
+        clock.delta_as_nanos(start, clock.raw()) as f64 / f64::from(READINGS)
+    };
+    (0..50).map(|_| group()).fold(f64::INFINITY, f64::min)
 }

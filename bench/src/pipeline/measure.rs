@@ -1,6 +1,6 @@
 //! The capture, the port that plays it, and the measurement on one or more lcores.
 
-use super::lcore::{Found, Task, work};
+use super::lcore::{Found, Rate, Task, work};
 use super::report::StageCost;
 use crate::{corpus, hugepages, pcap};
 use anyhow::{Context, Result, ensure};
@@ -26,10 +26,10 @@ pub(crate) struct Setup {
 
 /// What all lcores found.
 pub(crate) struct Measured {
-    /// Messages per second of the last lcore while the others slept, in each run.
-    pub(crate) alone: Vec<f64>,
-    /// Each lcore with its messages per second in each run, while all worked.
-    pub(crate) together: Vec<(u16, Vec<f64>)>,
+    /// The last lcore while the others slept, in each run.
+    pub(crate) alone: Vec<Rate>,
+    /// Each lcore with its rate in each run, while all worked.
+    pub(crate) together: Vec<(u16, Vec<Rate>)>,
     pub(crate) allocations_per_message: f64,
     pub(crate) messages: u64,
     pub(crate) forwarded: u64,
@@ -126,38 +126,42 @@ fn add_up(lcores: Vec<u16>, mut found: Vec<Found>) -> Result<Measured> {
 
 impl Measured {
     /// Median, lowest and highest of the lcore alone.
-    pub(crate) fn one_core(&self) -> [f64; 3] {
-        spread(self.alone.clone())
+    pub(crate) fn one_core(&self, by: By) -> [f64; 3] {
+        spread(self.alone.iter().map(by).collect())
     }
 
     /// Median, lowest and highest of all lcores together; of the lcore alone if it is the only one.
-    pub(crate) fn all_cores(&self) -> [f64; 3] {
-        if self.together.len() == 1 { self.one_core() } else { spread(self.totals()) }
+    pub(crate) fn all_cores(&self, by: By) -> [f64; 3] {
+        if self.together.len() == 1 { self.one_core(by) } else { spread(self.totals(by)) }
     }
 
     /// Median of the ratios of all lcores to the one, each of two measurements that follow one another.
-    pub(crate) fn speedup(&self) -> f64 {
+    pub(crate) fn speedup(&self, by: By) -> f64 {
         if self.together.len() == 1 {
             return 1.0;
         }
-        let pairs = self.totals().into_iter().zip(&self.alone);
-        spread(pairs.map(|(all, one)| all / one).collect())[0]
+        let pairs = self.totals(by).into_iter().zip(&self.alone);
+        spread(pairs.map(|(all, one)| all / by(one)).collect())[0]
     }
 
     /// Each lcore with the median of its rates beside the others.
-    pub(crate) fn per_core(&self) -> impl Iterator<Item = (u16, f64)> {
+    pub(crate) fn per_core(&self, by: By) -> impl Iterator<Item = (u16, f64)> {
         let is_single = self.together.len() == 1;
-        self.together.iter().map(move |(lcore, rates)| {
-            (*lcore, spread(if is_single { self.alone.clone() } else { rates.clone() })[0])
+        self.together.iter().map(move |(lcore, together)| {
+            let rates = if is_single { &self.alone } else { together };
+            (*lcore, spread(rates.iter().map(by).collect())[0])
         })
     }
 
-    fn totals(&self) -> Vec<f64> {
+    fn totals(&self, by: By) -> Vec<f64> {
         (0..self.alone.len())
-            .map(|run| self.together.iter().map(|(_, rates)| rates[run]).sum())
+            .map(|run| self.together.iter().map(|(_, rates)| by(&rates[run])).sum())
             .collect()
     }
 }
+
+/// Which of the two times of a rate counts.
+type By = fn(&Rate) -> f64;
 
 /// Median, lowest, highest.
 fn spread(mut rates: Vec<f64>) -> [f64; 3] {
@@ -170,10 +174,15 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "taken over unchanged")]
     fn speedup_is_the_median_of_ratios_of_neighbours() {
+        let rates = |rates: [f64; 3]| {
+            rates.map(|rate| Rate { per_second: rate, per_cpu_second: 2.0 * rate }).to_vec()
+        };
+        let by: By = |rate| rate.per_second;
         let measured = Measured {
-            alone: vec![10.0, 5.0, 20.0],
-            together: vec![(0, vec![9.0, 4.0, 20.0]), (1, vec![10.0, 5.0, 10.0])],
+            alone: rates([10.0, 5.0, 20.0]),
+            together: vec![(0, rates([9.0, 4.0, 20.0])), (1, rates([10.0, 5.0, 10.0]))],
             allocations_per_message: 0.0,
             messages: 1,
             forwarded: 1,
@@ -182,9 +191,10 @@ mod tests {
             mean_sent_frame_bytes: 500.0,
             stages: vec![],
         };
-        assert_eq!(measured.one_core(), [10.0, 5.0, 20.0]);
-        assert_eq!(measured.all_cores(), [19.0, 9.0, 30.0]);
-        assert!((measured.speedup() - 1.8).abs() < 1e-12);
-        assert_eq!(measured.per_core().collect::<Vec<_>>(), [(0, 9.0), (1, 10.0)]);
+        assert_eq!(measured.one_core(by), [10.0, 5.0, 20.0]);
+        assert_eq!(measured.one_core(|rate| rate.per_cpu_second)[0], 20.0);
+        assert_eq!(measured.all_cores(by), [19.0, 9.0, 30.0]);
+        assert!((measured.speedup(by) - 1.8).abs() < 1e-12);
+        assert_eq!(measured.per_core(by).collect::<Vec<_>>(), [(0, 9.0), (1, 10.0)]);
     }
 }

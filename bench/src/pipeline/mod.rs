@@ -5,10 +5,11 @@ mod lcore;
 mod measure;
 mod report;
 
-pub(crate) use lcore::cost_of_a_mark;
+pub(crate) use lcore::{Rate, cost_of_a_mark, cpu_seconds};
 pub(crate) use measure::{Measured, Setup};
 pub(crate) use report::StageCost;
 
+use crate::disturbance::{Disturbance, Watch};
 use crate::testpmd;
 use anyhow::Result;
 use report::{CoreRate, PipelineReport};
@@ -58,28 +59,37 @@ fn measure(arguments: &Arguments) -> Result<PipelineReport> {
     let (capture, seconds) = (setup.capture(), arguments.seconds);
     let (main, lcore) = (setup.plan().service, setup.first_lcore());
     progress("dpdk-testpmd in macswap mode");
+    let watch = Watch::start(&arguments.lcores)?;
     let before = testpmd::macswap(&capture, main, lcore, &memory, seconds)?;
     progress("the pipeline");
     let measured = setup.measure(Duration::from_secs(seconds))?;
     progress("dpdk-testpmd once more");
     let after = testpmd::macswap(&capture, main, lcore, &memory, seconds)?;
-    Ok(summarise(measured, before.midpoint(after), setup.plan().memory.hugepages))
+    let disturbance = watch.finish(&[])?;
+    let hugepages = setup.plan().memory.hugepages;
+    Ok(summarise(measured, before.midpoint(after), hugepages, disturbance))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a small number of cores")]
-fn summarise(measured: Measured, testpmd: f64, hugepages: bool) -> PipelineReport {
-    let [median, lowest, highest] = measured.all_cores();
+fn summarise(
+    measured: Measured,
+    testpmd: f64,
+    hugepages: bool,
+    disturbance: Disturbance,
+) -> PipelineReport {
+    let by = |rate: &Rate| rate.per_second;
+    let [median, lowest, highest] = measured.all_cores(by);
     let cores = measured.together.len();
-    let one = measured.one_core()[0];
+    let one = measured.one_core(by)[0];
     let core = |(lcore, messages_per_second)| CoreRate { lcore, messages_per_second };
     PipelineReport {
         scenario: "stateless",
         cores,
         messages_per_second: median,
         ns_per_message: 1e9 * cores as f64 / median,
-        per_core: measured.per_core().map(core).collect(),
+        per_core: measured.per_core(by).map(core).collect(),
         one_core_messages_per_second: one,
-        speedup: measured.speedup(),
+        speedup: measured.speedup(by),
         allocations_per_message: measured.allocations_per_message,
         ratio_to_testpmd_macswap: one / testpmd,
         testpmd_macswap_packets_per_second: testpmd,
@@ -89,6 +99,7 @@ fn summarise(measured: Measured, testpmd: f64, hugepages: bool) -> PipelineRepor
         dropped: measured.dropped,
         mean_frame_bytes: measured.mean_frame_bytes,
         hugepages,
+        disturbance,
         stages: measured.stages,
     }
 }

@@ -1,5 +1,6 @@
 //! What the pipeline bench found, for people and for programs.
 
+use crate::disturbance::Disturbance;
 use serde::Serialize;
 use std::io::Write;
 
@@ -45,6 +46,8 @@ pub(crate) struct PipelineReport {
     pub(crate) dropped: u64,
     pub(crate) mean_frame_bytes: f64,
     pub(crate) hugepages: bool,
+    #[serde(flatten)]
+    pub(crate) disturbance: Disturbance,
     pub(crate) stages: Vec<StageCost>,
 }
 
@@ -96,6 +99,9 @@ pub(crate) fn print(report: &PipelineReport) -> std::io::Result<()> {
         report.messages,
         report.dropped
     )?;
+    if let Some(reason) = &report.disturbance.reason {
+        writeln!(out, "  DISTURBED: {reason}")?;
+    }
     writeln!(out, "  ns per message by stage (measured apart, with a clock reading after each):")?;
     for stage in &report.stages {
         writeln!(out, "    {:10} {:7.1}", stage.stage, stage.ns_per_message)?;

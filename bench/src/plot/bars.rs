@@ -36,12 +36,12 @@ pub(crate) fn stacked_bars(stem: &Path, chart: &Chart, bars: &[Bar]) -> Result<(
             parts.push(name);
         }
     }
-    write(stem, &Bars { chart, bars, x, parts })
+    write(stem, &Bars { chart, all: bars, x, parts })
 }
 
 struct Bars<'a> {
     chart: &'a Chart,
-    bars: &'a [Bar],
+    all: &'a [Bar],
     x: Axis,
     /// Names of the parts in the order of their colours.
     parts: Vec<&'a str>,
@@ -53,9 +53,9 @@ impl Draw for Bars<'_> {
         let (width, height) = data.dim_in_pixel();
         let (right, bottom) = (i32::try_from(width)? - 60, i32::try_from(height)? - AXIS);
         self.draw_axis(&data, right, bottom)?;
-        let room = (bottom - ABOVE) / i32::try_from(self.bars.len())?;
+        let room = (bottom - ABOVE) / i32::try_from(self.all.len())?;
         let half = (room * 3 / 8).clamp(1, THICKEST / 2);
-        for (middle, bar) in (0..).map(|bar| ABOVE + room / 2 + bar * room).zip(self.bars) {
+        for (middle, bar) in (0..).map(|bar| ABOVE + room / 2 + bar * room).zip(self.all) {
             self.draw_bar(&data, right, (middle - half, middle + half), bar)?;
         }
         for ((line, index), name) in (0..).zip(0..).zip(&self.parts) {
@@ -74,7 +74,7 @@ impl Bars<'_> {
         right: i32,
         bottom: i32,
     ) -> Result<()> {
-        let centred = text(14, &BLACK).pos(Pos::new(HPos::Center, VPos::Top));
+        let centred = text(14, BLACK).pos(Pos::new(HPos::Center, VPos::Top));
         for tick in self.x.key_points(0) {
             let place = self.x.map(&tick, (NAMES, right));
             let line = [(place, ABOVE), (place, bottom)];
@@ -83,7 +83,7 @@ impl Bars<'_> {
         }
         let line = [(NAMES, ABOVE), (NAMES, bottom)];
         data.draw(&PathElement::new(line, FAINT)).map_err(plain)?;
-        let label = text(16, &BLACK).pos(Pos::new(HPos::Center, VPos::Top));
+        let label = text(16, BLACK).pos(Pos::new(HPos::Center, VPos::Top));
         data.draw_text(&self.chart.x_label, &label, (NAMES.midpoint(right), bottom + 30))
             .map_err(plain)
     }
@@ -96,7 +96,7 @@ impl Bars<'_> {
         (name, parts): &Bar,
     ) -> Result<()> {
         let middle = top.midpoint(bottom);
-        let beside = text(14, &BLACK).pos(Pos::new(HPos::Right, VPos::Center));
+        let beside = text(14, BLACK).pos(Pos::new(HPos::Right, VPos::Center));
         data.draw_text(name, &beside, (NAMES - 10, middle)).map_err(plain)?;
         let mut sum = 0.0;
         for (part, value) in parts {
@@ -115,18 +115,18 @@ impl Bars<'_> {
                 data.draw_text(&axis::short(*value), &inside, place).map_err(plain)?;
             }
         }
-        let after = text(16, &BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+        let after = text(16, BLACK).pos(Pos::new(HPos::Left, VPos::Center));
         let end = self.x.map(&sum, (NAMES, right)) + 6;
         data.draw_text(&axis::short(sum), &after, (end, middle)).map_err(plain)
     }
 }
 
-fn text(size: u32, colour: &RGBColor) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(colour)
+fn text(size: u32, colour: RGBColor) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&colour)
 }
 
 /// White on dark colours, black on light ones (ITU-R BT.601 luma).
-fn readable_on(colour: RGBColor) -> &'static RGBColor {
+fn readable_on(colour: RGBColor) -> RGBColor {
     let luma = 299 * u32::from(colour.0) + 587 * u32::from(colour.1) + 114 * u32::from(colour.2);
-    if luma > 140_000 { &BLACK } else { &WHITE }
+    if luma > 140_000 { BLACK } else { WHITE }
 }

@@ -21,8 +21,8 @@ const LEGEND_WIDTH: u32 = 225;
 /// Pixels from one line of the legend to the next.
 const LEGEND_LINE: i32 = 22;
 /// Colours that people with any colour vision tell apart (Okabe and Ito, "Color Universal Design", 2008), the weakest last;
-/// grey stands for their black, which the axes have.
-const COLOURS: [RGBColor; 8] = [
+/// grey stands for their black, which the axes have. Two more differ from the others by their darkness.
+const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -30,6 +30,8 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(86, 180, 233),
     RGBColor(204, 121, 167),
     RGBColor(127, 127, 127),
+    RGBColor(68, 40, 110),
+    RGBColor(110, 58, 20),
     RGBColor(240, 228, 66),
 ];
 const GRID: RGBColor = RGBColor(226, 226, 226);
