@@ -1,5 +1,6 @@
 //! What the pipeline bench found, for people and for programs.
 
+use anyhow::Context;
 use serde::Serialize;
 use std::io::Write;
 
