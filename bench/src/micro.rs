@@ -20,20 +20,19 @@ use serde::{Deserialize, Serialize};
 
 /// Options of `trunkline-bench micro`.
 #[derive(clap::Args)]
-#[command(after_help = "COLUMNS\n  \
-    ns            nanoseconds of CPU time for one iteration: criterion's median, and of that the median over the rounds\n  \
-    instructions  retired instructions of one iteration, counted by callgrind: they do not depend on what else the\n                \
-                  machine does, so two runs of one binary agree\n  \
-    allocations   calls of the heap allocator in one iteration, once warm\n  \
+#[command(after_help = "COLUMNS, per iteration\n  \
+    ns            CPU time in nanoseconds: criterion's median, and of that the median over rounds\n  \
+    instructions  counted by callgrind: runs of one binary agree, however busy the machine\n  \
+    allocations   calls of the heap allocator, once warm\n  \
     /parse        ns over those of parse_invite_600 in the same run\n  \
-    /forward      ns over those of forward_invite_600, which is parse, route and rewrite\n\n\
-    The INVITE is the one of the corpus, 600 bytes with its session description; peer_* are published Rust parsers on the \
-    same bytes; mark_* show what the machine can do.\n\n\
+    /forward      ns over those of forward_invite_600: parse, route and rewrite\n\n\
+    All work on one INVITE of 600 bytes, or on the rest of its call. peer_* are published Rust parsers\n\
+    on the same bytes, mark_* what known craft does with as many.\n\n\
     EXAMPLES\n  \
     trunkline-bench micro\n  \
     trunkline-bench micro --only parse --quick\n  \
     trunkline-bench micro --json -            one JSON list on standard output\n  \
-    perf stat trunkline-bench micro-case forward_invite_600 --iterations 10000000")]
+    perf record trunkline-bench micro-case forward_invite_600 --iterations 10000000")]
 pub(crate) struct Arguments {
     /// Write the rows as JSON to this file too; - for standard output instead of the table.
     #[arg(long, value_name = "FILE")]
