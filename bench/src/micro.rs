@@ -12,10 +12,12 @@ mod timing;
 pub(crate) use instructions::{CaseArguments, run_case};
 pub(crate) use timing::{TimingArguments, run_timing};
 
+use crate::disturbance::Watch;
 use crate::json;
 use anyhow::{Result, ensure};
 use cases::{CASES, Case};
 use messages::Messages;
+use nic_config::machine::Machine;
 use serde::{Deserialize, Serialize};
 
 /// Options of `trunkline-bench micro`.
@@ -68,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let cases: Vec<&Case> =
         CASES.iter().filter(|case| case.name.contains(&arguments.only)).collect();
     ensure!(!cases.is_empty(), "no case has \"{}\" in its name", arguments.only);
-    let times = timing::nanoseconds(&cases, &arguments.only, arguments.quick)?;
+    let times = watched(|| timing::nanoseconds(&cases, &arguments.only, arguments.quick))?;
     let counts = if arguments.no_instructions {
         vec![None; cases.len()]
     } else {
@@ -91,6 +93,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         table::print(&cases, &rows)?;
     }
     Ok(())
+}
+
+/// Measures, and says so when others used the machine meanwhile.
+fn watched<T>(measure: impl FnOnce() -> Result<T>) -> Result<T> {
+    let cores: Vec<u16> = Machine::probe()?.lcores.into_keys().collect();
+    let watch = Watch::start(&cores)?;
+    let measured = measure()?;
+    if let Some(reason) = watch.finish(&[])?.reason {
+        eprintln!("micro: disturbed, so the times may be too long: {reason}");
+    }
+    Ok(measured)
 }
 
 fn allocations(case: &Case, messages: &Messages) -> u64 {

@@ -1,6 +1,5 @@
 //! What the pipeline bench found, for people and for programs.
 
-use anyhow::Context;
 use serde::Serialize;
 use std::io::Write;
 
