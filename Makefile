@@ -3,29 +3,32 @@
 #   make run          install what is missing, build, make a small network, place calls, report
 #   make run KEEP=1   the same, and leave the network up to play with
 #   make test         everything a change must pass
+#   make bench        measure, and compare with the figures recorded for this kind of machine
 #
-# `setup`, `run` and `test` need root: they install packages and make network namespaces.
+# `setup`, `run`, `test` and `bench` need root: they install packages and make network namespaces.
 
 PACKAGES := build-essential pkg-config clang llvm libclang-dev \
             dpdk dpdk-dev libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
             iproute2 iputils-ping ethtool tcpdump netcat-openbsd procps util-linux \
-            sip-tester sipsak python3-scapy fonts-dejavu-core kamailio
+            sip-tester sipsak python3-scapy fonts-dejavu-core kamailio valgrind
 MISSING   = $(shell for p in $(PACKAGES); do \
               dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done)
 
 CARGO    ?= cargo
 TARGET   := $(abspath $(or $(CARGO_TARGET_DIR),target))
 RELEASE  := $(TARGET)/release
+BENCH    := $(RELEASE)/trunkline-bench
+MEASURED := --micro $(TARGET)/bench/micro.json --pipeline $(TARGET)/bench/pipeline.json
 
 # Options of `trunkline lab demo`, e.g. make run CALL='--rate 2000 --seconds 5'
 CALL     ?=
 KEEP     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint unit e2e clean
+.PHONY: help setup build run test lint unit e2e measure bench bench-record clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## Install the Debian packages that are missing
 	@missing="$(strip $(MISSING))"; \
@@ -54,6 +57,17 @@ unit: setup
 
 e2e: build
 	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
+
+measure: build
+	@mkdir -p $(TARGET)/bench
+	@$(BENCH) pipeline --json $(TARGET)/bench/pipeline.json
+	@$(BENCH) micro --json $(TARGET)/bench/micro.json
+
+bench: measure ## Measure, and compare with the figures recorded for this kind of machine
+	@$(BENCH) baseline compare $(MEASURED)
+
+bench-record: measure ## Measure, and record the figures in bench/baselines
+	@$(BENCH) baseline record $(MEASURED)
 
 clean: ## Remove what was built, and the lab
 	-@[ ! -x $(RELEASE)/trunkline ] || $(RELEASE)/trunkline lab down

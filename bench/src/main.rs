@@ -1,6 +1,7 @@
 //! `trunkline-bench`: measures the appliance, always beside something else in the same run.
 
 mod accounting;
+mod baseline;
 mod compare;
 mod corpus;
 mod disturbance;
@@ -11,6 +12,7 @@ mod interrupt;
 mod json;
 mod load;
 mod model;
+mod micro;
 mod network;
 mod pcap;
 mod pipeline;
@@ -39,6 +41,10 @@ struct Arguments {
 enum Command {
     /// The whole pipeline, decode to encode, on one or more cores over an endless capture.
     Pipeline(pipeline::Arguments),
+    /// Single steps: time, instructions and allocations of parse, route, rewrite, and of published parsers.
+    Micro(micro::Arguments),
+    /// Compares what was measured with the recorded figures of this kind of machine, or records it.
+    Baseline(baseline::Arguments),
     Load(Box<load::Arguments>),
     Search(search::Arguments),
     Compare(compare::Arguments),
@@ -46,17 +52,30 @@ enum Command {
     Model(model::Arguments),
     Hold(hold::Arguments),
     Forward(forward::Arguments),
+    /// One case of `micro` and nothing else, for callgrind and perf.
+    #[command(hide = true)]
+    MicroCase(micro::CaseArguments),
+    /// One round of `micro`'s timing, in a process of its own.
+    #[command(hide = true)]
+    MicroTiming(micro::TimingArguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Pipeline(arguments) => done(pipeline::run(&arguments)),
+        Command::Micro(arguments) => done(micro::run(&arguments)),
+        Command::Baseline(arguments) => baseline::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Search(arguments) => done(search::run(&arguments)),
         Command::Compare(arguments) => done(compare::run(&arguments)),
         Command::Model(arguments) => done(model::run(&arguments)),
         Command::Hold(arguments) => done(hold::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
+        Command::MicroCase(arguments) => done(micro::run_case(&arguments)),
+        Command::MicroTiming(arguments) => {
+            micro::run_timing(&arguments);
+            Ok(ExitCode::SUCCESS)
+        }
     };
     match result {
         Ok(status) => status,

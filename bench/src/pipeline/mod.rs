@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// The lcores that measure, in ascending order, one queue and one worker for each.
     #[arg(long, alias = "lcore", value_delimiter = ',', default_value = "1", value_name = "LIST")]
     lcores: Vec<u16>,
-    /// Write the result as JSON to this file; - for standard output instead of the report.
+    /// Write the result as JSON to this file too; - for standard output instead of the report.
     #[arg(long, value_name = "FILE")]
     json: Option<String>,
 }
@@ -42,9 +42,11 @@ pub(crate) struct Arguments {
 /// One line that says what is missing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let report = measure(arguments)?;
-    match arguments.json.as_deref() {
-        Some(path) => crate::json::write(&report, path)?,
-        None => report::print(&report)?,
+    if let Some(path) = arguments.json.as_deref() {
+        crate::json::write(&report, path)?;
+    }
+    if arguments.json.as_deref() != Some("-") {
+        report::print(&report)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The bench of the README runs and says what it promises to say. What it measures is no test.
+//! The benches run and say what they promise to say. What they measure is no test.
 
 use crate::lab::{binary, text};
 use std::process::Command;
@@ -87,6 +87,134 @@ fn a_work_that_a_system_cannot_do_is_missing() {
     let output = output.expect("trunkline-bench starts");
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(text(&output).contains("missing: "), "{}", text(&output));
+}
+
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn the_micro_benches_print_one_json_list() {
+    let list = report(&["micro", "--quick", "--only", "parse", "--json", "-"]);
+    let rows = list.as_array().expect("one list");
+    let names: Vec<_> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert!(names.contains(&"parse_invite_600"), "{names:?}");
+    assert!(names.iter().all(|name| name.contains("parse")), "{names:?}");
+    for row in rows {
+        assert_eq!(row.as_object().map(serde_json::Map::len), Some(4), "{row}");
+        assert!(row["ns"].as_f64() > Some(0.0), "{row}");
+        assert!(row["instructions"].as_u64() > Some(0), "{row}");
+        let is_peer = row["name"].as_str().is_some_and(|name| name.starts_with("peer_"));
+        assert!(is_peer || row["allocations"] == 0, "{row}");
+    }
+}
+
+/// The generator against itself, in a namespace's loopback, and over its DPDK ring.
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn the_generator_completes_every_call_with_itself() {
+    for (scenario, wire) in [
+        ("proxy200", "sockets"),
+        ("invite-cancel", "sockets"),
+        ("options", "sockets"),
+        ("proxy200", "ring"),
+    ] {
+        let report = report(&[
+            "load",
+            scenario,
+            "--direct",
+            "--wire",
+            wire,
+            "--rate",
+            "2000",
+            "--seconds",
+            "1",
+            "--quiet",
+            "--json",
+            "-",
+        ]);
+        let counts = &report["counts"];
+        assert!(counts["calls"].as_u64() > Some(1_500), "{report:#}");
+        assert_eq!(counts["completed"], counts["calls"], "{report:#}");
+        assert_eq!(counts["lost"], 0, "{report:#}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn injected_faults_are_reported_as_what_they_are() {
+    let report = report(&[
+        "load",
+        "--direct",
+        "--rate",
+        "2000",
+        "--seconds",
+        "2",
+        "--ring-ms",
+        "2",
+        "--quiet",
+        "--json",
+        "-",
+        "--inject",
+        "loss=0.01,duplicate=0.01,reorder=0.01",
+    ]);
+    let (counts, injected) = (&report["counts"], &report["injected"]);
+    assert_eq!(counts["completed"], counts["calls"], "{report:#}");
+    let near = |seen: &serde_json::Value, put_in: &serde_json::Value| {
+        let (seen, put_in) = (seen.as_u64().unwrap_or(0), put_in.as_u64().unwrap_or(0));
+        // A lost copy and a doubled copy of the same message cancel out.
+        put_in > 50 && seen.abs_diff(put_in) * 20 <= put_in
+    };
+    assert!(near(&counts["lost"], &injected["lost"]), "{report:#}");
+    assert!(near(&counts["duplicates"], &injected["duplicated"]), "{report:#}");
+    assert!(counts["reordered"].as_u64() > Some(0), "{report:#}");
+    assert_eq!(counts["wrong"]["body"], 0, "{report:#}");
+}
+
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn what_cannot_be_measured_is_said_in_one_line() {
+    for (arguments, expected) in [
+        (&["load", "no-such-scenario", "--direct"][..], "proxy200"),
+        (&["load", "--target", "127.0.0.1:9"], "nothing listens on 127.0.0.1:9"),
+        (&["load", "--direct", "--wire", "smoke"], "sockets, ring or af_xdp"),
+        (&["load", "--wire", "ring", "--target", "192.0.2.1:5060"], "--direct"),
+        (&["search", "opensips", "stateless"], "missing"),
+    ] {
+        let mut command = Command::new(binary("trunkline-bench"));
+        let output = command.args(arguments).output().expect("trunkline-bench starts");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).contains(expected), "{arguments:?}: {}", text(&output));
+    }
+    let _held = std::net::UdpSocket::bind("127.0.0.1:6000").expect("a port of our own");
+    let mut command = Command::new(binary("trunkline-bench"));
+    let output = command.args(["load", "--direct"]).output().expect("trunkline-bench starts");
+    assert!(text(&output).contains("cannot bind 127.0.0.1:6000"), "{}", text(&output));
+}
+
+/// The whole comparison, short: ours, a peer, and one that is missing.
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn the_comparison_leaves_its_table_and_plots() {
+    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/compare");
+    let mut command = Command::new(binary("trunkline-bench"));
+    command.args(["compare", "--works", "stateless", "--repeat", "1", "--seconds", "0.3"]);
+    command.args(["--systems", "trunkline,kamailio,opensips", "--no-stages", "--output", folder]);
+    let output = command.output().expect("trunkline-bench starts");
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("missing: "), "{}", text(&output));
+    let file = std::path::Path::new(folder).join("compare.json");
+    let json = std::fs::read(file).expect("compare.json");
+    let comparison: serde_json::Value = serde_json::from_slice(&json).expect("one object");
+    let rows = comparison["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2, "{comparison:#}");
+    for row in rows {
+        for key in ["calls_per_second", "messages_per_second", "cpu_us_per_message", "p50_us"] {
+            assert!(row[key].as_f64() > Some(0.0), "{key}: {row:#}");
+        }
+        assert!(row["memory_bytes"].as_u64() > Some(0), "{row:#}");
+        assert!(row["disturbed"].is_boolean(), "{row:#}");
+    }
+    for plot in ["stateless-latency.svg", "stateless-latency.png", "stateless-loss.svg"] {
+        assert!(std::path::Path::new(folder).join(plot).is_file(), "{plot}");
+    }
 }
 
 /// What the bench prints, as JSON.

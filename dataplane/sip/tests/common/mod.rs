@@ -1,5 +1,5 @@
-//! The appliance of the tests and benches, and whole messages through it.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test and bench uses its part")]
+//! The appliance of the tests, and whole messages through it.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::net::SocketAddr;
