@@ -4,8 +4,9 @@
 #   make run KEEP=1   the same, and leave the network up to play with
 #   make test         everything a change must pass
 #   make bench        measure, and compare with the figures recorded for this kind of machine
+#   make compare      measure Kamailio and others beside, in under 20 minutes
 #
-# `setup`, `run`, `test` and `bench` need root: they install packages and make network namespaces.
+# All but `help` and `clean` need root: they install packages and make network namespaces.
 
 PACKAGES := build-essential pkg-config clang llvm libclang-dev \
             dpdk dpdk-dev libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
@@ -25,7 +26,7 @@ CALL     ?=
 KEEP     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint unit e2e measure bench bench-record clean
+.PHONY: help setup build run test lint unit e2e measure bench compare bench-record clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +66,9 @@ measure: build
 
 bench: measure ## Measure, and compare with the figures recorded for this kind of machine
 	@$(BENCH) baseline compare $(MEASURED)
+
+compare: build ## This appliance beside its peers, in one run: table and plots in target/bench
+	@$(BENCH) compare --output $(TARGET)/bench
 
 bench-record: measure ## Measure, and record the figures in bench/baselines
 	@$(BENCH) baseline record $(MEASURED)

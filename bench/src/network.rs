@@ -13,6 +13,8 @@
 mod receive;
 mod sysctl;
 
+pub(crate) use receive::poll_on;
+
 use crate::shell::run;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns};

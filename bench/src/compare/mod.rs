@@ -19,7 +19,7 @@ use std::time::Instant;
 /// Points of a curve, as shares of the rate that was found: from idle to overload.
 const CURVE: [f64; 6] = [0.1, 0.3, 0.6, 0.9, 1.1, 1.3];
 /// First rate of a search, in calls per second; the highest.
-const START: f64 = 2_000.0;
+const START: f64 = 4_000.0;
 const MAX: f64 = 2_000_000.0;
 /// Ratio of failed to carried rate at which a search is narrow enough.
 const PRECISION: f64 = 1.05;

@@ -2,6 +2,7 @@
 
 use super::options::WireKind;
 use super::wire::{Local, Outbox, Wire};
+use crate::network::poll_on;
 use anyhow::{Context, Result, ensure};
 use core::net::SocketAddr;
 use dataplane::decode::{DecodeRules, decode};
@@ -71,6 +72,7 @@ pub(crate) fn run_on_port<R: Send + 'static>(
         if let Some(interface) = &interface {
             // A veth or virtual interface leaves checksums to a NIC that is not there.
             SipFilter::find(interface)?.set(&locals)?;
+            poll_on(interface, &[core])?;
         }
         let rules = DecodeRules { verify_checksums: interface.is_none() };
         work(PortWire {

@@ -19,6 +19,7 @@
 use super::{Host, core_list};
 use crate::shell::run;
 use anyhow::{Context, Result};
+use std::path::Path;
 
 /// Receives on `cores` at the end of `host`.
 pub(super) fn on_cores(host: Host, cores: &[u16]) -> Result<()> {
@@ -31,6 +32,25 @@ pub(super) fn on_cores(host: Host, cores: &[u16]) -> Result<()> {
     );
     run("ip", &["netns", "exec", host.namespace(), "sh", "-ec", &script])
         .with_context(|| format!("receiving on core(s) {} in the kernel", core_list(cores)))?;
+    pin_polls(interface, cores)
+}
+
+/// Polls `interface`, which is in this process's namespace and has an XDP program, on `cores`. A NIC
+/// with interrupts of its own is left alone.
+///
+/// # Errors
+/// When a kernel thread cannot be pinned.
+pub(crate) fn poll_on(interface: &str, cores: &[u16]) -> Result<()> {
+    let folder = Path::new("/sys/class/net").join(interface);
+    if folder.join("device").exists() {
+        return Ok(());
+    }
+    std::fs::write(folder.join("threaded"), "1")
+        .with_context(|| format!("{interface}: polling in a kernel thread"))?;
+    pin_polls(interface, cores)
+}
+
+fn pin_polls(interface: &str, cores: &[u16]) -> Result<()> {
     for (thread, core) in napi_threads(interface)?.into_iter().zip(cores.iter().cycle()) {
         let thread = thread.to_string();
         run("taskset", &["-p", "-c", &core.to_string(), &thread])?;

@@ -3,7 +3,7 @@
 pub(crate) mod rate;
 
 use crate::load::{Scenario, grouped};
-use crate::network::{Network, SIP};
+use crate::network::{Host, Network, SIP};
 use crate::system::{self, System, SystemKind, Work};
 use crate::trial::{Criterion, Generator, Measured};
 use crate::{hugepages, json};

@@ -18,7 +18,7 @@ const FILES: [(&str, &str); 8] = [
     ("dispatcher.list", include_str!("../../peers/kamailio/dispatcher.list")),
 ];
 /// UDP receivers per core. Stateless requests offered beyond what one core takes, forwarded per second,
-/// medians of four: 26,000 with one receiver, 26,700 with two, 27,300 with four, 26,800 with eight.
+/// means of four runs: 26,000 with one receiver, 26,900 with two, 27,300 with four, 27,000 with eight.
 const CHILDREN: usize = 4;
 /// Shared memory in MiB: a million contacts, or some hundred thousand transactions.
 const SHARED_MB: &str = "2048";
