@@ -135,8 +135,15 @@ pub(crate) fn start(
     Ok(system)
 }
 
+/// Debian 12 has no package of it, so there was nothing to write and prove a configuration with.
 fn missing_opensips() -> StartError {
-    StartError::Missing("OpenSIPS: no configuration is made for it yet".to_owned())
+    let installed = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|p| p.join("opensips").is_file()));
+    StartError::Missing(if installed {
+        "OpenSIPS is installed, but no configuration of it was ever proved here".to_owned()
+    } else {
+        "no opensips on this machine".to_owned()
+    })
 }
 
 /// Where a system starts.

@@ -205,7 +205,9 @@ fn vias(
     }
     let own = parameter(&datagram[vias[hops].clone()], b"branch");
     let id = own.and_then(|branch| branch.strip_prefix(BRANCH_PREFIX)).ok_or(Wrong::Branch)?;
-    let index = [b'0' + (message.branch_of / 10) as u8, b'0' + (message.branch_of % 10) as u8];
-    let fits = id.split_at_checked(ID_LEN).is_some_and(|(id, of)| id == call.id && of == index);
+    let fits = id.split_at_checked(ID_LEN).is_some_and(|(id, index)| {
+        let index = core::str::from_utf8(index).ok().and_then(|index| index.parse().ok());
+        id == call.id && index == Some(message.branch_of)
+    });
     if fits { Ok(()) } else { Err(Wrong::Branch) }
 }

@@ -210,7 +210,7 @@ impl Scenario {
 
     /// Calls per second that so many users make; for the other scenarios a user is a name only.
     pub(crate) fn calls_per_second(self, users: f64, compress: f64) -> Option<f64> {
-        (self == Self::Users).then(|| users * users::EVENTS_PER_SECOND * compress)
+        (self == Self::Users).then_some(users * users::EVENTS_PER_SECOND * compress)
     }
 }
 
@@ -227,7 +227,7 @@ mod users {
     const ANSWERED: f64 = 0.65;
     const VOICEMAIL: f64 = 0.30;
     const CANCELLED: f64 = 0.05;
-    const TALK: Duration = Duration::from_secs(300);
+    const TALK: Duration = Duration::from_mins(5);
     const MESSAGE: Duration = Duration::from_secs(30);
     /// Seconds until a callee answers, or a caller gives up.
     const RING: Duration = Duration::from_secs(5);

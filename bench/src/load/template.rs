@@ -111,9 +111,14 @@ impl Template {
     pub(crate) fn write(&self, call: &CallText<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method.token().as_bytes());
         out.push(b' ');
-        match call.remote_target {
-            Some(target) => out.extend_from_slice(target),
-            None => self.write_uri(call.user, out),
+        if let Some(target) = call.remote_target {
+            out.extend_from_slice(target);
+        } else {
+            let start = out.len();
+            out.extend_from_slice(&self.uri);
+            if self.method != Method::Register {
+                out[start + "sip:u".len()..][..USER_LEN].copy_from_slice(call.user);
+            }
         }
         let start = out.len();
         out.extend_from_slice(&self.text[..self.lines_at]);
@@ -125,15 +130,6 @@ impl Template {
         }
         for at in &self.users {
             out[start + at..][..USER_LEN].copy_from_slice(call.user);
-        }
-    }
-
-    /// Appends the Request-URI for this user.
-    pub(crate) fn write_uri(&self, user: &[u8; USER_LEN], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&self.uri);
-        if self.method != Method::Register {
-            out[start + "sip:u".len()..][..USER_LEN].copy_from_slice(user);
         }
     }
 

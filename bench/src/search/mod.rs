@@ -212,8 +212,11 @@ pub(crate) fn for_system<'a>(
     let callees = if work == Work::Dispatcher { 4 } else { 1 };
     // Flows enough for every queue to get some.
     let flows = if cores.len() > 1 { 32 } else { 1 };
-    let words =
-        format!("--target {SIP} --hops {} --callees {callees} --flows {flows}", u8::from(adds_via));
+    // A port of its own, so that the wire is full before the generator is.
+    let (hops, interface) = (u8::from(adds_via), Host::Generator.interface());
+    let words = format!(
+        "--target {SIP} --hops {hops} --callees {callees} --flows {flows} --wire af_xdp:{interface}"
+    );
     Generator {
         network: Some(network),
         core: 0,
