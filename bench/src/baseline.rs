@@ -1,12 +1,11 @@
 //! Recorded figures, one file for each kind of machine, and what has changed since.
 
 mod change;
-mod machine;
 
+use crate::machine::Machine;
 use crate::micro::Row;
 use anyhow::{Context, Result};
 use change::{Changes, Figures};
-use machine::Machine;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

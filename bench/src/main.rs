@@ -11,6 +11,7 @@ mod hugepages;
 mod interrupt;
 mod json;
 mod load;
+mod machine;
 mod micro;
 mod model;
 mod network;

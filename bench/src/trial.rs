@@ -1,11 +1,12 @@
 //! One trial: the generator at one rate, as a process of its own, and what the machine did meanwhile.
 
 use crate::disturbance::{Disturbance, Watch};
+use crate::interrupt::Interrupt;
 use crate::load::{LoadReport, Scenario};
 use crate::network::{Host, Network};
 use crate::search::rate::Outcome;
 use crate::system::System;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::process::{Command, Stdio};
 
@@ -24,6 +25,8 @@ pub(crate) struct Generator<'a> {
     pub(crate) scenario: Scenario,
     /// Further options of `trunkline-bench load`, the target among them.
     pub(crate) options: Vec<String>,
+    /// Whether the user has asked to end.
+    pub(crate) interrupt: Interrupt,
     /// Cores whose time is watched: the generator's and the system's.
     pub(crate) watched: Vec<u16>,
 }
@@ -81,6 +84,8 @@ impl Generator<'_> {
         let watch = Watch::start(&self.watched)?;
         let before = system.map(System::usage).transpose()?;
         let report = self.run(rate, seconds)?;
+        // The generator got the signal too, and its report is cut short.
+        ensure!(!self.interrupt.is_set(), "interrupted");
         let after = system.map(System::usage).transpose()?;
         let ours = system.map(System::pids).transpose()?.unwrap_or_default();
         #[expect(clippy::cast_precision_loss, reason = "a figure, not an account")]

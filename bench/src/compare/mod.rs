@@ -3,8 +3,10 @@
 mod plots;
 mod table;
 
+use crate::interrupt::Interrupt;
 use crate::json;
 use crate::load::grouped;
+use crate::machine::{self, Machine};
 use crate::network::Network;
 use crate::search::rate::{Plan, highest, median};
 use crate::search::{for_system, system_cores};
@@ -156,15 +158,15 @@ pub(crate) struct Missing {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&arguments.output)
         .with_context(|| format!("cannot make {}", arguments.output.display()))?;
-    let begin = Instant::now();
+    let (begin, interrupt) = (Instant::now(), Interrupt::listen()?);
     let mut comparison = Comparison {
-        command: std::env::args().skip(1).fold("trunkline-bench".to_owned(), |a, b| a + " " + &b),
-        machine: machine(),
+        command: machine::command(),
+        machine: Machine::this()?.to_string(),
         ..Comparison::default()
     };
     for work in &arguments.works {
         for kind in &arguments.systems {
-            match measure(arguments, *kind, *work) {
+            match measure(arguments, *kind, *work, &interrupt) {
                 Ok(row) => comparison.rows.push(row),
                 Err(StartError::Missing(reason)) => {
                     eprintln!("compare: {work}: {kind} is missing: {reason}");
@@ -193,11 +195,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Starts one system, searches its rate and measures its curve.
-fn measure(arguments: &Arguments, kind: SystemKind, work: Work) -> Result<Row, StartError> {
+fn measure(
+    arguments: &Arguments,
+    kind: SystemKind,
+    work: Work,
+    interrupt: &Interrupt,
+) -> Result<Row, StartError> {
     let cores = system_cores(arguments.cores)?;
     let network = Network::up(arguments.cores)?;
     let system = system::start(kind, work, &network, &cores)?;
-    let generator = for_system(kind, work, &network, &cores);
+    let generator = for_system(kind, work, &network, &cores, interrupt);
     Ok(rates(arguments, kind, work, &system, &generator)?)
 }
 
@@ -273,13 +280,4 @@ fn curve(
         })
     };
     CURVE.iter().map(point).collect()
-}
-
-/// `Intel(R) Xeon(R) Processor, 2 cores`
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
-    let name = name.map_or("unknown CPU", |name| name.trim_start_matches([' ', '\t', ':']));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{name}, {cores} cores")
 }

@@ -157,15 +157,8 @@ impl fmt::Display for Percentiles {
     }
 }
 
-/// A whole number with separators.
-pub(crate) fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// A rate as a whole number with separators.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive")]
+pub(crate) fn grouped(rate: f64) -> String {
+    control::status_report::grouped(rate.round() as u64)
 }

@@ -8,6 +8,7 @@ mod predict;
 mod report;
 
 use crate::disturbance::{Disturbance, Watch};
+use crate::machine::Machine;
 use crate::pipeline::{Measured, Rate, Setup};
 use anyhow::{Context, Result, ensure};
 use predict::{Costs, Work};
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let found = measure(arguments)?;
-    let report = model(arguments, found);
+    let report = model(arguments, found)?;
     match arguments.json.as_deref() {
         Some(path) => crate::json::write(&report, path)?,
         None => report::print(&report)?,
@@ -103,7 +104,7 @@ fn measure(arguments: &Arguments) -> Result<Found> {
     Ok(Found::new(&pipeline, handoffs, memory, watch.finish(&[])?))
 }
 
-fn model(arguments: &Arguments, found: Found) -> ModelReport {
+fn model(arguments: &Arguments, found: Found) -> Result<ModelReport> {
     let costs = Costs {
         message_ns: 1e9 / found.one_core_messages_per_second,
         measured_cores: found.cores,
@@ -114,7 +115,7 @@ fn model(arguments: &Arguments, found: Found) -> ModelReport {
         memory_bandwidth: f64::from(arguments.memory_bandwidth) * 1e9,
     };
     let stateful = Work { handoffs: arguments.handoffs, touches: arguments.touches };
-    ModelReport::new(arguments.quick, found, costs, stateful)
+    Ok(ModelReport::new(&Machine::this()?, arguments.quick, found, costs, stateful))
 }
 
 impl Found {

@@ -4,6 +4,7 @@ use super::handoff::{HandoffCost, MODEL_BURST};
 use super::memory::MemoryCosts;
 use super::predict::{CORES, Cell, Costs, LINE_RATES, Limit, WIRE_OVERHEAD_BYTES, Work};
 use crate::disturbance::Disturbance;
+use crate::machine::{self, Machine};
 use crate::pipeline::StageCost;
 use serde::Serialize;
 use std::io::{Result, Write};
@@ -82,7 +83,13 @@ pub(crate) struct ModelReport {
 
 impl ModelReport {
     /// Computes the tables and the check.
-    pub(crate) fn new(quick: bool, measured: Found, costs: Costs, stateful_work: Work) -> Self {
+    pub(crate) fn new(
+        machine: &Machine,
+        quick: bool,
+        measured: Found,
+        costs: Costs,
+        stateful_work: Work,
+    ) -> Self {
         let stateless = Work::default();
         let line_rates = LINE_RATES.map(|gigabits| ToFill {
             gigabits,
@@ -91,8 +98,8 @@ impl ModelReport {
             stateful_cores: costs.cores_to_fill(stateful_work, gigabits),
         });
         Self {
-            command: command(),
-            machine: machine(),
+            command: machine::command(),
+            machine: machine.to_string(),
             quick,
             check: check(&measured),
             stateless: costs.table(stateless),
@@ -103,18 +110,6 @@ impl ModelReport {
             stateful_work,
         }
     }
-}
-
-fn command() -> String {
-    let arguments = std::env::args().skip(1);
-    std::iter::once("trunkline-bench".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
-}
-
-fn machine() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let names = text.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let names: Vec<_> = names.map(|(_, name)| name.trim()).collect();
-    format!("{} x {}", names.len(), names.first().unwrap_or(&"unknown processor"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a small number of cores")]

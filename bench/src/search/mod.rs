@@ -2,6 +2,7 @@
 
 pub(crate) mod rate;
 
+use crate::interrupt::Interrupt;
 use crate::load::{Scenario, grouped};
 use crate::network::{Host, Network, SIP};
 use crate::system::{self, System, SystemKind, Work};
@@ -108,9 +109,10 @@ pub(crate) struct Row {
 /// One line that says what is missing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.precision > 1.001, "--precision is a ratio above 1.001, e.g. 1.05");
+    let interrupt = Interrupt::listen()?;
     let mut rows: Vec<Row> = Vec::new();
     for cores in &arguments.cores {
-        for mut row in search(arguments, *cores)? {
+        for mut row in search(arguments, *cores, &interrupt)? {
             let first = rows.iter().find(|other| other.criterion == row.criterion);
             let base = first.map_or(row.rate, |first| first.rate);
             row.speedup = row.rate.zip(base).map(|(rate, base)| rate / base);
@@ -149,9 +151,9 @@ pub(crate) fn self_test(scenario: Scenario, wire: &str, json: Option<String>) ->
 }
 
 /// All criteria with one number of cores.
-fn search(arguments: &Arguments, count: u16) -> Result<Vec<Row>> {
+fn search(arguments: &Arguments, count: u16, interrupt: &Interrupt) -> Result<Vec<Row>> {
     let Some((kind, work)) = arguments.system.zip(arguments.work) else {
-        return searches(arguments, &alone(arguments), None, "none", count);
+        return searches(arguments, &alone(arguments, interrupt), None, "none", count);
     };
     let cores = system_cores(count)?;
     let network = Network::up(count)?;
@@ -159,14 +161,14 @@ fn search(arguments: &Arguments, count: u16) -> Result<Vec<Row>> {
         Err(error) => bail!("{kind} {work}: {error}"),
         Ok(system) => system,
     };
-    let mut generator = for_system(kind, work, &network, &cores);
+    let mut generator = for_system(kind, work, &network, &cores, interrupt);
     generator.scenario = arguments.scenario.unwrap_or(generator.scenario);
     generator.options.extend(arguments.generator.clone());
     searches(arguments, &generator, Some(&system), &kind.to_string(), count)
 }
 
 /// A generator without a system of ours.
-fn alone(arguments: &Arguments) -> Generator<'static> {
+fn alone(arguments: &Arguments, interrupt: &Interrupt) -> Generator<'static> {
     let mut options = vec!["--wire".to_owned(), arguments.wire.clone()];
     match arguments.target {
         Some(target) => options.extend(["--target".to_owned(), target.to_string()]),
@@ -178,6 +180,7 @@ fn alone(arguments: &Arguments) -> Generator<'static> {
         core: 0,
         scenario: arguments.scenario.unwrap_or(Scenario::Proxy200),
         options,
+        interrupt: interrupt.clone(),
         watched: vec![0],
     }
 }
@@ -201,6 +204,7 @@ pub(crate) fn for_system<'a>(
     work: Work,
     network: &'a Network,
     cores: &[u16],
+    interrupt: &Interrupt,
 ) -> Generator<'a> {
     let scenario = match (kind, work) {
         (SystemKind::Testpmd, _) => Scenario::Echo,
@@ -222,6 +226,7 @@ pub(crate) fn for_system<'a>(
         core: 0,
         scenario,
         options: words.split(' ').map(str::to_owned).collect(),
+        interrupt: interrupt.clone(),
         watched: [&[0], cores].concat(),
     }
 }

@@ -1,4 +1,4 @@
-//! What makes two machines comparable.
+//! The machine that figures come from, and what makes two machines comparable.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use std::fmt;
 
 /// A kind of machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// Model name of the CPU, as the kernel gives it.
     cpu: String,
     /// Cores that this process may use.
@@ -20,7 +20,7 @@ impl Machine {
     ///
     /// # Errors
     /// When `/proc` is not there.
-    pub(super) fn this() -> Result<Self> {
+    pub(crate) fn this() -> Result<Self> {
         let info = std::fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
         let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
         Ok(Self {
@@ -31,7 +31,7 @@ impl Machine {
     }
 
     /// A file name for it, without marks of ownership: `intel-xeon-processor-2-x86_64`.
-    pub(super) fn slug(&self) -> String {
+    pub(crate) fn slug(&self) -> String {
         let plain = self.cpu.to_lowercase().replace("(r)", " ").replace("(tm)", " ");
         let words =
             plain.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
@@ -44,6 +44,12 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {} cores, {}", self.cpu, self.cores, self.arch)
     }
+}
+
+/// The command that this process was started with, to stand beside its figures.
+pub(crate) fn command() -> String {
+    let arguments = std::env::args().skip(1);
+    std::iter::once("trunkline-bench".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
