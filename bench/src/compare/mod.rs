@@ -204,7 +204,7 @@ fn measure(
     let cores = system_cores(arguments.cores)?;
     let network = Network::up(arguments.cores)?;
     let system = system::start(kind, work, &network, &cores)?;
-    let generator = for_system(kind, work, &network, &cores, interrupt);
+    let generator = for_system(kind, work, &network, &cores, cores.len() == 1, interrupt);
     Ok(rates(arguments, kind, work, &system, &generator)?)
 }
 

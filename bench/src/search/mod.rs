@@ -27,7 +27,7 @@ use serde::Serialize;
     trunkline-bench search --self-test --wire ring\n  \
     trunkline-bench search --target 192.0.2.1:5060 --scenario options\n\n\
     Systems run as in `trunkline-bench hold`: in a namespace of their own, on core 1; with two cores on \
-    1 and 0, where the generator is too. The result is flagged when other load disturbed the machine, \
+    1 and 0, where the generator is too: then the speedup is that of a system that shares its second core. The result is flagged when other load disturbed the machine, \
     and when it was the generator that could not keep up.\n\n\
     COLUMNS\n  \
     criterion   no-loss: every message arrived. failed-calls: at most 0.01 % of calls failed\n  \
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     /// What callers and callees do [default: what the system's work asks for, else proxy200]
     #[arg(long)]
     scenario: Option<Scenario>,
-    /// The generator's wire, see `load --help`
+    /// The generator's wire without a system of ours, see `load --help`
     #[arg(long, default_value = "sockets")]
     wire: String,
     /// Numbers of cores for the system
@@ -156,12 +156,14 @@ fn search(arguments: &Arguments, count: u16, interrupt: &Interrupt) -> Result<Ve
         return searches(arguments, &alone(arguments, interrupt), None, "none", count);
     };
     let cores = system_cores(count)?;
+    // One and the same for all numbers of cores.
+    let own_port = arguments.cores.iter().all(|count| *count == 1);
     let network = Network::up(count)?;
     let system = match system::start(kind, work, &network, &cores) {
         Err(error) => bail!("{kind} {work}: {error}"),
         Ok(system) => system,
     };
-    let mut generator = for_system(kind, work, &network, &cores, interrupt);
+    let mut generator = for_system(kind, work, &network, &cores, own_port, interrupt);
     generator.scenario = arguments.scenario.unwrap_or(generator.scenario);
     generator.options.extend(arguments.generator.clone());
     searches(arguments, &generator, Some(&system), &kind.to_string(), count)
@@ -198,12 +200,13 @@ pub(crate) fn system_cores(count: u16) -> Result<Vec<u16>> {
     Ok(order.take(count.into()).collect())
 }
 
-/// The generator that goes with a system and its work.
+/// The generator that goes with a system and its work, on a DPDK port of its own or on sockets.
 pub(crate) fn for_system<'a>(
     kind: SystemKind,
     work: Work,
     network: &'a Network,
     cores: &[u16],
+    own_port: bool,
     interrupt: &Interrupt,
 ) -> Generator<'a> {
     let scenario = match (kind, work) {
@@ -216,11 +219,16 @@ pub(crate) fn for_system<'a>(
     let callees = if work == Work::Dispatcher { 4 } else { 1 };
     // Flows enough for every queue to get some.
     let flows = if cores.len() > 1 { 32 } else { 1 };
-    // A port of its own, so that the wire is full before the generator is.
-    let (hops, interface) = (u8::from(adds_via), Host::Generator.interface());
-    let words = format!(
-        "--target {SIP} --hops {hops} --callees {callees} --flows {flows} --wire af_xdp:{interface}"
-    );
+    // A port of its own fills the wire before the generator is full, but has one queue pair: what
+    // a second worker sends would not reach it.
+    let wire = if own_port {
+        format!("af_xdp:{}", Host::Generator.interface())
+    } else {
+        "sockets".to_owned()
+    };
+    let hops = u8::from(adds_via);
+    let words =
+        format!("--target {SIP} --hops {hops} --callees {callees} --flows {flows} --wire {wire}");
     Generator {
         network: Some(network),
         core: 0,
