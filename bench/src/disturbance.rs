@@ -2,7 +2,7 @@
 
 use crate::accounting::{CoreTime, Process, Processes, seconds};
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const FOREIGN_MAX: f64 = 5.0;
 const NETWORK_THREADS: [&str; 2] = ["ksoftirqd/", "napi/"];
 
 /// What others took while something was measured.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Disturbance {
     /// Time that the hypervisor kept from the cores in use, in percent of their time.
     pub(crate) steal_percent: f64,

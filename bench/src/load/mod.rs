@@ -29,6 +29,7 @@ pub(crate) use report::{LoadReport, grouped};
 pub(crate) use script::Scenario;
 pub(crate) use template::{DOMAIN, PASSWORD};
 
+use crate::disturbance::{Disturbance, Watch};
 use crate::interrupt::Interrupt;
 use crate::json;
 use crate::network::{CALLEE_PORT, CALLER_PORT};
@@ -96,6 +97,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
         arguments.target.iter().try_for_each(answers)?;
     }
     let overflows = overflows();
+    let watch = Watch::start(&[arguments.core.unwrap_or(0)])?;
     let (engine, driven, injected) = match &arguments.wire {
         WireKind::Sockets => over(SocketWire::bind(&locals.addresses)?, arguments, engine)?,
         kind => {
@@ -110,7 +112,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
             port::run_on_port(kind, core, addresses, target, work)?
         }
     };
-    let mut report = summarise(arguments, rate, &engine, driven, injected);
+    let disturbance = watch.finish(&[])?;
+    let mut report = summarise(arguments, rate, &engine, driven, disturbance);
+    report.injected = injected;
     report.overflows = self::overflows().saturating_sub(overflows);
     report.judge_generator();
     ensure!(
@@ -246,7 +250,7 @@ fn summarise(
     rate: f64,
     engine: &Engine,
     driven: Driven,
-    injected: Option<Injected>,
+    disturbance: Disturbance,
 ) -> LoadReport {
     let counts = engine.counts.clone();
     let seconds = arguments.seconds.min(driven.elapsed.as_secs_f64());
@@ -262,13 +266,14 @@ fn summarise(
         messages_per_second: counts.received as f64 / seconds,
         failed_share: counts.failed as f64 / (counts.failed + counts.completed).max(1) as f64,
         counts,
-        injected,
+        injected: None,
         message_latency,
         transaction_latency,
         lateness,
         overflows: 0,
         crowded: engine.crowded,
         generator_busy: driven.busy,
+        disturbance,
         generator_limit: None,
     }
 }

@@ -3,6 +3,7 @@
 use super::counts::Counts;
 use super::faults::Injected;
 use super::latency::Percentiles;
+use crate::disturbance::Disturbance;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -44,6 +45,8 @@ pub(crate) struct LoadReport {
     pub(crate) crowded: u64,
     /// Share of its core that the generator used, 0 to 1.
     pub(crate) generator_busy: f64,
+    /// What others took of the machine; a target on the same machine is one of them.
+    pub(crate) disturbance: Disturbance,
     /// Set when the figure is one of the generator, not of the target.
     pub(crate) generator_limit: Option<String>,
 }
@@ -140,6 +143,9 @@ impl fmt::Display for LoadReport {
         line("transaction latency", self.transaction_latency.to_string())?;
         line("calls began late by", self.lateness.to_string())?;
         line("generator", format!("{:.0} % of its core", self.generator_busy * 100.0))?;
+        if let Some(reason) = &self.disturbance.reason {
+            line("DISTURBED", format!("{reason} (a target on this machine counts as other)"))?;
+        }
         if let Some(limit) = &self.generator_limit {
             line("NOT THE TARGET'S LIMIT", format!("the generator was too slow: {limit}"))?;
         }
