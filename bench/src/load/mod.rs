@@ -86,6 +86,10 @@ fn self_test(arguments: &Arguments) -> Result<ExitCode> {
 /// # Errors
 /// One line that says what is missing.
 pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
+    ensure!(
+        arguments.direct || arguments.wire != WireKind::Ring,
+        "a ring leads nowhere but back: use it with --direct"
+    );
     let locals = Locals::choose(arguments)?;
     let rate = arguments
         .scenario
@@ -101,10 +105,6 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
     let (engine, driven, injected) = match &arguments.wire {
         WireKind::Sockets => over(SocketWire::bind(&locals.addresses)?, arguments, engine)?,
         kind => {
-            ensure!(
-                arguments.direct || *kind != WireKind::Ring,
-                "a ring leads nowhere but back: use it with --direct"
-            );
             let core = arguments.core.unwrap_or(0);
             let options = arguments.clone();
             let (addresses, target) = (&locals.addresses, locals.targets[0]);
