@@ -12,7 +12,7 @@ use crate::search::rate::{Plan, highest, median};
 use crate::search::{for_system, system_cores};
 use crate::system::{self, StartError, System, SystemKind, Work};
 use crate::trial::{Criterion, Generator, Measured};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -173,8 +173,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     let (scenario, system) = (*work, *kind);
                     comparison.missing.push(Missing { scenario, system, reason });
                 }
+                Err(StartError::Failed(error)) if interrupt.is_set() => return Err(error),
+                // One that fails is no reason to lose the others.
                 Err(StartError::Failed(error)) => {
-                    return Err(error.context(format!("{kind}, {work}")));
+                    eprintln!("compare: {work}: {kind} FAILED: {error:#}");
+                    let (scenario, system) = (*work, *kind);
+                    let reason = format!("FAILED: {error:#}");
+                    comparison.missing.push(Missing { scenario, system, reason });
                 }
             }
         }
@@ -222,7 +227,10 @@ fn rates(
         let result = highest(&plan, |rate, seconds| {
             generator.outcome(Some(system), Criterion::FailedCalls, rate, seconds)
         })?;
-        let rate = result.rate.with_context(|| format!("{kind} carries no calls at all"))?;
+        let Some(rate) = result.rate else {
+            eprintln!("compare: {work}: {kind}: search {round} found no rate that passes");
+            continue;
+        };
         eprintln!(
             "compare: {work}: {kind}: {} calls/s (search {round} of {}, {} trials)",
             grouped(rate),
@@ -232,6 +240,7 @@ fn rates(
         plan.start = rate / 1.5;
         found.push((rate, result));
     }
+    ensure!(!found.is_empty(), "no rate passed in any search: its curve was not measured");
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     let rates: Vec<f64> = found.iter().map(|(rate, _)| *rate).collect();
     // Of the search in the middle, everything else; of an even number the lower one.

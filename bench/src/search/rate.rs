@@ -5,13 +5,15 @@
 //!
 //! ```text
 //!   double ──pass──> double ... ──fail──> bisect until narrow ──> confirm long ──pass──> the rate
-//!                                                                      │ fail: a step down, again
+//!   (the first one fails: halve)                                       │ fail: a step down, again
 //! ```
 
 use anyhow::Result;
 
 /// Doublings before the search gives up to find a rate that fails.
 const DOUBLINGS_MAX: u32 = 24;
+/// Halvings below a first rate that fails.
+const HALVINGS_MAX: u32 = 7;
 /// Steps down before a search that cannot confirm gives its last rate.
 const STEPS_DOWN_MAX: u32 = 8;
 
@@ -87,10 +89,19 @@ pub(crate) fn highest<T>(
         }
         high = (high * 2.0).min(plan.max);
     }
-    if low == 0.0 {
-        // Even the first rate failed: look below it, down to a hundredth.
-        low = high / 100.0;
+    // Even the first rate failed: look below it.
+    for _ in 0..HALVINGS_MAX {
+        if low > 0.0 {
+            break;
+        }
+        let half = high / 2.0;
+        if attempt(half, plan.short)?.passed {
+            low = half;
+        } else {
+            high = half;
+        }
     }
+    low = if low > 0.0 { low } else { high / 2.0 };
     while high / low > plan.precision {
         let middle = (low * high).sqrt();
         let outcome = attempt(middle, plan.short)?;
