@@ -154,7 +154,7 @@ pub(crate) struct Missing {
 /// Runs the comparison, prints its table and writes its files.
 ///
 /// # Errors
-/// When something that should run does not.
+/// When nothing could be measured, the user ended it, or a file cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&arguments.output)
         .with_context(|| format!("cannot make {}", arguments.output.display()))?;
@@ -184,6 +184,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
+    let why = comparison.missing.first().map_or("no work", |missing| missing.reason.as_str());
+    ensure!(!comparison.rows.is_empty(), "nothing could be measured: {why}");
     let path = arguments.output.join("compare.json");
     json::write(&comparison, &path.to_string_lossy())?;
     plots::write(&comparison, &arguments.output)?;

@@ -101,12 +101,13 @@ impl Call {
         })
     }
 
-    /// Whether some message was sent whose answer is still to come.
+    /// Whether some message was sent whose answer is still to come; a call that rings waits for its user.
     pub(crate) fn is_waiting(&self, messages: &[Message]) -> bool {
         messages.iter().enumerate().any(|(index, message)| {
             self.sent[index] > 0
                 && message.kind.is_retransmitted()
                 && !self.is_answered(index, messages)
+                && !self.is_proceeding(index, messages)
         })
     }
 

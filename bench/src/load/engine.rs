@@ -496,14 +496,16 @@ impl Engine {
         if call.is_answered(index, messages) {
             return;
         }
-        if round == u8::MAX || now >= call.due[index] + self.setup.patience {
+        // A provisional response stops the retransmissions of INVITE and leaves the time to the user.
+        let is_invite = messages[index].kind == Kind::Request(Method::Invite);
+        let is_ringing = is_invite && call.is_proceeding(index, messages);
+        let too_late = now >= call.due[index] + self.setup.patience;
+        if round == u8::MAX || (too_late && !is_ringing) {
             self.counts.timed_out += 1;
             self.close(slot, now, false);
             return;
         }
-        // A provisional response stops the retransmissions of INVITE, not the wait.
-        let is_invite = messages[index].kind == Kind::Request(Method::Invite);
-        if !(is_invite && call.is_proceeding(index, messages)) {
+        if !is_ringing {
             self.counts.retransmissions += 1;
             self.send(slot, index, out);
         }

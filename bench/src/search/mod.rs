@@ -197,7 +197,9 @@ pub(crate) fn system_cores(count: u16) -> Result<Vec<u16>> {
     ensure!((1..=available).contains(&count), "{count} cores: this machine has {available}");
     // Off core 0 while there is another.
     let order = (1..available).chain([0]);
-    Ok(order.take(count.into()).collect())
+    let mut cores: Vec<u16> = order.take(count.into()).collect();
+    cores.sort_unstable();
+    Ok(cores)
 }
 
 /// The generator that goes with a system and its work, on a DPDK port of its own or on sockets.
