@@ -21,6 +21,13 @@ impl Span {
         Self((start as u32) << 16 | end as u32 & 0xffff)
     }
 
+    /// The same of positions that are `u32`.
+    #[inline(always)]
+    pub(crate) fn of_u32(start: u32, end: u32) -> Self {
+        debug_assert!(start <= end && end as usize <= crate::limits::MESSAGE_MAX);
+        Self(start << 16 | end & 0xffff)
+    }
+
     /// Where it begins.
     #[inline]
     pub fn start(self) -> usize {
@@ -235,6 +242,24 @@ impl Method {
             b"UPDATE" => Self::Update,
             b"PUBLISH" => Self::Publish,
             _ => Self::Other,
+        }
+    }
+
+    /// The same for the name in the lowest bytes of a word, nothing above it, if that decides.
+    #[inline(always)]
+    pub(crate) fn of_word(name: u64) -> Option<Self> {
+        const INVITE: u64 = u64::from_le_bytes(*b"INVITE\0\0");
+        const ACK: u64 = u64::from_le_bytes(*b"ACK\0\0\0\0\0");
+        const BYE: u64 = u64::from_le_bytes(*b"BYE\0\0\0\0\0");
+        const OPTIONS: u64 = u64::from_le_bytes(*b"OPTIONS\0");
+        const REGISTER: u64 = u64::from_le_bytes(*b"REGISTER");
+        match name {
+            INVITE => Some(Self::Invite),
+            ACK => Some(Self::Ack),
+            BYE => Some(Self::Bye),
+            OPTIONS => Some(Self::Options),
+            REGISTER => Some(Self::Register),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Header lines: which of the headers that we need is it, and where is its value.
 
 use super::error::{ParseError, ParseErrorKind};
-use super::scan::{self, Head, Line, Lines};
+use super::scan::{self, Line, Lines};
 use crate::limits::{HEADERS_MAX, ROUTES_MAX, VIAS_MAX};
 use crate::message::{Headers, Place, Span};
 
@@ -64,96 +64,82 @@ impl<'a> HeaderLines<'a> {
         self.lines.at()
     }
 
-    /// The next line, `None` at the empty line.
+    /// The next line, `None` at the empty line and where lines cannot be told any more.
     #[inline]
-    pub(crate) fn next_line(&mut self) -> Result<Option<HeaderLine>, ParseError> {
-        let Some(line) = self.next_unread()? else { return Ok(None) };
-        let (id, value) = recognise(self.bytes, line);
-        Ok(Some(HeaderLine { id, line: Span::new(line.start, line.next), value }))
+    pub(crate) fn next_line(&mut self) -> Option<HeaderLine> {
+        let line = self.lines.next_line();
+        if line.is_empty() {
+            return None;
+        }
+        let name = name(self.bytes, line);
+        let value = usual_value(self.bytes, line, name).or_else(|| value(self.bytes, line, name));
+        let (id, value) =
+            value.map_or((HeaderId::Other, Span::default()), |value| (name.id, value));
+        Some(HeaderLine { id, line: line.span(), value })
     }
 
-    /// The next line without a look at its name, `None` at the empty line.
+    /// Reads all lines up to the empty one and takes note of those we need.
     #[inline(always)]
-    fn next_unread(&mut self) -> Result<Option<Line>, ParseError> {
-        match self.lines.next_line() {
-            Ok(line) if line.end == line.start => Ok(None),
-            Ok(line) => Ok(Some(line)),
-            Err((kind, at)) => Err(ParseError::new(kind, at)),
-        }
-    }
-
-    /// Reads all lines up to the empty one, takes note of those we need and returns how many there
-    /// were.
-    #[inline(always)]
-    pub(crate) fn read(&mut self, headers: &mut Headers) -> Result<usize, ParseError> {
-        let mut count = 0;
-        while let Some(line) = self.next_unread()? {
-            count += 1;
-            if count > HEADERS_MAX {
-                return Err(ParseError::new(ParseErrorKind::TooManyHeaders, line.start));
+    pub(crate) fn read(&mut self, headers: &mut Headers) -> Result<(), ParseError> {
+        let mut left = HEADERS_MAX;
+        loop {
+            let line = self.lines.next_line();
+            if line.is_empty() {
+                return self.lines.fault();
             }
-            let (id, value) = recognise(self.bytes, line);
-            if id != HeaderId::Other {
-                headers.note(HeaderLine { id, line: Span::new(line.start, line.next), value })?;
+            if left == 0 {
+                return Err(ParseError::new(ParseErrorKind::TooManyHeaders, line.start as usize));
+            }
+            left -= 1;
+            let name = name(self.bytes, line);
+            if name.id == HeaderId::Other {
+                continue;
+            }
+            match usual_value(self.bytes, line, name) {
+                Some(value) if headers.is_free(name.id) => headers.put(name.id, line.span(), value),
+                _ => headers.note_odd(self.bytes, line, name)?,
             }
         }
-        Ok(count)
     }
 }
 
-/// Tells the header by its first letter and compares the names that begin so, full and compact
-/// (RFC 3261 section 20). Gives the value too, of those that we need.
+/// The name that the line begins with, full or compact (RFC 3261 section 20), if we need it: the
+/// first two letters point to the only one that it can be. It may yet go on behind that.
 #[inline(always)]
-fn recognise(bytes: &[u8], line: Line) -> (HeaderId, Span) {
-    macro_rules! try_names {
-        ($($text:literal => $id:ident),+) => {{
-            $(
-                if const { Name::new($text) }.begins(line.head)
-                    && let Some(value) = value(bytes, line, $text.len())
-                {
-                    return (HeaderId::$id, value);
-                }
-            )+
-        }};
-    }
-    match line.head.first() | 0x20 {
-        b'v' => try_names!(b"via" => Via, b"v" => Via),
-        b'f' => try_names!(b"from" => From, b"f" => From),
-        b't' => try_names!(b"to" => To, b"t" => To),
-        b'i' => try_names!(b"i" => CallId),
-        b'c' => {
-            try_names!(b"cseq" => CSeq, b"call-id" => CallId, b"content-length" => ContentLength);
+fn name(bytes: &[u8], line: Line) -> &'static Name {
+    let head = scan::word(bytes, line.start);
+    let name = &NAMES[slot(head)];
+    if name.begins(bytes, line.start, head) { name } else { &Name::NONE }
+}
+
+/// The value of `line` as nearly everybody writes it: behind a colon and one space, and nothing but
+/// the line end behind it.
+#[inline(always)]
+fn usual_value(bytes: &[u8], line: Line, name: &Name) -> Option<Span> {
+    let colon = line.start + u32::from(name.length);
+    match (scan::chunk(bytes, colon)?, scan::chunk(bytes, line.end - 1)?) {
+        ([b':', b' ', first], [last]) if *first > b' ' && *last > b' ' => {
+            Some(Span::of_u32(colon + 2, line.end))
         }
-        b'm' => try_names!(b"max-forwards" => MaxForwards),
-        b'r' => try_names!(b"route" => Route),
-        b'l' => try_names!(b"l" => ContentLength),
-        b'p' => try_names!(b"proxy-require" => ProxyRequire),
-        _ => {}
+        _ => None,
     }
-    (HeaderId::Other, Span::default())
 }
 
-/// The value of `line`, whose name is as long as `name`, without white space around it; `None` when
-/// no colon follows and so the name is longer.
-#[inline(always)]
-fn value(bytes: &[u8], line: Line, name: usize) -> Option<Span> {
-    let colon = line.start + name;
-    let start = match bytes.get(colon..colon + 3) {
-        Some([b':', b' ', byte]) if *byte > b' ' => colon + 2,
-        _ => value_start(bytes, colon, line.end)?,
-    };
-    let end = match bytes.get(line.end - 1) {
-        Some(byte) if *byte > b' ' => line.end,
-        _ => scan::trim_end(bytes, start, line.end),
-    };
-    Some(Span::new(start, end))
-}
-
-/// `HCOLON = *( SP / HTAB ) ":" SWS`: the position behind it.
-fn value_start(bytes: &[u8], mut at: usize, end: usize) -> Option<usize> {
+/// The value of `line` without white space around it; `None` when no colon follows the name and so
+/// it is a longer one.
+#[inline(never)]
+fn value(bytes: &[u8], line: Line, name: &Name) -> Option<Span> {
+    if name.id == HeaderId::Other {
+        return None;
+    }
+    let (mut at, end) = (line.start as usize + usize::from(name.length), line.end as usize);
+    // HCOLON = *( SP / HTAB ) ":" SWS
     while at < end {
         match bytes.get(at)? {
-            b':' => return Some(scan::skip_lws(bytes, at + 1, end)),
+            b':' => {
+                let start = scan::skip_lws(bytes, at + 1, end);
+                return Some(Span::new(start, scan::trim_end(bytes, start, end)));
+            }
             b' ' | b'\t' => at += 1,
             _ => return None,
         }
@@ -164,10 +150,12 @@ fn value_start(bytes: &[u8], mut at: usize, end: usize) -> Option<usize> {
 /// A header name of at most 16 bytes, as the words that a line must begin with: its first bytes and,
 /// if there are more than eight, its last eight.
 #[derive(Clone, Copy)]
+#[repr(align(64))] // so that a slot is found by a shift
 struct Name {
     first: Word,
     last: Word,
-    length: usize,
+    length: u8,
+    id: HeaderId,
 }
 
 /// Up to eight bytes to compare with in any case.
@@ -180,19 +168,82 @@ struct Word {
     counts: u64,
 }
 
+/// What a name may be, by [`slot`]; slots without a name match nothing.
+static NAMES: [Name; SLOTS] = {
+    use HeaderId::{CSeq, CallId, ContentLength, From, MaxForwards, ProxyRequire, Route, To, Via};
+    let full: [(&[u8], HeaderId); 9] = [
+        (b"via", Via),
+        (b"from", From),
+        (b"to", To),
+        (b"call-id", CallId),
+        (b"cseq", CSeq),
+        (b"max-forwards", MaxForwards),
+        (b"route", Route),
+        (b"content-length", ContentLength),
+        (b"proxy-require", ProxyRequire),
+    ];
+    let compact = [(b'v', Via), (b'f', From), (b't', To), (b'i', CallId), (b'l', ContentLength)];
+    let mut names = [Name::NONE; SLOTS];
+    let mut i = 0;
+    while i < full.len() {
+        let (text, id) = full[i];
+        Name::put(&mut names, [text[0], text[1]], Name::new(text, id));
+        i += 1;
+    }
+    i = 0;
+    while i < compact.len() {
+        let (letter, id) = compact[i];
+        let mut after = 0;
+        while after < 3 {
+            Name::put(&mut names, [letter, b": \t"[after]], Name::new(&[letter], id));
+            after += 1;
+        }
+        i += 1;
+    }
+    names
+};
+
+const SLOTS: usize = 128;
+
+/// The slot of a name by its first two bytes, in any case. The factor is one that keeps the names
+/// apart; the compiler checks it.
+#[inline(always)]
+const fn slot(head: u64) -> usize {
+    const FACTOR: u32 = 0xd8f1_6adf;
+    let letters = (head as u32 & 0xffff) | 0x2020;
+    (letters.wrapping_mul(FACTOR) >> 25) as usize
+}
+
 impl Name {
+    /// No name.
+    const NONE: Self = {
+        let word = Word { value: 1, small: 0, counts: 0 };
+        Self { first: word, last: word, length: 0, id: HeaderId::Other }
+    };
+
     /// `text` is in lower case.
-    const fn new(text: &[u8]) -> Self {
-        let length = text.len();
-        let tail = length.saturating_sub(8);
-        Self { first: Word::new(text, 0), last: Word::new(text, tail), length }
+    const fn new(text: &[u8], id: HeaderId) -> Self {
+        let tail = text.len().saturating_sub(8);
+        Self {
+            first: Word::new(text, 0),
+            last: Word::new(text, tail),
+            length: text.len() as u8,
+            id,
+        }
     }
 
-    /// Whether the line begins with the name.
+    /// Puts the name into the slot of names that begin with `letters`, which must be free.
+    const fn put(names: &mut [Self; SLOTS], letters: [u8; 2], name: Self) {
+        let slot = slot(u16::from_le_bytes(letters) as u64);
+        assert!(names[slot].length == 0, "two names in one slot");
+        names[slot] = name;
+    }
+
+    /// Whether the line at `start`, which begins with the word `head`, begins with the name.
     #[inline(always)]
-    fn begins(self, head: Head) -> bool {
-        self.first.is(head.word(0))
-            && (self.length <= 8 || self.last.is(head.word(self.length - 8)))
+    fn begins(&self, bytes: &[u8], start: u32, head: u64) -> bool {
+        let length = u32::from(self.length);
+        self.first.is(head) && (length <= 8 || self.last.is(scan::word(bytes, start + length - 8)))
     }
 }
 
@@ -213,35 +264,49 @@ impl Word {
     }
 
     #[inline(always)]
-    fn is(self, word: u64) -> bool {
+    fn is(&self, word: u64) -> bool {
         (word | self.small) & self.counts == self.value
     }
 }
 
 impl Headers {
-    /// Takes note of one line, which has a value of its own place; an empty value counts as
-    /// malformed, since none of these headers may be empty.
+    /// Whether no line of the header has been seen.
     #[inline(always)]
-    pub(crate) fn note(&mut self, found: HeaderLine) -> Result<(), ParseError> {
-        let slot = &mut self.first[found.id as usize];
-        if !slot.value.is_empty() || found.value.is_empty() {
-            return self.note_odd(found);
-        }
-        *slot = Place { line: found.line, value: found.value };
-        Ok(())
+    fn is_free(&self, id: HeaderId) -> bool {
+        self.first[id as usize].value == Span::default()
     }
 
-    /// A further line of a header, or an empty one.
+    /// Takes note of the first line of a header.
+    #[inline(always)]
+    fn put(&mut self, id: HeaderId, line: Span, value: Span) {
+        self.first[id as usize] = Place { line, value };
+    }
+
+    /// A line with unusual white space, or with a longer name than the one it begins with, or a
+    /// further line of a header. An empty value counts as malformed, since none of these headers
+    /// may be empty.
     #[inline(never)]
-    fn note_odd(&mut self, found: HeaderLine) -> Result<(), ParseError> {
-        let at = found.line.start();
-        if found.value.is_empty() {
-            return Err(ParseError::new(ParseErrorKind::Malformed(found.id), at));
+    fn note_odd(&mut self, bytes: &[u8], line: Line, name: &Name) -> Result<(), ParseError> {
+        match value(bytes, line, name) {
+            None => Ok(()),
+            Some(value) => self.note(name.id, line.span(), value),
         }
-        let (count, max, too_many) = match found.id {
+    }
+
+    /// Takes note of one line of a header that we look into.
+    pub(crate) fn note(&mut self, id: HeaderId, line: Span, value: Span) -> Result<(), ParseError> {
+        let at = line.start();
+        if value.is_empty() {
+            return Err(ParseError::new(ParseErrorKind::Malformed(id), at));
+        }
+        if self.is_free(id) {
+            self.put(id, line, value);
+            return Ok(());
+        }
+        let (count, max, too_many) = match id {
             HeaderId::Via => {
                 if self.more_vias == 0 {
-                    self.second_via = found.value;
+                    self.second_via = value;
                 }
                 (&mut self.more_vias, VIAS_MAX, ParseErrorKind::TooManyVias)
             }
@@ -259,8 +324,9 @@ mod tests {
     use super::*;
 
     fn recognised(text: &str) -> HeaderId {
-        let head = Head::new(text.as_bytes(), 0);
-        recognise(text.as_bytes(), Line { start: 0, end: text.len(), next: text.len(), head }).0
+        let line = Line { start: 0, end: text.len() as u32, next: text.len() as u32 };
+        let name = name(text.as_bytes(), line);
+        value(text.as_bytes(), line, name).map_or(HeaderId::Other, |_| name.id)
     }
 
     #[test]

@@ -43,16 +43,15 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     headers.body = body(bytes, &headers, lines.at())?;
     let cseq = cseq(bytes, headers.value(HeaderId::CSeq))?;
     headers.cseq_number = cseq.number;
-    let method_in_cseq = cseq.method.of(bytes);
     match start {
         StartLine::Request { line, method, method_name, uri } => {
-            if method_in_cseq != method_name.of(bytes) {
+            if !scan::is_same(bytes, cseq.method, method_name) {
                 return Err(ParseError::new(ParseErrorKind::CSeqMethod, cseq.method.start()));
             }
             Ok(Message::Request(Request { bytes, method, line, uri, headers }))
         }
         StartLine::Response { line, status } => {
-            if !scan::is_token(method_in_cseq) {
+            if !scan::is_token(cseq.method.of(bytes)) {
                 let kind = ParseErrorKind::Malformed(HeaderId::CSeq);
                 return Err(ParseError::new(kind, cseq.method.start()));
             }
@@ -63,6 +62,9 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
 
 /// Where the start line begins: behind the CRLFs that may stand before it.
 pub(crate) fn message_start(bytes: &[u8]) -> Result<usize, ParseError> {
+    if bytes.first().is_some_and(|byte| *byte > b' ') {
+        return Ok(0);
+    }
     let mut at = 0;
     while bytes.get(at..at + 2) == Some(b"\r\n") {
         at += 2;
@@ -74,7 +76,7 @@ pub(crate) fn message_start(bytes: &[u8]) -> Result<usize, ParseError> {
 #[inline(always)]
 fn check_mandatory(headers: &Headers, at: usize) -> Result<(), ParseError> {
     use HeaderId::{CSeq, CallId, From, To, Via};
-    let lacks = |id| headers.value(id).is_empty();
+    let lacks = |id| headers.value(id) == Span::default();
     let missing = match (lacks(Via), lacks(From), lacks(To), lacks(CallId), lacks(CSeq)) {
         (false, false, false, false, false) => return Ok(()),
         (true, ..) => Via,
@@ -91,10 +93,10 @@ fn check_mandatory(headers: &Headers, at: usize) -> Result<(), ParseError> {
 #[inline(always)]
 fn body(bytes: &[u8], headers: &Headers, start: usize) -> Result<Span, ParseError> {
     let value = headers.value(HeaderId::ContentLength);
-    if value.is_empty() {
+    if value == Span::default() {
         return Ok(Span::new(start, bytes.len()));
     }
-    let Some(length) = scan::decimal(value.of(bytes)) else {
+    let Some(length) = scan::decimal(bytes, value) else {
         let kind = ParseErrorKind::Malformed(HeaderId::ContentLength);
         return Err(ParseError::new(kind, value.start()));
     };
@@ -115,24 +117,32 @@ pub(crate) struct CSeq {
 /// left behind it.
 #[inline(always)]
 pub(crate) fn cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
-    let text = value.of(bytes);
-    let mut number = 0_u64;
-    let mut length = 0;
-    for &byte in text.iter().take(10) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        number = number * 10 + u64::from(digit);
-        length += 1;
+    let digits = scan::word(bytes, value.start() as u32) ^ scan::ZEROS;
+    let length = (scan::not_digits(digits).trailing_zeros() / 8) as usize;
+    if length.wrapping_sub(1) >= 7 || length >= value.len() {
+        return long_cseq(bytes, value);
     }
+    let number = scan::value_of(digits << (64 - 8 * length));
     let digits_end = value.start() + length;
-    let method_at = match text.get(length..length + 2) {
+    let method_at = match scan::chunk(bytes, digits_end as u32) {
         Some([b' ', byte]) if *byte > b' ' => digits_end + 1,
         _ => scan::skip_lws(bytes, digits_end, value.end()),
     };
-    match u32::try_from(number) {
-        Ok(number) if length > 0 && number < 1 << 31 && method_at > digits_end => {
+    if method_at == digits_end {
+        return long_cseq(bytes, value);
+    }
+    Ok(CSeq { number, method: Span::new(method_at, value.end()) })
+}
+
+/// The same for numbers of eight digits and more, and for what is none.
+#[inline(never)]
+fn long_cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
+    let text = value.of(bytes);
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits_end = value.start() + length;
+    let method_at = scan::skip_lws(bytes, digits_end, value.end());
+    match scan::decimal(bytes, Span::new(value.start(), digits_end)) {
+        Some(number) if number < 1 << 31 && method_at > digits_end => {
             Ok(CSeq { number, method: Span::new(method_at, value.end()) })
         }
         _ => Err(ParseError::new(ParseErrorKind::Malformed(HeaderId::CSeq), value.start())),

@@ -1,6 +1,7 @@
 //! Finding line ends, and the small byte classes. This file alone knows how bytes are searched.
 
-use super::error::ParseErrorKind;
+use super::error::{ParseError, ParseErrorKind};
+use crate::message::Span;
 
 use wide::{u8x16, u8x32};
 
@@ -8,15 +9,28 @@ use wide::{u8x16, u8x32};
 const BLOCK: usize = 64;
 
 /// A logical line: header lines go on where the next one starts with white space
-/// (RFC 3261 section 7.3.1).
+/// (RFC 3261 section 7.3.1). Positions are `u32`, so that adding to one needs no check.
 #[derive(Clone, Copy)]
 pub(crate) struct Line {
-    pub(crate) start: usize,
+    pub(crate) start: u32,
     /// Where its text ends.
-    pub(crate) end: usize,
+    pub(crate) end: u32,
     /// Where the next line starts.
-    pub(crate) next: usize,
-    pub(crate) head: Head,
+    pub(crate) next: u32,
+}
+
+impl Line {
+    /// The line with its CRLF.
+    #[inline(always)]
+    pub(crate) fn span(self) -> Span {
+        Span::of_u32(self.start, self.next)
+    }
+
+    /// Whether it is the empty line that ends the headers; so is what stands for a fault.
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
 }
 
 /// Walks over logical lines. CRs and LFs are found 64 bytes at a time, as bits of masks; taking the
@@ -25,65 +39,86 @@ pub(crate) struct Line {
 pub(crate) struct Lines<'a> {
     bytes: &'a [u8],
     /// Where the next line starts.
-    at: usize,
-    /// The first bytes of the next line.
-    head: Head,
+    at: u32,
     /// Where the block starts that the masks describe.
-    block: usize,
-    /// The LFs behind a CR that have not been passed.
+    block: u32,
+    /// The LFs behind a CR that have not been passed, as far as all is well.
     ends: u64,
-    /// The LFs without a CR before them, and the places behind a CR where no LF is.
+    /// The lowest of the LFs without a CR before them, and of the places behind a CR where no LF is.
     lone: u64,
     /// 1 when the last byte of the block is a CR.
     carry: u64,
+    fault: Option<ParseErrorKind>,
 }
 
 impl<'a> Lines<'a> {
-    /// The lines from position `at`, which is the start of one.
-    #[inline]
+    /// The lines from position `at`, which is the start of one, of a message of at most
+    /// [`MESSAGE_MAX`] bytes.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "parse() refuses longer messages")]
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        let head = Head::new(bytes, at);
-        let mut lines = Self { bytes, at, head, block: at, ends: 0, lone: 0, carry: 0 };
+        let at = at as u32;
+        let mut lines = Self { bytes, at, block: at, ends: 0, lone: 0, carry: 0, fault: None };
         lines.load();
         lines
     }
 
-    /// Where the next line starts.
-    #[inline]
+    /// Where the next line starts; with a fault, where that is.
+    #[inline(always)]
     pub(crate) fn at(&self) -> usize {
-        self.at
+        self.at as usize
     }
 
-    /// The next line, folded lines joined; an error with its position.
+    /// What ended the walk before the empty line, if anything did.
     #[inline(always)]
-    pub(crate) fn next_line(&mut self) -> Result<Line, (ParseErrorKind, usize)> {
-        let (start, head) = (self.at, self.head);
+    pub(crate) fn fault(&self) -> Result<(), ParseError> {
+        match self.fault {
+            None => Ok(()),
+            Some(kind) => Err(ParseError::new(kind, self.at())),
+        }
+    }
+
+    /// The next line, folded lines joined. What is no line counts as an empty one, and
+    /// [`Self::fault`] tells.
+    #[inline(always)]
+    pub(crate) fn next_line(&mut self) -> Line {
+        let start = self.at;
         loop {
             while self.ends == 0 {
-                if self.lone != 0 {
-                    return Err((ParseErrorKind::LineBreak, self.block));
-                }
-                self.block += BLOCK;
-                if self.block >= self.bytes.len() {
-                    return Err((ParseErrorKind::NoEndOfHeaders, self.bytes.len()));
+                if self.is_last_block() {
+                    return Line { start, end: start, next: start };
                 }
                 self.load();
             }
-            let bit = self.ends.trailing_zeros();
+            let next = self.block + self.ends.trailing_zeros() + 1;
             self.ends &= self.ends - 1;
-            if self.lone != 0 && self.lone & (u64::MAX >> (63 - bit)) != 0 {
-                return Err((ParseErrorKind::LineBreak, self.block));
-            }
-            let next = self.block + bit as usize + 1;
             let end = next - 2;
-            self.head = Head::new(self.bytes, next);
             // An empty line ends the headers; the body may well start with a space.
-            if matches!(self.head.first(), b' ' | b'\t') && end != start {
+            if self.bytes.get(next as usize).is_some_and(|byte| *byte <= b' ')
+                && end != start
+                && matches!(self.bytes[next as usize], b' ' | b'\t')
+            {
                 continue;
             }
             self.at = next;
-            return Ok(Line { start, end, next, head });
+            return Line { start, end, next };
         }
+    }
+
+    /// Goes on to the next block; true when this one holds a fault or was the last.
+    #[inline(always)]
+    fn is_last_block(&mut self) -> bool {
+        if self.lone != 0 {
+            self.fault = Some(ParseErrorKind::LineBreak);
+            self.at = self.block + self.lone.trailing_zeros();
+            return true;
+        }
+        self.block += BLOCK as u32;
+        let is_last = self.block as usize >= self.bytes.len();
+        if is_last {
+            self.fault = Some(ParseErrorKind::NoEndOfHeaders);
+        }
+        is_last
     }
 
     /// Makes the masks of the block at `self.block`.
@@ -91,25 +126,36 @@ impl<'a> Lines<'a> {
     fn load(&mut self) {
         let (returns, feeds) = masks(self.bytes, self.block);
         let expected = returns << 1 | self.carry;
+        self.carry = returns >> 63;
         self.ends = feeds & expected;
         self.lone = feeds ^ expected;
-        self.carry = returns >> 63;
+        if self.lone != 0 {
+            // Only what lies before the first fault counts.
+            self.ends &= (self.lone & self.lone.wrapping_neg()) - 1;
+        }
     }
+}
+
+/// `N` bytes from `at` on.
+#[inline(always)]
+pub(crate) fn chunk<const N: usize>(bytes: &[u8], at: u32) -> Option<&[u8; N]> {
+    let at = at as usize;
+    bytes.get(at..at + N)?.first_chunk()
 }
 
 /// The CRs and LFs among the 64 bytes from `at` on; there are none behind the end.
 #[inline(always)]
-fn masks(bytes: &[u8], at: usize) -> (u64, u64) {
-    if let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-        return (mask(block, b'\r'), mask(block, b'\n'));
+fn masks(bytes: &[u8], at: u32) -> (u64, u64) {
+    match chunk::<BLOCK>(bytes, at) {
+        Some(block) => (mask(block, b'\r'), mask(block, b'\n')),
+        None => last_masks(bytes, at),
     }
-    last_masks(bytes, at)
 }
 
 /// The same for the last block, which the message does not fill.
 #[inline(never)]
-fn last_masks(bytes: &[u8], at: usize) -> (u64, u64) {
-    let rest = bytes.get(at..).unwrap_or_default();
+fn last_masks(bytes: &[u8], at: u32) -> (u64, u64) {
+    let rest = bytes.get(at as usize..).unwrap_or_default();
     let mut block = [0; BLOCK];
     block[..rest.len()].copy_from_slice(rest);
     (mask(&block, b'\r'), mask(&block, b'\n'))
@@ -125,50 +171,30 @@ fn mask(block: &[u8; BLOCK], byte: u8) -> u64 {
     })
 }
 
-/// The first 16 bytes of a line, zeros behind the end of the message.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Head(u64, u64);
-
-impl Head {
-    #[inline(always)]
-    pub(crate) fn new(bytes: &[u8], at: usize) -> Self {
-        match bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-            Some(head) => Self::of(*head),
-            None => Self::last(bytes, at),
-        }
+/// The eight bytes from `at` on as a word, the first lowest; zeros behind the end of the message.
+#[inline(always)]
+pub(crate) fn word(bytes: &[u8], at: u32) -> u64 {
+    match chunk(bytes, at) {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => last_word(bytes, at),
     }
+}
 
-    #[inline(never)]
-    fn last(bytes: &[u8], at: usize) -> Self {
-        let mut head = [0; 16];
-        for (to, from) in head.iter_mut().zip(bytes.get(at..).unwrap_or_default()) {
-            *to = *from;
-        }
-        Self::of(head)
+/// Whether two parts of a message hold the same bytes; quick when they are short.
+#[inline(always)]
+pub(crate) fn is_same(bytes: &[u8], one: Span, other: Span) -> bool {
+    let length = one.len();
+    if length != other.len() || length.wrapping_sub(1) >= 8 {
+        return one.of(bytes) == other.of(bytes);
     }
+    let differ = word(bytes, one.start() as u32) ^ word(bytes, other.start() as u32);
+    differ << (64 - 8 * length) == 0
+}
 
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
-    fn of(head: [u8; 16]) -> Self {
-        let both = u128::from_le_bytes(head);
-        Self(both as u64, (both >> 64) as u64)
-    }
-
-    /// The first byte.
-    #[inline(always)]
-    pub(crate) fn first(self) -> u8 {
-        self.0.to_le_bytes()[0]
-    }
-
-    /// Eight bytes from `at` on, which is at most 8.
-    #[inline(always)]
-    pub(crate) fn word(self, at: usize) -> u64 {
-        match at {
-            0 => self.0,
-            8 => self.1,
-            _ => self.0 >> (8 * at) | self.1 << (64 - 8 * at),
-        }
-    }
+#[inline(never)]
+fn last_word(bytes: &[u8], at: u32) -> u64 {
+    let rest = bytes.get(at as usize..).unwrap_or_default();
+    rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// The first position in `at..end` of a byte up to SP or of one of `stops`; `end` if there is none.
@@ -255,30 +281,53 @@ pub(crate) const fn table(others: &[u8]) -> [bool; 256] {
     table
 }
 
-/// Reads an unsigned decimal of at most ten digits that fits `u32`; nothing else may stand there.
-#[inline]
-pub(crate) fn decimal(text: &[u8]) -> Option<u32> {
-    if text.is_empty() || text.len() > 10 {
+/// Reads the unsigned decimal that `span` holds, of at most ten digits and below 2^32; nothing else
+/// may stand there.
+#[inline(always)]
+pub(crate) fn decimal(bytes: &[u8], span: Span) -> Option<u32> {
+    let length = span.len();
+    if length.wrapping_sub(1) >= 8 {
+        return long_decimal(span.of(bytes));
+    }
+    let missing = 64 - 8 * length;
+    let digits = word(bytes, span.start() as u32) << missing ^ ZEROS << missing;
+    (not_digits(digits) == 0).then(|| value_of(digits))
+}
+
+#[inline(never)]
+fn long_decimal(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 10 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let mut value = 0_u64;
-    for &byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-    }
+    let value = text.iter().fold(0, |value, &byte| value * 10 + u64::from(byte - b'0'));
     u32::try_from(value).ok()
 }
 
+/// Eight times the digit zero.
+pub(crate) const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// The highest bit of each byte that is no digit, once [`ZEROS`] are taken away.
+#[inline(always)]
+pub(crate) fn not_digits(digits: u64) -> u64 {
+    ((digits & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676 | digits) & 0x8080_8080_8080_8080
+}
+
+/// The value of eight digits, the first in the lowest byte: pairs, then fours, then all.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "eight digits fit")]
+pub(crate) fn value_of(digits: u64) -> u32 {
+    let pairs = digits.wrapping_mul((10 << 8) + 1) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul((100 << 16) + 1) >> 16 & 0x0000_ffff_0000_ffff;
+    (fours.wrapping_mul((10_000 << 32) + 1) >> 32) as u32
+}
+
 /// Reads a port, 1 to 65535.
-#[inline]
-pub(crate) fn port(text: &[u8]) -> Option<u16> {
-    if text.len() > 5 {
+#[inline(always)]
+pub(crate) fn port(bytes: &[u8], span: Span) -> Option<u16> {
+    if span.len() > 5 {
         return None;
     }
-    u16::try_from(decimal(text)?).ok().filter(|&port| port != 0)
+    u16::try_from(decimal(bytes, span)?).ok().filter(|&port| port != 0)
 }
 
 /// The end of the quoted string whose opening quote stands at `at`: one past the closing quote.
@@ -306,11 +355,12 @@ mod tests {
         let mut lines = Lines::new(text.as_bytes(), 0);
         let mut found = Vec::new();
         loop {
-            let line = lines.next_line().map_err(|(kind, _)| kind)?;
-            if line.end == line.start {
+            let line = lines.next_line();
+            lines.fault().map_err(|error| error.kind)?;
+            if line.is_empty() {
                 return Ok(found);
             }
-            found.push(&text[line.start..line.end]);
+            found.push(&text[line.start as usize..line.end as usize]);
         }
     }
 
@@ -360,13 +410,23 @@ mod tests {
 
     #[test]
     fn numbers_are_whole_and_bounded() {
-        assert_eq!(decimal(b"4294967295"), Some(u32::MAX));
-        assert_eq!(decimal(b"4294967296"), None);
-        assert_eq!(decimal(b""), None);
-        assert_eq!(decimal(b"1 "), None);
-        assert_eq!(port(b"5060"), Some(5060));
-        assert_eq!(port(b"0"), None);
-        assert_eq!(port(b"65536"), None);
+        let decimal = |text: &str| decimal(text.as_bytes(), Span::new(0, text.len()));
+        for number in [0_u32, 7, 42, 999, 1_000, 65_535, 12_345_678, 99_999_999, 100_000_000] {
+            assert_eq!(decimal(&number.to_string()), Some(number));
+            assert_eq!(decimal(&format!("00{number}")), (number < 100_000_000).then_some(number));
+        }
+        assert_eq!(decimal("4294967295"), Some(u32::MAX));
+        assert_eq!(decimal("4294967296"), None);
+        assert_eq!(decimal("00000000001"), None);
+        assert_eq!(decimal(""), None);
+        for byte in (0..=255_u8).filter(|byte| !byte.is_ascii_digit()) {
+            assert_eq!(super::decimal(&[b'1', byte], Span::new(0, 2)), None, "{byte}");
+            assert_eq!(super::decimal(&[byte, b'1', b'2'], Span::new(0, 3)), None, "{byte}");
+        }
+        let port = |text: &str| port(text.as_bytes(), Span::new(0, text.len()));
+        assert_eq!(port("5060"), Some(5060));
+        assert_eq!(port("0"), None);
+        assert_eq!(port("65536"), None);
     }
 
     #[test]

@@ -15,16 +15,19 @@ pub(crate) enum StartLine {
 /// Parses the first of `lines`, which walks over `bytes`.
 #[inline]
 pub(crate) fn parse(bytes: &[u8], lines: &mut Lines<'_>) -> Result<StartLine, ParseError> {
-    let found = lines.next_line().map_err(|(kind, at)| ParseError::new(kind, at))?;
-    let text = bytes.get(found.start..found.end).unwrap_or_default();
-    let line = Span::new(found.start, found.end);
+    let found = lines.next_line();
+    lines.fault()?;
+    let line = Span::of_u32(found.start, found.end);
+    let text = line.of(bytes);
     if is_status_line(text) { status_line(text, line) } else { request_line(text, line) }
 }
 
 /// Whether the text can only be a status line: a method holds no slash.
 #[inline]
 pub(crate) fn is_status_line(text: &[u8]) -> bool {
-    text.first_chunk::<4>().is_some_and(|begin| begin.eq_ignore_ascii_case(b"SIP/"))
+    text.first_chunk().is_some_and(|begin| {
+        u32::from_le_bytes(*begin) | 0x0020_2020 == u32::from_le_bytes(*b"sip/")
+    })
 }
 
 fn status_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
@@ -38,8 +41,11 @@ fn status_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
     if !matches!(rest.first(), None | Some(b' ')) {
         return Err(malformed());
     }
-    match scan::decimal(code).and_then(|code| u16::try_from(code).ok()) {
-        Some(status @ 100..=699) => Ok(StartLine::Response { line, status }),
+    let [hundreds, tens, ones] = code.map(|byte| u16::from(byte.wrapping_sub(b'0')));
+    match hundreds * 100 + tens * 10 + ones {
+        status @ 100..=699 if hundreds < 10 && tens < 10 && ones < 10 => {
+            Ok(StartLine::Response { line, status })
+        }
         _ => Err(malformed()),
     }
 }
@@ -48,11 +54,14 @@ fn status_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
 fn request_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
     let malformed = || ParseError::new(ParseErrorKind::StartLine, line.start());
     let space = scan::find_stop(text, 0, text.len(), []);
-    let name = text.get(..space).unwrap_or_default();
-    let method = Method::of(name);
-    if method == Method::Other && !scan::is_token(name) {
-        return Err(malformed());
-    }
+    let method = match space {
+        1..=8 => Method::of_word(scan::word(text, 0) & u64::MAX >> (64 - 8 * space)),
+        _ => None,
+    };
+    let method = match method {
+        Some(method) => method,
+        None => other_method(text.get(..space).unwrap_or_default()).ok_or_else(malformed)?,
+    };
     let (before, version) = text.split_last_chunk::<8>().ok_or_else(malformed)?;
     if version != b" SIP/2.0" {
         check_version(text, line)?;
@@ -76,6 +85,13 @@ fn request_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
         method_name: Span::new(start, start + space),
         uri: Span::new(start + uri_at, start + before.len()),
     })
+}
+
+/// A method of less traffic.
+#[inline(never)]
+fn other_method(name: &[u8]) -> Option<Method> {
+    let method = Method::of(name);
+    (method != Method::Other || scan::is_token(name)).then_some(method)
 }
 
 /// Accepts the version in any case; tells another version from none at all.

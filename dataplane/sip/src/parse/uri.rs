@@ -104,7 +104,7 @@ impl Uri {
         if at < end && bytes.get(at) == Some(&b':') {
             let stop = scan::find_stop(bytes, at + 1, end, [b';', b'?']);
             port_span = Span::new(at, stop);
-            port_number = scan::port(bytes.get(at + 1..stop)?)?.into();
+            port_number = scan::port(bytes, Span::new(at + 1, stop))?.into();
             at = stop;
         }
         let params_end = match bytes.get(at..end)?.first() {

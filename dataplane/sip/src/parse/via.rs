@@ -66,7 +66,7 @@ impl Via {
         if colon < end && bytes.get(colon) == Some(&b':') {
             let digits = scan::skip_lws(bytes, colon + 1, end);
             port = Span::new(digits, scan::find_stop(bytes, digits, end, [b';', b',']));
-            port_number = scan::port(port.of(bytes))?.into();
+            port_number = scan::port(bytes, port)?.into();
             at = port.end();
         }
         let mut via = Self {

@@ -72,23 +72,23 @@ pub fn write_reply(
 /// The method of the request line, and where the headers begin.
 fn method(bytes: &[u8]) -> Result<(Method, usize), SipDrop> {
     let start = message_start(bytes).map_err(|_| SipDrop::SipMalformed)?;
-    let line = scan::Lines::new(bytes, start).next_line().map_err(|_| SipDrop::SipMalformed)?;
-    let text = bytes.get(start..line.end).unwrap_or_default();
+    let line = scan::Lines::new(bytes, start).next_line();
+    let text = bytes.get(start..line.end as usize).unwrap_or_default();
     let name = text.split(|&byte| byte == b' ').next().unwrap_or_default();
     if start_line::is_status_line(text) || !scan::is_token(name) {
         return Err(SipDrop::SipMalformed);
     }
-    Ok((Method::of(name), line.next))
+    Ok((Method::of(name), line.next as usize))
 }
 
 /// The headers that a response repeats, the first of each, as far as lines can be told.
 fn echoed(bytes: &[u8], at: usize) -> Option<Headers> {
     let mut headers = Headers::default();
     let mut lines = HeaderLines::new(bytes, at);
-    while let Ok(Some(line)) = lines.next_line() {
+    while let Some(line) = lines.next_line() {
         // What is wrong with a line the parser has said; the first of each kind counts.
         if line.id != HeaderId::Other {
-            let _ = headers.note(line);
+            let _ = headers.note(line.id, line.line, line.value);
         }
     }
     if let Ok(cseq) = cseq(bytes, headers.value(HeaderId::CSeq)) {
@@ -107,7 +107,7 @@ fn each_line(
     mut act: impl FnMut(HeaderLine) -> Result<(), Full>,
 ) -> Result<(), Full> {
     let mut lines = HeaderLines::new(bytes, at);
-    while let Ok(Some(line)) = lines.next_line() {
+    while let Some(line) = lines.next_line() {
         if line.id == id {
             act(line)?;
         }

@@ -127,7 +127,7 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
     let left = if max_forwards.is_empty() {
         None
     } else {
-        let value = scan::decimal(max_forwards.of(request.bytes));
+        let value = scan::decimal(request.bytes, max_forwards);
         let value = value.and_then(|value| u8::try_from(value).ok());
         match value.ok_or(bad(ParseErrorKind::Malformed(HeaderId::MaxForwards)))? {
             0 => return Err(Reply::TooManyHops.into()),

@@ -110,7 +110,7 @@ fn destination(bytes: &[u8], via: &Via) -> Result<SocketAddr, SipDrop> {
     let port = if via.rport.value.is_empty() {
         via.port()
     } else {
-        scan::port(via.rport.value.of(bytes)).ok_or(SipDrop::ResponseMalformed)?
+        scan::port(bytes, via.rport.value).ok_or(SipDrop::ResponseMalformed)?
     };
     if !target::is_one_host(address) {
         return Err(SipDrop::ResponseUnroutable);

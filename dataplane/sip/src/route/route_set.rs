@@ -152,7 +152,7 @@ impl<'a> RouteSet<'a> {
     fn next_line(&mut self) -> Option<Place> {
         // The message has been parsed, so that a line cannot be broken any more.
         let mut lines = HeaderLines::new(self.bytes, self.rest);
-        while let Ok(Some(found)) = lines.next_line() {
+        while let Some(found) = lines.next_line() {
             self.rest = lines.at();
             if found.id == HeaderId::Route && self.tail != Some(found.line) {
                 return Some(Place { line: found.line, value: found.value });
@@ -171,7 +171,7 @@ mod tests {
     fn set(text: &str) -> RouteSet<'_> {
         let mut lines = HeaderLines::new(text.as_bytes(), 0);
         let mut first = Place::default();
-        while let Some(found) = lines.next_line().unwrap() {
+        while let Some(found) = lines.next_line() {
             if found.id == HeaderId::Route && first.value.is_empty() {
                 first = Place { line: found.line, value: found.value };
             }
