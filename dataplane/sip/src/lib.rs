@@ -36,7 +36,7 @@ mod rewrite;
 mod route;
 mod settings;
 
-pub use message::{Arrival, Message, Method, Request, Response, Span};
+pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;

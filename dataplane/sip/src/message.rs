@@ -82,7 +82,7 @@ pub struct Request<'a> {
     /// The whole start line without its CRLF.
     pub(crate) line: Span,
     pub(crate) uri: Span,
-    pub(crate) headers: Headers,
+    pub(crate) headers: &'a Headers,
 }
 
 impl<'a> Request<'a> {
@@ -131,7 +131,7 @@ pub struct Response<'a> {
     pub(crate) status: u16,
     /// The whole start line without its CRLF.
     pub(crate) line: Span,
-    pub(crate) headers: Headers,
+    pub(crate) headers: &'a Headers,
 }
 
 impl<'a> Response<'a> {
@@ -161,9 +161,10 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Where the headers stand that a stateless proxy needs.
+/// Where the headers stand that a stateless proxy needs. It lives outside of the message, so that it
+/// is written where it stays: moving it would cost as much as a header line.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Headers {
+pub struct Headers {
     /// The first line of each, by [`HeaderId`]; the spans are empty when there is none.
     pub(crate) first: [Place; HeaderId::KNOWN],
     /// The value of the second Via line; empty when there is none.

@@ -26,7 +26,7 @@ impl NameAddr {
         let mut params = Params::new(bytes, after, end);
         while let Some(param) = params.next_param().ok()? {
             found.params_end = param.whole.end();
-            if param.name.of(bytes).eq_ignore_ascii_case(b"tag") {
+            if scan::is_name(bytes, param.name, b"tag") {
                 if param.value.is_empty() {
                     return None;
                 }

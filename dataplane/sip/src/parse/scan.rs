@@ -205,7 +205,7 @@ pub(crate) fn find_stop<const N: usize>(
     end: usize,
     stops: [u8; N],
 ) -> usize {
-    while let Some(&sixteen) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+    while let Some(&sixteen) = chunk(bytes, at as u32) {
         let sixteen = u8x16::new(sixteen);
         let mut found = sixteen.min(u8x16::splat(b' ')).simd_eq(sixteen);
         for stop in stops {
@@ -223,6 +223,54 @@ pub(crate) fn find_stop<const N: usize>(
     let is_stop = |byte: &u8| *byte <= b' ' || stops.contains(byte);
     let rest = bytes.get(at..end).unwrap_or_default();
     rest.iter().position(is_stop).map_or(end, |offset| at + offset)
+}
+
+/// The first position in `at..end` of a byte that is in no host name or IPv4 address; `end` if there
+/// is none. The underscore is no host name byte, but it is in use.
+#[inline(always)]
+pub(crate) fn host_end(bytes: &[u8], mut at: usize, end: usize) -> usize {
+    while let Some(&sixteen) = chunk(bytes, at as u32) {
+        let sixteen = u8x16::new(sixteen);
+        let is_in = |from: u8x16, first: u8, count: u8| {
+            let offset = from - u8x16::splat(first);
+            offset.min(u8x16::splat(count - 1)).simd_eq(offset)
+        };
+        let letters = is_in(sixteen | u8x16::splat(0x20), b'a', 26);
+        // "-", "." and the digits follow each other but for the slash.
+        let others = is_in(sixteen, b'-', 13) & !sixteen.simd_eq(u8x16::splat(b'/'));
+        let host = letters | others | sixteen.simd_eq(u8x16::splat(b'_'));
+        let stop = !host.to_bitmask() & 0xffff;
+        if stop != 0 {
+            return end.min(at + stop.trailing_zeros() as usize);
+        }
+        at += 16;
+        if at >= end {
+            return end;
+        }
+    }
+    let rest = bytes.get(at..end).unwrap_or_default();
+    rest.iter().position(|&byte| !is_host_byte(byte)).map_or(end, |offset| at + offset)
+}
+
+/// Whether `byte` may stand in a host name or IPv4 address.
+#[inline]
+pub(crate) fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+/// Whether the bytes of `span` are `name`, which is in lower case, in any case.
+#[inline(always)]
+pub(crate) fn is_name<const N: usize>(bytes: &[u8], span: Span, name: &[u8; N]) -> bool {
+    const { assert!(N > 0 && N <= 16) };
+    // Of the bytes that are a letter once 0x20 is set, all are letters.
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    let is_part = |at: usize, length: usize| {
+        let wanted = name[at..at + length].iter().rev();
+        let wanted = wanted.fold(0, |word, &byte| word << 8 | u64::from(byte));
+        let found = word(bytes, (span.start() + at) as u32) | SMALL;
+        (found ^ wanted) << (64 - 8 * length) == 0
+    };
+    span.len() == N && is_part(0, N.min(8)) && (N <= 8 || is_part(N - 8, 8))
 }
 
 /// White space inside a folded value: `LWS = [*WSP CRLF] 1*WSP`.
@@ -404,6 +452,36 @@ mod tests {
                 let text = format!("{}{after}", "x".repeat(length));
                 assert_eq!(find_stop(text.as_bytes(), 0, text.len(), [b';']), length, "{text}");
                 assert_eq!(find_stop(text.as_bytes(), 0, length / 2, [b';']), length / 2);
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_end_at_the_first_other_byte() {
+        for byte in 0..=255_u8 {
+            for length in [0, 1, 15, 16, 17, 40] {
+                let mut text = b"a-Z.0_9".repeat(6)[..length].to_vec();
+                text.push(byte);
+                let expected = length + usize::from(is_host_byte(byte));
+                assert_eq!(host_end(&text, 0, text.len()), expected, "{byte} {length}");
+                text.extend([b'/'; 20]);
+                assert_eq!(host_end(&text, 0, text.len()), expected, "{byte} {length}");
+                assert_eq!(host_end(&text, 0, length / 2), length / 2);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_case_and_no_others() {
+        let is = |text: &str| is_name(text.as_bytes(), Span::new(0, text.len()), b"transport");
+        assert!(is("transport") && is("TransPORT"));
+        assert!(!is("transpor") && !is("transports") && !is("transporT\0") && !is("xransport"));
+        for at in 0..5 {
+            for byte in 0..=255_u8 {
+                let mut name = *b"maddr";
+                name[at] = byte;
+                let expected = name.eq_ignore_ascii_case(b"maddr");
+                assert_eq!(is_name(&name, Span::new(0, 5), b"maddr"), expected, "{name:?}");
             }
         }
     }

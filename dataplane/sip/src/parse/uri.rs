@@ -1,5 +1,7 @@
 //! `sip:`, `sips:` and `tel:` URIs (RFC 3261 section 19.1, RFC 3966), as far as routing needs them.
 
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::params::{Param, Params};
@@ -48,12 +50,14 @@ impl Uri {
     /// Parses the URI that `span` holds; `None` when it is none.
     #[inline(always)]
     pub(crate) fn parse(bytes: &[u8], span: Span) -> Option<Self> {
-        let text = span.of(bytes);
-        match text.first_chunk::<4>() {
-            Some(begin) if begin.eq_ignore_ascii_case(b"sip:") => {
-                Self::parse_sip(bytes, Scheme::Sip, span.start() + 4, span.end())
-            }
-            _ => Self::parse_other(bytes, span),
+        let at = span.start() + 3;
+        if bytes.get(at) == Some(&b':')
+            && at < span.end()
+            && scan::is_name(bytes, Span::new(span.start(), at), b"sip")
+        {
+            Self::parse_sip(bytes, Scheme::Sip, at + 1, span.end())
+        } else {
+            Self::parse_other(bytes, span)
         }
     }
 
@@ -145,12 +149,11 @@ impl Uri {
         }
         let mut params = Params::new(bytes, self.params.start(), self.params.end());
         while let Some(param) = params.next_param().ok()? {
-            let name = param.name.of(bytes);
-            match name.len() {
-                2 if name.eq_ignore_ascii_case(b"lr") => found.lr = true,
-                2 if name.eq_ignore_ascii_case(b"tl") => found.mark = param.value,
-                5 if name.eq_ignore_ascii_case(b"maddr") => found.maddr = param,
-                9 if name.eq_ignore_ascii_case(b"transport") => found.transport = param,
+            match param.name.len() {
+                2 if scan::is_name(bytes, param.name, b"lr") => found.lr = true,
+                2 if scan::is_name(bytes, param.name, b"tl") => found.mark = param.value,
+                5 if scan::is_name(bytes, param.name, b"maddr") => found.maddr = param,
+                9 if scan::is_name(bytes, param.name, b"transport") => found.transport = param,
                 _ => {}
             }
         }
@@ -164,10 +167,9 @@ pub(crate) fn host(bytes: &[u8], at: usize, end: usize) -> Option<Span> {
     if bytes.get(at) == Some(&b'[') {
         return ipv6_reference(bytes, at, end);
     }
-    let stop = scan::find_stop(bytes, at, end, [b':', b';', b',', b'?']);
-    let text = bytes.get(at..stop)?;
-    let is_host = !text.is_empty() && text.iter().fold(true, |all, &b| all & is_host_byte(b));
-    is_host.then(|| Span::new(at, stop))
+    let stop = scan::host_end(bytes, at, end);
+    let is_whole = stop == end || matches!(bytes.get(stop)?, b':' | b';' | b',' | b'?' | 0..=b' ');
+    (is_whole && stop > at).then(|| Span::new(at, stop))
 }
 
 #[inline(never)]
@@ -179,13 +181,13 @@ fn ipv6_reference(bytes: &[u8], at: usize, end: usize) -> Option<Span> {
     is_address.then(|| Span::new(at, at + length + 2))
 }
 
-/// Bytes of host names and IPv4 addresses. The underscore is no host name byte, but it is in use.
-#[inline]
-pub(crate) fn is_host_byte(byte: u8) -> bool {
-    HOST[usize::from(byte)]
+/// The address as the host of a URI: `192.0.2.1` or `[2001:db8::1]`.
+pub(crate) fn host_text(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
 }
-
-static HOST: [bool; 256] = scan::table(b".-_");
 
 /// The address that `host` spells: `192.0.2.1` or `[2001:db8::1]`.
 #[inline(always)]
@@ -234,6 +236,43 @@ fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let is_whole = dots == 3 && octet <= 255 && octet >= *SMALLEST.get(digits)?;
     is_whole.then(|| Ipv4Addr::from_bits(bits << 8 | octet))
 }
+
+/// `192.0.2.1` and its length, put together in registers: bytes that are written one by one and read
+/// together make the reader wait.
+#[inline(always)]
+pub(crate) fn dotted(address: Ipv4Addr) -> ([u8; 16], usize) {
+    let (mut text, mut length) = (0_u128, 0);
+    for octet in address.octets() {
+        let (digits, digits_length) = OCTETS[usize::from(octet)];
+        text |= u128::from(digits) << (8 * length);
+        length += usize::from(digits_length);
+    }
+    // The dot behind the last octet does not count.
+    (text.to_le_bytes(), length - 1)
+}
+
+/// The digits of each octet with a dot behind them, first byte lowest, and how many bytes that is.
+static OCTETS: [(u32, u8); 256] = {
+    let mut table = [(0, 0); 256];
+    let mut octet = 0_u32;
+    while octet < 256 {
+        let (hundreds, tens, ones) = (octet / 100, octet / 10 % 10, octet % 10);
+        let mut text = b'.' as u32;
+        let mut length = 2;
+        text = text << 8 | (b'0' as u32 + ones);
+        if octet >= 10 {
+            text = text << 8 | (b'0' as u32 + tens);
+            length += 1;
+        }
+        if octet >= 100 {
+            text = text << 8 | (b'0' as u32 + hundreds);
+            length += 1;
+        }
+        table[octet as usize] = (text, length);
+        octet += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

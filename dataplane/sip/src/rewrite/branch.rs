@@ -1,16 +1,22 @@
 //! Keyed hashes by which messages prove themselves: the branch of our Via, the mark in our
 //! Record-Route, the tag of our replies. All over short texts, SipHash-1-3.
 
-use siphasher::sip::{SipHasher13, SipHasher24};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 
-use crate::message::Headers;
+use super::keyed_hash::HashKey;
+use crate::message::{Headers, Span};
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
+use crate::parse::scan;
 use crate::parse::via::Via;
 use crate::settings::ListenId;
 
 /// RFC 3261 section 8.1.1.7.
-const MAGIC_COOKIE: &[u8; 7] = b"z9hG4bK";
+const MAGIC_COOKIE: &[u8; 7] = b"z9hg4bk"; // in any case
 
 /// Our branches begin so; the last character is the version of what follows.
 pub(crate) const BRANCH_PREFIX: &[u8; 11] = b"z9hG4bK-tl1";
@@ -18,20 +24,17 @@ pub(crate) const BRANCH_PREFIX: &[u8; 11] = b"z9hG4bK-tl1";
 /// Length of a branch: prefix, listen point (2 hex digits), check (16 hex digits).
 pub(crate) const BRANCH_LENGTH: usize = BRANCH_PREFIX.len() + 2 + 16;
 
-/// One key for each purpose, so that no hash can be used in place of another.
+/// One key for each purpose.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
-    branch: SipHasher13,
-    call: SipHasher13,
-    tag: SipHasher13,
+    branch: HashKey,
+    call: HashKey,
+    tag: HashKey,
 }
 
 impl Keys {
     pub(crate) fn new(secret: &[u8; 16]) -> Self {
-        let derive = |purpose: u8| {
-            let half = |index: u8| SipHasher24::new_with_key(secret).hash(&[purpose, index]);
-            SipHasher13::new_with_keys(half(0), half(1))
-        };
+        let derive = |purpose| HashKey::derive(secret, purpose);
         Self { branch: derive(1), call: derive(2), tag: derive(3) }
     }
 
@@ -42,6 +45,7 @@ impl Keys {
     /// the branch and sent-by of the received Via; where the branch is not unique (RFC 2543),
     /// From tag, Call-ID and CSeq number too. The parameters of the received Via stay out, since
     /// we add to them ourselves.
+    #[inline(always)]
     pub(crate) fn branch(
         &self,
         bytes: &[u8],
@@ -49,96 +53,91 @@ impl Keys {
         via: &Via,
         ingress: ListenId,
     ) -> u64 {
-        let mut digest = Digest::new(&self.branch, ingress.0);
-        digest.field(via.branch.of(bytes));
-        digest.field(via.sent_by_span().of(bytes));
-        if !has_magic_cookie(via.branch.of(bytes)) {
-            let value = headers.value(HeaderId::From);
-            let from = NameAddr::parse(bytes, value.start(), value.end());
-            digest.field(from.map_or(value, |from| from.tag).of(bytes));
-            digest.field(headers.value(HeaderId::CallId).of(bytes));
-            digest.field(&headers.cseq_number.to_le_bytes());
+        let hash = self.branch.begin().word(ingress.0.into()).text(via.branch.of(bytes));
+        let hash = hash.text(via.sent_by_span().of(bytes));
+        if has_magic_cookie(bytes, via.branch) {
+            return hash.finish();
         }
-        digest.finish()
+        let value = headers.value(HeaderId::From);
+        let from = NameAddr::parse(bytes, value.start(), value.end());
+        let hash = hash.text(from.map_or(value, |from| from.tag).of(bytes));
+        let hash = hash.text(headers.value(HeaderId::CallId).of(bytes));
+        hash.word(headers.cseq_number.into()).finish()
     }
 
     /// The hash of a call: its Record-Route marks and its destination follow from it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn call(&self, call_id: &[u8]) -> u64 {
-        self.call.hash(call_id)
+        self.call.begin().text(call_id).finish()
     }
 
     /// The tag of a stateless reply: the same for each copy of a request (RFC 3261 8.2.7).
-    #[inline]
     pub(crate) fn tag(&self, branch: u64) -> u64 {
-        self.tag.hash(&branch.to_le_bytes())
+        self.tag.begin().word(branch).finish()
     }
 }
 
-/// Hashes texts with their lengths, so that bytes cannot wander from one to the next. They are
-/// gathered first: one hash over some fifty bytes is quicker than a stream of small pieces.
-struct Digest<'a> {
-    key: &'a SipHasher13,
-    gathered: [u8; 128],
-    length: usize,
+#[inline(always)]
+fn has_magic_cookie(bytes: &[u8], branch: Span) -> bool {
+    let start = branch.start();
+    branch.len() > MAGIC_COOKIE.len()
+        && scan::is_name(bytes, Span::new(start, start + MAGIC_COOKIE.len()), MAGIC_COOKIE)
 }
 
-impl<'a> Digest<'a> {
-    #[inline(always)]
-    fn new(key: &'a SipHasher13, first: u8) -> Self {
-        let mut gathered = [0; 128];
-        gathered[0] = first;
-        Self { key, gathered, length: 1 }
+/// Header lines of ours, ready but for what differs from request to request.
+#[derive(Debug)]
+pub(crate) struct TopLines {
+    text: Box<[u8]>,
+    /// Where the branch has its blanks.
+    branch_at: usize,
+    /// Where the Record-Routes have theirs; both in one place when there is one line.
+    marks_at: Option<[usize; 2]>,
+}
+
+impl TopLines {
+    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1`, with room for listen point and check,
+    /// and for each of `recorded`, of which there are at most two,
+    /// `Record-Route: <sip:192.0.2.1:5060;lr;tl=`, with room for the mark.
+    pub(crate) fn new(sent_by: SocketAddr, recorded: &[SocketAddr]) -> Self {
+        let prefix = String::from_utf8_lossy(BRANCH_PREFIX);
+        let mut text = format!("Via: SIP/2.0/UDP {sent_by};branch={prefix}");
+        let branch_at = text.len();
+        text += &format!("{:18}\r\n", "");
+        let mut marks_at = Vec::new();
+        for address in recorded {
+            text += &format!("Record-Route: <sip:{address};lr;tl=");
+            marks_at.push(text.len());
+            text += &format!("{:16}>\r\n", "");
+        }
+        let marks_at = marks_at.first().zip(marks_at.last()).map(|(&first, &last)| [first, last]);
+        Self { text: text.into_bytes().into(), branch_at, marks_at }
     }
 
+    /// The lines with their blanks.
     #[inline(always)]
-    fn field(&mut self, text: &[u8]) {
-        let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-        self.write(&length.to_le_bytes());
-        self.write(text);
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
     }
 
+    /// Fills the blanks of `text`, a copy of [`Self::text`].
     #[inline(always)]
-    fn write(&mut self, text: &[u8]) {
-        match self.gathered.get_mut(self.length..self.length + text.len()) {
-            Some(room) => {
-                room.copy_from_slice(text);
-                self.length += text.len();
+    pub(crate) fn fill(&self, text: &mut [u8], ingress: ListenId, branch: u64, call: Option<u64>) {
+        put(text, self.branch_at, hex2(ingress.0));
+        put(text, self.branch_at + 2, hex16(branch));
+        if let (Some(marks_at), Some(call)) = (self.marks_at, call) {
+            let mark = hex16(call);
+            for at in marks_at {
+                put(text, at, mark);
             }
-            None => self.write_long(text),
         }
     }
-
-    /// What does not fit follows the hash of what is gathered so far.
-    #[cold]
-    fn write_long(&mut self, text: &[u8]) {
-        for &byte in text {
-            if self.length == self.gathered.len() {
-                let hash = self.key.hash(&self.gathered);
-                self.gathered[..8].copy_from_slice(&hash.to_le_bytes());
-                self.length = 8;
-            }
-            self.gathered[self.length] = byte;
-            self.length += 1;
-        }
-    }
-
-    #[inline(always)]
-    fn finish(self) -> u64 {
-        self.key.hash(self.gathered.get(..self.length).unwrap_or_default())
-    }
 }
 
-/// The mark of a call in the Record-Route that names listen point `listen`.
-#[inline]
-pub(crate) fn mark(call: u64, listen: ListenId) -> u64 {
-    call.rotate_left(u32::from(listen.0)) ^ u64::from(listen.0)
-}
-
-#[inline]
-fn has_magic_cookie(branch: &[u8]) -> bool {
-    branch.first_chunk::<7>().is_some_and(|begin| begin.eq_ignore_ascii_case(MAGIC_COOKIE))
-        && branch.len() > MAGIC_COOKIE.len()
+#[inline(always)]
+fn put<const N: usize>(text: &mut [u8], at: usize, part: [u8; N]) {
+    if let Some(blank) = text.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *blank = part;
+    }
 }
 
 /// `value` in 16 lower-case hex digits.

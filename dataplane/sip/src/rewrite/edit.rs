@@ -122,7 +122,7 @@ impl EditList {
         self.finish(old, start);
     }
 
-    /// Begins the text of an edit that is put together from parts: [`Self::push`], [`Self::fill`],
+    /// Begins the text of an edit that is put together from parts: [`Self::push`], [`Self::text_from`],
     /// then [`Self::finish`] with what this returns.
     #[inline]
     pub(crate) fn begin(&self) -> usize {
@@ -139,13 +139,10 @@ impl EditList {
         self.text.extend_from_slice(part);
     }
 
-    /// Writes `part` over the text that was begun, `from_end` bytes before where it ends now.
+    /// The text that was begun at `start`, to be changed in place.
     #[inline(always)]
-    pub(crate) fn fill<const N: usize>(&mut self, from_end: usize, part: [u8; N]) {
-        let start = self.text.len().saturating_sub(from_end);
-        if let Some(blank) = self.text.get_mut(start..).and_then(|rest| rest.first_chunk_mut()) {
-            *blank = part;
-        }
+    pub(crate) fn text_from(&mut self, start: usize) -> &mut [u8] {
+        self.text.get_mut(start..).unwrap_or_default()
     }
 
     /// Puts the text that was begun at `start` in place of `old`, which may be empty.
@@ -198,7 +195,7 @@ mod tests {
         edits.delete(Span::new(6, 8));
         let start = edits.begin();
         edits.push(b"Xyy");
-        edits.fill(2, *b"Y");
+        edits.text_from(start)[1] = b'Y';
         edits.finish(Span::new(2, 2), start);
         edits.replace(Span::new(2, 2), b"Z");
         edits.replace(Span::new(4, 5), b"four");

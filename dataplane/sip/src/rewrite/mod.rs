@@ -3,6 +3,7 @@
 
 pub(crate) mod branch;
 pub(crate) mod edit;
+mod keyed_hash;
 pub(crate) mod output;
 pub(crate) mod received;
 pub(crate) mod reply;

@@ -1,9 +1,10 @@
 //! `received` and `rport` of the topmost Via (RFC 3261 section 18.2.1, RFC 3581 section 4).
 
 use core::fmt::{self, Write};
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use crate::message::Span;
+use crate::parse::uri::dotted;
 use crate::parse::via::Via;
 
 /// Tells `put` what the topmost Via must say so that the response goes back to where the request
@@ -27,7 +28,7 @@ pub(super) fn mark(
         put_port(via.rport.place, source.port(), &mut put);
     }
     // A host name is another than the source address, too.
-    let is_needed = via.rport.exists() || via.address(bytes) != Some(source.ip());
+    let is_needed = via.rport.exists() || !via.is_at(bytes, source.ip());
     if !via.received.exists() && is_needed {
         let end = Span::new(via.params_end(), via.params_end());
         put_address(end, b";received=", source.ip(), &mut put);
@@ -71,43 +72,6 @@ fn put_address(
     }
 }
 
-/// `192.0.2.1` and its length, put together in registers: bytes that are written one by one and read
-/// together make the reader wait.
-#[inline(always)]
-fn dotted(address: Ipv4Addr) -> ([u8; 16], usize) {
-    let (mut text, mut length) = (0_u128, 0);
-    for octet in address.octets() {
-        let (digits, digits_length) = OCTETS[usize::from(octet)];
-        text |= u128::from(digits) << (8 * length);
-        length += usize::from(digits_length);
-    }
-    // The dot behind the last octet does not count.
-    (text.to_le_bytes(), length - 1)
-}
-
-/// The digits of each octet with a dot behind them, first byte lowest, and how many bytes that is.
-static OCTETS: [(u32, u8); 256] = {
-    let mut table = [(0, 0); 256];
-    let mut octet = 0_u32;
-    while octet < 256 {
-        let (hundreds, tens, ones) = (octet / 100, octet / 10 % 10, octet % 10);
-        let mut text = b'.' as u32;
-        let mut length = 2;
-        text = text << 8 | (b'0' as u32 + ones);
-        if octet >= 10 {
-            text = text << 8 | (b'0' as u32 + tens);
-            length += 1;
-        }
-        if octet >= 100 {
-            text = text << 8 | (b'0' as u32 + hundreds);
-            length += 1;
-        }
-        table[octet as usize] = (text, length);
-        octet += 1;
-    }
-    table
-};
-
 /// The text of an IPv6 address: at most 45 bytes.
 struct Ipv6Text {
     bytes: [u8; 48],
@@ -132,6 +96,8 @@ impl Write for Ipv6Text {
 #[cfg(test)]
 mod tests {
     use std::prelude::v1::*;
+
+    use core::net::Ipv4Addr;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The copy of a request that goes on (RFC 3261 section 16.6; the received Via: 18.2.1, RFC 3581).
 
 use super::edit::EditList;
-use super::{branch, received};
+use super::received;
 use crate::message::{Arrival, Request, Span};
 use crate::parse::header::HeaderId;
 use crate::route::request::RequestRoute;
@@ -26,24 +26,18 @@ pub fn rewrite_request(
         edits.replace(request.uri, route.uri.of(bytes));
     }
     // Both hashes first: they do not depend on each other, so the CPU computes them side by side.
-    let branch = tables.keys.branch(bytes, &request.headers, &route.via, arrival.listen);
+    let branch = tables.keys.branch(bytes, request.headers, &route.via, arrival.listen);
     let call = if tables.records_route() && request.method.opens_dialog() {
         Some(route.call.unwrap_or_else(|| tables.keys.call(request.call_id())))
     } else {
         None
     };
+    // Two Record-Routes when the request leaves from another listen point than it came in by, so
+    // that each side finds one that it can reach (RFC 5658 section 4).
+    let lines = tables.top_lines(egress, arrival.listen, call.is_some());
     let new = edits.begin();
-    edits.push(tables.via_text(egress));
-    edits.fill(20, branch::hex2(arrival.listen.0));
-    edits.fill(18, branch::hex16(branch));
-    if let Some(call) = call {
-        // Two of them when the request leaves from another listen point than it came in by, so that
-        // each side finds one that it can reach (RFC 5658 section 4).
-        record_route(call, tables, egress, edits);
-        if egress != arrival.listen {
-            record_route(call, tables, arrival.listen, edits);
-        }
-    }
+    edits.push(lines.text());
+    lines.fill(edits.text_from(new), arrival.listen, branch, call);
     match route.max_forwards {
         Some(left) => edits.set_number(request.headers.value(HeaderId::MaxForwards), left),
         // RFC 3261 section 16.6 step 3
@@ -74,13 +68,6 @@ fn push_all(edits: &mut EditList, parts: &[&[u8]]) {
     for part in parts {
         edits.push(part);
     }
-}
-
-/// Our Record-Route value for one listen point.
-#[inline]
-fn record_route(call: u64, tables: &Tables, listen: ListenId, edits: &mut EditList) {
-    edits.push(tables.record_route_text(listen));
-    edits.fill(19, branch::hex16(branch::mark(call, listen)));
 }
 
 /// CRLFs before the start line are not passed on.

@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::{Ipv6Addr, SocketAddr};
+use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
 
@@ -17,7 +17,7 @@ use crate::limits::{
     RULES_MAX, SETS_MAX, USER_PREFIX_MAX,
 };
 use crate::parse::{scan, uri};
-use crate::rewrite::branch::{BRANCH_PREFIX, Keys};
+use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{Action, DestinationSet, ListenId, ListenPoint, Rule, Settings};
 
 /// Which setting is wrong, and what to do about it.
@@ -81,7 +81,7 @@ fn domains(names: &[String]) -> Result<Names, SettingsError> {
         check_host(&setting, name)?;
         // An IPv6 address stands in brackets in a URI.
         let host = match name.parse::<Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
+            Ok(address) => uri::host_text(address.into()),
             Err(_) => name.strip_suffix('.').unwrap_or(name).to_string(),
         };
         if !domains.insert(&host) {
@@ -96,7 +96,7 @@ fn check_host(setting: &str, host: &str) -> Result<(), SettingsError> {
     let bytes = host.as_bytes();
     let is_name = !host.is_empty()
         && host.len() <= DOMAIN_LENGTH_MAX
-        && bytes.iter().all(|&byte| uri::is_host_byte(byte));
+        && bytes.iter().all(|&byte| scan::is_host_byte(byte));
     if is_name || uri::ip_literal_or_bare(bytes).is_some() {
         return Ok(());
     }
@@ -119,15 +119,20 @@ fn listen(points: &[ListenPoint], tables: &mut Tables) -> Result<(), SettingsErr
         tables.by_address.insert_unique(address_hash(address), (address, id), hash);
         tables.by_ip.entry(address.ip()).or_default().push((address.port(), id));
         tables.sent_by.insert(&address.to_string());
-        let branch = String::from_utf8_lossy(BRANCH_PREFIX);
+        let other = |came: &ListenPoint| (came.address != address).then_some(came.address);
         tables.listen.push(ListenEntry {
             point: *point,
-            via: format!("Via: SIP/2.0/UDP {address};branch={branch}{:18}\r\n", "")
-                .into_bytes()
-                .into(),
-            record_route: format!("Record-Route: <sip:{address};lr;tl={:16}>\r\n", "")
-                .into_bytes()
-                .into(),
+            host: uri::host_text(address.ip()).into_bytes().into(),
+            via: TopLines::new(address, &[]),
+            recorded: points
+                .iter()
+                .map(|came| {
+                    TopLines::new(
+                        address,
+                        &iter::once(address).chain(other(came)).collect::<Vec<_>>(),
+                    )
+                })
+                .collect(),
         });
     }
     Ok(())

@@ -122,7 +122,7 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
     if uri.scheme == Scheme::Other {
         return Err(Reply::UnsupportedUriScheme.into());
     }
-    let headers = &request.headers;
+    let headers = request.headers;
     let max_forwards = headers.value(HeaderId::MaxForwards);
     let left = if max_forwards.is_empty() {
         None
@@ -214,7 +214,7 @@ impl<'a> Path<'a> {
         for _ in 0..OWN_ROUTES_MAX {
             let Some(top) = self.routes.top()? else { break };
             let (uri, params) = self.route_uri(&top)?;
-            if !tables.is_ours(uri.host.of(self.bytes), uri.port()) {
+            if !tables.is_ours(uri.host.of(self.bytes), uri.port(), arrival.listen) {
                 break;
             }
             in_dialog |= self.is_marked(&uri, &params, tables, call);
@@ -243,10 +243,10 @@ impl<'a> Path<'a> {
             return false;
         }
         let address = uri.address(self.bytes).map(|ip| SocketAddr::new(ip, uri.port()));
-        let Some(listen) = address.and_then(|address| tables.listen_id(address)) else {
+        if address.and_then(|address| tables.listen_id(address)).is_none() {
             return false;
-        };
-        branch::hex16(branch::mark(call.hash(), listen)).as_slice() == params.mark.of(self.bytes)
+        }
+        branch::hex16(call.hash()).as_slice() == params.mark.of(self.bytes)
     }
 
     /// An `maddr` that names us is stripped, with port and transport, when the request came in by
@@ -256,7 +256,7 @@ impl<'a> Path<'a> {
         let port = self.uri.port();
         if !target::is_udp(self.bytes, &self.params)
             || tables.listen_point(arrival.listen).address.port() != port
-            || !tables.is_ours(maddr.value.of(self.bytes), port)
+            || !tables.is_ours(maddr.value.of(self.bytes), port, arrival.listen)
         {
             return;
         }
@@ -283,7 +283,8 @@ impl<'a> Path<'a> {
     ) -> Result<(Hop<'t>, RouteReason), Refusal> {
         let host = self.uri.host.of(self.bytes);
         // A telephone number belongs to no domain; whoever asks us for it means us.
-        let is_ours = self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port());
+        let is_ours =
+            self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port(), arrival.listen);
         let has_way = !is_ours || self.routes.top()?.is_some();
         if in_dialog && has_way {
             return Ok((Hop::Path, RouteReason::InDialog));

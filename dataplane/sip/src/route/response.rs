@@ -26,7 +26,7 @@ pub struct ResponseRoute {
 
 /// Decides where `response` goes. Our Via proves by its branch that we forwarded the request.
 pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<ResponseRoute, SipDrop> {
-    let (bytes, headers) = (response.bytes, &response.headers);
+    let (bytes, headers) = (response.bytes, response.headers);
     let line = headers.value(HeaderId::Via);
     let ours = match Ours::as_written(bytes, line, tables) {
         Some(ours) => ours,
@@ -78,7 +78,7 @@ impl Ours {
 /// The Via beneath ours, which ends at `end`, and what to delete to make it the topmost.
 #[inline(always)]
 fn second_via(response: &Response<'_>, end: usize) -> Result<(Via, Span), SipDrop> {
-    let (bytes, headers) = (response.bytes, &response.headers);
+    let (bytes, headers) = (response.bytes, response.headers);
     let first = headers.place(HeaderId::Via);
     let (value, cut) = if end < first.value.end() {
         let start = scan::skip_lws(bytes, end + 1, first.value.end());

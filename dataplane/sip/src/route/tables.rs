@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::dispatch::Dispatcher;
 use super::rules::CompiledRule;
 use crate::parse::uri;
-use crate::rewrite::branch::Keys;
+use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{ListenId, ListenPoint, Settings};
 
 /// The router's tables. Workers, control and `trunkline where` decide with the same ones.
@@ -34,12 +34,12 @@ pub struct Tables {
 #[derive(Debug)]
 pub(super) struct ListenEntry {
     pub(super) point: ListenPoint,
-    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1` and the rest of the line, in which
-    /// listen point and check are blank.
-    pub(super) via: Box<[u8]>,
-    /// `Record-Route: <sip:192.0.2.1:5060;lr;tl=` and the rest of the line, in which the mark is
-    /// blank.
-    pub(super) record_route: Box<[u8]>,
+    /// Its address as the host of a URI.
+    pub(super) host: Box<[u8]>,
+    /// The Via line alone.
+    pub(super) via: TopLines,
+    /// The Via line and Record-Route, by the listen point that the request came in by.
+    pub(super) recorded: Vec<TopLines>,
 }
 
 impl Tables {
@@ -82,16 +82,20 @@ impl Tables {
         self.sent_by.contains(sent_by)
     }
 
-    /// The Via line of a listen point, to be filled in.
+    /// The lines to put on top of a request, to be filled in: our Via for where it leaves, and with
+    /// `records_route` our Record-Route, in two lines when it came in elsewhere.
     #[inline]
-    pub(crate) fn via_text(&self, id: ListenId) -> &[u8] {
-        &self.entry(id).via
-    }
-
-    /// The Record-Route line of a listen point, to be filled in.
-    #[inline]
-    pub(crate) fn record_route_text(&self, id: ListenId) -> &[u8] {
-        &self.entry(id).record_route
+    pub(crate) fn top_lines(
+        &self,
+        leaves: ListenId,
+        came: ListenId,
+        records_route: bool,
+    ) -> &TopLines {
+        let entry = self.entry(leaves);
+        match entry.recorded.get(usize::from(came.0)) {
+            Some(lines) if records_route => lines,
+            _ => &entry.via,
+        }
     }
 
     /// Whether requests that open a dialog get our Record-Route.
@@ -105,9 +109,14 @@ impl Tables {
         &self.retry_after
     }
 
-    /// Whether the host and port of a URI name us: a domain of ours on any port, or a listen point.
+    /// Whether the host and port of a URI name us: a domain of ours on any port, or a listen point,
+    /// most often the one that the message came in by.
     #[inline]
-    pub(crate) fn is_ours(&self, host: &[u8], port: u16) -> bool {
+    pub(crate) fn is_ours(&self, host: &[u8], port: u16, arrived_at: ListenId) -> bool {
+        let entry = self.entry(arrived_at);
+        if *entry.host == *host && entry.point.address.port() == port {
+            return true;
+        }
         let at = |ip| SocketAddr::new(ip, port);
         uri::ip_literal(host).is_some_and(|ip| self.listen_id(at(ip)).is_some())
             || self.domains.contains(host)
