@@ -15,8 +15,9 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
-    Arrival, EditList, ListenId, Message, Output, Refusal, Reply, Request, Response, SipDrop,
-    Tables, rewrite_request, rewrite_response, route_request, route_response, write_reply,
+    Arrival, EditList, Headers, ListenId, Message, Output, Refusal, Reply, Request, RequestRoute,
+    Response, SipDrop, Tables, rewrite_request, rewrite_response, route_request, route_response,
+    write_reply,
 };
 use std::sync::Arc;
 
@@ -144,7 +145,8 @@ impl Way<'_> {
             return Err(Verdict::Drop(DropReason::Keepalive));
         }
         let arrival = Arrival { source: self.datagram.source, listen };
-        let parsed = sip_core::parse(message);
+        let mut headers = Headers::default();
+        let parsed = sip_core::parse(message, &mut headers);
         probe.end(Stage::Parse);
         let refusal = match &parsed {
             Ok(Message::Response(response)) => return self.response(response, scratch, probe),
@@ -170,11 +172,12 @@ impl Way<'_> {
         scratch: &mut Scratch,
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
-        let route = &match route_request(request, self.tables, arrival) {
-            Ok(route) => route,
+        let mut route = RequestRoute::default();
+        match route_request(request, self.tables, arrival, &mut route) {
+            Ok(()) => {}
             Err(Refusal::Reply(reply)) => return Err(Refused::Reply(reply)),
             Err(Refusal::Drop(reason)) => return Err(Refused::Verdict(sip_drop(reason))),
-        };
+        }
         probe.end(Stage::Route);
         match self.find_adjacency(route.next_hop, scratch) {
             // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.
@@ -186,7 +189,7 @@ impl Way<'_> {
         let leave_from = self.listen_point_of_route(scratch).map_err(Refused::Verdict)?;
         self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
-        rewrite_request(request, route, self.tables, arrival, leave_from, &mut scratch.edits);
+        rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
         let end = request.body_end();
         if end.saturating_add_signed(scratch.edits.growth()) > scratch.egress.message_max() {
             return Err(Refused::Reply(Reply::MessageTooLarge));

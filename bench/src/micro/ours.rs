@@ -10,10 +10,12 @@ use dataplane::fib::{AdjacencyCache, Lookup};
 use dataplane::packet::{MemoryPacket, PacketBuf};
 use dataplane::testing::appliance::{lab_fib, lab_settings};
 use sip_core::{
-    Arrival, EditList, ListenId, Message, Output, Request, RequestRoute, Response, ResponseRoute,
-    Tables, rewrite_request, rewrite_response, route_request, route_response,
+    Arrival, EditList, Headers, ListenId, Message, Output, Request, RequestRoute, Response,
+    ResponseRoute, Tables, rewrite_request, rewrite_response, route_request, route_response,
 };
 use std::hint::black_box;
+
+const WELL_FORMED: &str = "a message of the corpus";
 
 /// Ethernet, IP and UDP headers, checksums included.
 pub(super) fn decode(arrived: &Arrived) -> Work {
@@ -28,17 +30,18 @@ pub(super) fn decode(arrived: &Arrived) -> Work {
 pub(super) fn parse(arrived: &Arrived) -> Work {
     let message = arrived.message();
     repeat(move || {
-        // By reference: moving the parsed message out would copy it.
-        let _ = black_box(&sip_core::parse(black_box(message)));
+        let mut headers = Headers::default();
+        let _ = black_box(&sip_core::parse(black_box(message), &mut headers));
     })
 }
 
 /// Where the message goes.
 pub(super) fn route(arrived: &Arrived) -> Work {
     let setting = Setting::new(arrived);
+    let mut route = RequestRoute::default();
     match parsed(arrived.message()) {
         Message::Request(request) => repeat(move || {
-            let _ = black_box(&setting.route_request(black_box(&request)));
+            setting.route_request(black_box(&request), black_box(&mut route));
         }),
         Message::Response(response) => repeat(move || {
             let _ = black_box(&setting.route_response(black_box(&response)));
@@ -53,7 +56,8 @@ pub(super) fn rewrite(arrived: &Arrived) -> Work {
     let mut writer = Writer::new(message);
     match parsed(message) {
         Message::Request(request) => {
-            let route = setting.route_request(&request);
+            let mut route = RequestRoute::default();
+            setting.route_request(&request, &mut route);
             repeat(move || {
                 setting.rewrite_request(black_box(&request), &route, &mut writer.edits);
                 writer.write();
@@ -75,10 +79,11 @@ pub(super) fn forward(arrived: &Arrived) -> Work {
     let mut writer = Writer::new(arrived.message());
     repeat(move || {
         let Writer { copies, turn, edits, .. } = &mut writer;
-        match &sip_core::parse(black_box(&copies[*turn])).expect("a message of the corpus") {
+        let (mut headers, mut route) = (Headers::default(), RequestRoute::default());
+        match &sip_core::parse(black_box(&copies[*turn]), &mut headers).expect(WELL_FORMED) {
             Message::Request(request) => {
-                let route = &setting.route_request(request);
-                setting.rewrite_request(request, route, edits);
+                setting.route_request(request, &mut route);
+                setting.rewrite_request(request, &route, edits);
             }
             Message::Response(response) => {
                 rewrite_response(response, &setting.route_response(response), edits);
@@ -94,7 +99,8 @@ pub(super) fn encode(arrived: &Arrived) -> Work {
     let message = arrived.message();
     let mut writer = Writer::new(message);
     if let Message::Request(request) = parsed(message) {
-        let route = setting.route_request(&request);
+        let mut route = RequestRoute::default();
+        setting.route_request(&request, &mut route);
         setting.rewrite_request(&request, &route, &mut writer.edits);
     }
     let replaced = writer.write();
@@ -151,8 +157,8 @@ impl Setting {
     }
 
     #[inline]
-    fn route_request(&self, request: &Request) -> RequestRoute {
-        route_request(request, &self.tables, &self.arrival).expect("it is forwarded")
+    fn route_request(&self, request: &Request, route: &mut RequestRoute) {
+        route_request(request, &self.tables, &self.arrival, route).expect("it is forwarded");
     }
 
     #[inline]
@@ -208,7 +214,8 @@ impl Writer {
 }
 
 fn parsed(message: &'static [u8]) -> Message<'static> {
-    sip_core::parse(message).expect("a message of the corpus")
+    let headers = Box::leak(Box::new(Headers::default()));
+    sip_core::parse(message, headers).expect(WELL_FORMED)
 }
 
 fn egress() -> Egress {

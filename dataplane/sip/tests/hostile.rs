@@ -6,7 +6,7 @@ mod common;
 use common::{Outcome, from_uac, from_uas, response_to, tables, through};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sip_core::{Arrival, Message, Output, Reply, Tables, parse, write_reply};
+use sip_core::{Arrival, Headers, Message, Output, Reply, Tables, parse, write_reply};
 
 const FIXTURES: [&[u8]; 6] = [
     include_bytes!("fixtures/invite.sip"),
@@ -65,9 +65,10 @@ fn check(message: &[u8], tables: &Tables, arrival: &Arrival) {
         // Ours may be larger than the largest message; the network will not take it.
         Outcome::Forwarded(out) if out.text.len() > 65_535 => {}
         Outcome::Forwarded(out) => {
-            let again = parse(out.text.as_bytes());
+            let (mut before, mut after) = (Headers::default(), Headers::default());
+            let again = parse(out.text.as_bytes(), &mut after);
             // The copy is the same kind of message, of the same call, and parses.
-            match (parse(message), again) {
+            match (parse(message, &mut before), again) {
                 (Ok(Message::Request(old)), Ok(Message::Request(new))) => {
                     assert_eq!(old.method(), new.method());
                     assert_eq!(text(old.call_id()), text(new.call_id()));
@@ -83,7 +84,7 @@ fn check(message: &[u8], tables: &Tables, arrival: &Arrival) {
                 (_, again) => panic!("forwarded as something else: {:?}", again.err()),
             }
         }
-        Outcome::Replied { text, .. } => match parse(text.as_bytes()) {
+        Outcome::Replied { text, .. } => match parse(text.as_bytes(), &mut Headers::default()) {
             Ok(Message::Response(reply)) => assert!(reply.status() >= 300),
             // A reply repeats headers of a request that may be wrong themselves.
             Ok(Message::Request(_)) => panic!("a reply is a response"),
@@ -148,7 +149,7 @@ fn datagrams_at_and_beyond_the_largest_size() {
     for size in [65_507, 65_535, 65_536, 70_000] {
         let mut message = head.clone().into_bytes();
         message.resize(size, b'x');
-        match parse(&message) {
+        match parse(&message, &mut Headers::default()) {
             Ok(_) => assert!(size <= 65_535),
             Err(error) => assert_eq!(error.kind, sip_core::ParseErrorKind::MessageTooLong),
         }

@@ -7,7 +7,7 @@ use super::{scan, uri};
 use crate::message::Span;
 
 /// One Via value.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Via {
     /// Host of sent-by, the brackets of an IPv6 reference included.
     host: Span,

@@ -1,7 +1,7 @@
 //! Where a request goes: validation (RFC 3261 16.3), Route preprocessing (16.4), target (16.5), and
 //! what the copy that is forwarded must look like (16.6).
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use super::outcome::{Refusal, Reply, bad};
 use super::route_set::{BadRoute, Cuts, RouteSet};
@@ -18,7 +18,8 @@ use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::rewrite::branch::{self, Keys};
 
-/// A request that is forwarded: where to, why, and what to change.
+/// A request that is forwarded: where to, why, and what to change. One can be used over and over:
+/// [`route_request`] writes it where it stays.
 #[derive(Debug)]
 pub struct RequestRoute {
     /// Where it goes.
@@ -76,44 +77,50 @@ impl From<Reply> for Refusal {
     }
 }
 
-/// Decides where `request` goes. Nothing is remembered: the same request takes the same way each
-/// time, and ACK and CANCEL take that of their INVITE (RFC 3261 section 16.11).
+impl Default for RequestRoute {
+    /// To nowhere.
+    fn default() -> Self {
+        Self {
+            next_hop: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+            reason: RouteReason::InDialog,
+            via: Via::default(),
+            max_forwards: None,
+            uri: Span::default(),
+            cuts: Cuts::new(),
+            append: None,
+            call: None,
+        }
+    }
+}
+
+/// Decides where `request` goes, and writes that to `route`. Nothing is remembered: the same request
+/// takes the same way each time, and ACK and CANCEL take that of their INVITE (RFC 3261 section
+/// 16.11). After an error `route` means nothing.
 pub fn route_request(
     request: &Request<'_>,
     tables: &Tables,
     arrival: &Arrival,
-) -> Result<RequestRoute, Refusal> {
+    route: &mut RequestRoute,
+) -> Result<(), Refusal> {
     let bytes = request.bytes;
     let uri = Uri::parse(bytes, request.uri).ok_or(BAD_URI)?;
     let via = request.headers.value(HeaderId::Via);
-    let via = Via::parse(bytes, via.start(), via.end())
+    route.via = Via::parse(bytes, via.start(), via.end())
         .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
-    let max_forwards = validate(request, &uri)?;
+    route.max_forwards = validate(request, &uri)?;
     let mut call = Call { keys: &tables.keys, id: request.call_id(), hash: None };
     let params = uri.params(bytes).ok_or(BAD_URI)?;
-    let mut path = Path::new(request, uri, params);
+    let mut path = Path::new(request, uri, params, route);
     let in_dialog = path.preprocess(tables, arrival, &mut call)?;
     let (hop, reason) = path.target(request, tables, arrival, &mut call, in_dialog)?;
-    let next_hop = match hop {
-        Hop::Address(&address) => address,
-        Hop::Path => path.follow()?,
-    };
-    // Three of our own Routes, or maddr. A member of a set is never a listen point.
-    if matches!(hop, Hop::Path) && tables.listen_id(next_hop).is_some() {
-        return Err(Reply::LoopDetected.into());
+    path.route.reason = reason;
+    match hop {
+        Hop::Address(&address) => path.route.next_hop = address,
+        Hop::Path => path.follow(tables)?,
     }
-    let Path { line_uri, append, routes, .. } = path;
-    let cuts = routes.into_cuts();
-    Ok(RequestRoute {
-        next_hop,
-        reason,
-        via,
-        max_forwards,
-        uri: line_uri,
-        cuts,
-        append,
-        call: call.hash,
-    })
+    path.routes.finish(&mut path.route.cuts);
+    path.route.call = call.hash;
+    Ok(())
 }
 
 /// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
@@ -155,16 +162,15 @@ impl Call<'_> {
 }
 
 /// The way a request has yet to go: Request-URI and Route.
-struct Path<'a> {
+struct Path<'a, 'r> {
     bytes: &'a [u8],
     /// The Request-URI that is being routed.
     uri: Uri,
     uri_span: Span,
     params: UriParams,
     routes: RouteSet<'a>,
-    /// What the start line gets.
-    line_uri: Span,
-    append: Option<(Span, Option<usize>)>,
+    /// What becomes of it.
+    route: &'r mut RequestRoute,
 }
 
 /// The outcome of the target step.
@@ -174,19 +180,18 @@ enum Hop<'t> {
     Path,
 }
 
-impl<'a> Path<'a> {
+impl<'a, 'r> Path<'a, 'r> {
     #[inline(always)]
-    fn new(request: &Request<'a>, uri: Uri, params: UriParams) -> Self {
+    fn new(
+        request: &Request<'a>,
+        uri: Uri,
+        params: UriParams,
+        route: &'r mut RequestRoute,
+    ) -> Self {
+        route.cuts.clear();
+        (route.uri, route.append) = (request.uri, None);
         let routes = RouteSet::new(request.bytes, request.headers.place(HeaderId::Route));
-        Self {
-            bytes: request.bytes,
-            params,
-            uri,
-            uri_span: request.uri,
-            routes,
-            line_uri: request.uri,
-            append: None,
-        }
+        Self { bytes: request.bytes, params, uri, uri_span: request.uri, routes, route }
     }
 
     /// RFC 3261 section 16.4. Returns whether a mark proves that the request belongs to a dialog
@@ -202,12 +207,12 @@ impl<'a> Path<'a> {
         // A strict router before us has put our own Record-Route value into the Request-URI.
         if !self.params.mark.is_empty()
             && self.is_marked(&self.uri, &self.params, tables, call)
-            && let Some(last) = self.routes.pop_last()?
+            && let Some(last) = self.routes.pop_last(&mut self.route.cuts)?
         {
             in_dialog = true;
             self.uri = Uri::parse(self.bytes, last.uri).ok_or(BAD_ROUTE)?;
             self.params = self.uri.params(self.bytes).ok_or(BAD_ROUTE)?;
-            (self.uri_span, self.line_uri) = (last.uri, last.uri);
+            (self.uri_span, self.route.uri) = (last.uri, last.uri);
         } else if self.params.maddr.exists() {
             self.strip_own_maddr(tables, arrival);
         }
@@ -218,7 +223,7 @@ impl<'a> Path<'a> {
                 break;
             }
             in_dialog |= self.is_marked(&uri, &params, tables, call);
-            self.routes.pop(&top);
+            self.routes.pop(&top, &mut self.route.cuts);
         }
         Ok(in_dialog)
     }
@@ -260,12 +265,12 @@ impl<'a> Path<'a> {
         {
             return;
         }
-        self.routes.cut(maddr.whole);
+        self.route.cuts.push(maddr.whole);
         if transport.exists() {
-            self.routes.cut(transport.whole);
+            self.route.cuts.push(transport.whole);
         }
         if port != 5060 {
-            self.routes.cut(self.uri.port_span);
+            self.route.cuts.push(self.uri.port_span);
             self.uri.drop_port();
         }
         (self.params.maddr, self.params.transport) = (Param::default(), Param::default());
@@ -320,18 +325,28 @@ impl<'a> Path<'a> {
     /// RFC 3261 section 16.6 steps 6 and 7: the topmost Route decides, and if it is a strict router
     /// it gets itself as Request-URI and finds the real one as last Route.
     #[inline]
-    fn follow(&mut self) -> Result<SocketAddr, Refusal> {
-        let Some(top) = self.routes.top()? else {
-            return Ok(target::next_hop(self.bytes, &self.uri, &self.params)?);
+    fn follow(&mut self, tables: &Tables) -> Result<(), Refusal> {
+        self.route.next_hop = match self.routes.top()? {
+            None => target::next_hop(self.bytes, &self.uri, &self.params)?,
+            Some(top) => {
+                let (uri, params) = self.route_uri(&top)?;
+                if !params.lr {
+                    self.routes.pop(&top, &mut self.route.cuts);
+                    self.route.uri = top.uri;
+                    // The Request-URI goes on as Route, whole.
+                    let own = self.uri_span;
+                    self.route
+                        .cuts
+                        .retain(|cut| cut.start() < own.start() || cut.end() > own.end());
+                    self.route.append = Some((own, self.routes.append_at()?));
+                }
+                target::next_hop(self.bytes, &uri, &params)?
+            }
         };
-        let (uri, params) = self.route_uri(&top)?;
-        let next_hop = target::next_hop(self.bytes, &uri, &params)?;
-        if !params.lr {
-            self.routes.pop(&top);
-            self.line_uri = top.uri;
-            self.routes.uncut(self.uri_span);
-            self.append = Some((self.uri_span, self.routes.append_at()?));
+        // Three of our own Routes, or maddr. A member of a set is never a listen point.
+        match tables.listen_id(self.route.next_hop) {
+            Some(_) => Err(Reply::LoopDetected.into()),
+            None => Ok(()),
         }
-        Ok(next_hop)
     }
 }

@@ -8,7 +8,7 @@ use crate::parse::name_addr::NameAddr;
 use crate::parse::scan;
 
 /// The Route values from the topmost one that is left.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct RouteSet<'a> {
     bytes: &'a [u8],
     /// Where the lines behind the current one begin.
@@ -19,8 +19,6 @@ pub(super) struct RouteSet<'a> {
     at: usize,
     /// Position of the comma or line start of a last value that was taken away.
     tail: Option<Span>,
-    /// What to delete: whole lines, and beginnings of lines.
-    cuts: Cuts,
 }
 
 /// Parts of the message to delete: two pops, the pop for a strict router, the last value, and up to
@@ -35,14 +33,7 @@ impl<'a> RouteSet<'a> {
     #[inline]
     pub(super) fn new(bytes: &'a [u8], first: Place) -> Self {
         let current = (!first.value.is_empty()).then_some(first);
-        Self {
-            bytes,
-            rest: first.line.end(),
-            current,
-            at: first.value.start(),
-            tail: None,
-            cuts: Cuts::new(),
-        }
+        Self { bytes, rest: first.line.end(), current, at: first.value.start(), tail: None }
     }
 
     /// The topmost value left.
@@ -53,9 +44,9 @@ impl<'a> RouteSet<'a> {
         NameAddr::parse(self.bytes, self.at, end).map(Some).ok_or(BadRoute)
     }
 
-    /// Takes away the topmost value, which [`Self::top`] gave.
+    /// Takes away the topmost value, which [`Self::top`] gave; a line that has no other is cut.
     #[inline]
-    pub(super) fn pop(&mut self, top: &NameAddr) {
+    pub(super) fn pop(&mut self, top: &NameAddr, cuts: &mut Cuts) {
         let Some(current) = self.current else { return };
         if top.end < self.line_end(current) {
             self.at = scan::skip_lws(self.bytes, top.end + 1, current.value.end());
@@ -64,23 +55,23 @@ impl<'a> RouteSet<'a> {
         // The line has no value left, so it goes as a whole; so does a tail cut out of it.
         if self.tail.is_some_and(|tail| tail.end() <= current.line.end()) {
             self.tail = None;
-            self.cuts.push(current.line);
+            cuts.push(current.line);
             self.current = None;
             return;
         }
-        self.cuts.push(current.line);
+        cuts.push(current.line);
         self.current = self.next_line();
         self.at = self.current.map_or(0, |line| line.value.start());
     }
 
     /// Takes away the last value and returns it. May be called once, before any `pop`.
-    pub(super) fn pop_last(&mut self) -> Result<Option<NameAddr>, BadRoute> {
+    pub(super) fn pop_last(&mut self, cuts: &mut Cuts) -> Result<Option<NameAddr>, BadRoute> {
         let Some((line, comma, last)) = self.last()? else { return Ok(None) };
         let is_only_line = self.current.is_some_and(|current| current.line == line.line);
         match comma {
             Some(comma) => self.tail = Some(Span::new(comma, line.value.end())),
             None if is_only_line => {
-                self.cuts.push(line.line);
+                cuts.push(line.line);
                 self.current = None;
             }
             None => self.tail = Some(line.line),
@@ -93,34 +84,23 @@ impl<'a> RouteSet<'a> {
         Ok(self.last()?.map(|(_, _, last)| last.params_end))
     }
 
-    /// Deletes a part of the message that is no Route.
-    pub(super) fn cut(&mut self, part: Span) {
-        self.cuts.push(part);
-    }
-
-    /// Keeps what [`Self::cut`] deleted inside `part`.
-    pub(super) fn uncut(&mut self, part: Span) {
-        self.cuts.retain(|cut| cut.start() < part.start() || cut.end() > part.end());
-    }
-
-    /// What has to be deleted from the message for all that was taken away.
+    /// Cuts what was taken away of lines that stay.
     #[inline]
-    pub(super) fn into_cuts(mut self) -> Cuts {
+    pub(super) fn finish(&self, cuts: &mut Cuts) {
         if let Some(current) = self.current
             && self.at > current.value.start()
         {
-            self.cuts.push(Span::new(current.value.start(), self.at));
+            cuts.push(Span::new(current.value.start(), self.at));
         }
         if let Some(tail) = self.tail {
-            self.cuts.push(tail);
+            cuts.push(tail);
         }
-        self.cuts
     }
 
     /// The last value left, its line, and the comma before it unless it is the first of its line.
     fn last(&self) -> Result<Option<(Place, Option<usize>, NameAddr)>, BadRoute> {
         let Some(mut line) = self.current else { return Ok(None) };
-        let mut ahead = Self { cuts: Cuts::new(), ..*self };
+        let mut ahead = *self;
         while let Some(next) = ahead.next_line() {
             line = next;
         }
@@ -190,15 +170,16 @@ mod tests {
     }
 
     fn popped(text: &str, pops: usize, last: bool) -> String {
-        let mut set = set(text);
+        let (mut set, mut cuts) = (set(text), Cuts::new());
         if last {
-            set.pop_last().unwrap().unwrap();
+            set.pop_last(&mut cuts).unwrap().unwrap();
         }
         for _ in 0..pops {
             let top = set.top().unwrap().unwrap();
-            set.pop(&top);
+            set.pop(&top, &mut cuts);
         }
-        without(text, set.into_cuts())
+        set.finish(&mut cuts);
+        without(text, cuts)
     }
 
     #[test]
@@ -225,12 +206,12 @@ mod tests {
 
     #[test]
     fn nothing_is_left_after_the_last_one() {
-        let mut set = set("Route: <sip:a>,<sip:b>\r\n\r\n");
-        assert_eq!(set.pop_last().unwrap().unwrap().uri, Span::new(16, 21));
+        let (mut set, mut cuts) = (set("Route: <sip:a>,<sip:b>\r\n\r\n"), Cuts::new());
+        assert_eq!(set.pop_last(&mut cuts).unwrap().unwrap().uri, Span::new(16, 21));
         let top = set.top().unwrap().unwrap();
         assert_eq!(top.uri, Span::new(8, 13));
         assert!(set.append_at().unwrap().is_some());
-        set.pop(&top);
+        set.pop(&top, &mut cuts);
         assert!(set.top().unwrap().is_none());
         assert!(set.append_at().unwrap().is_none());
     }

@@ -5,9 +5,9 @@
 use std::net::SocketAddr;
 
 use sip_core::{
-    Action, Algorithm, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Member, Message,
-    Output, Refusal, RouteReason, Rule, Settings, SipDrop, Tables, parse, rewrite_request,
-    rewrite_response, route_request, route_response, write_reply,
+    Action, Algorithm, Arrival, DestinationSet, EditList, Headers, ListenId, ListenPoint, Member,
+    Message, Output, Refusal, RequestRoute, RouteReason, Rule, Settings, SipDrop, Tables, parse,
+    rewrite_request, rewrite_response, route_request, route_response, write_reply,
 };
 
 /// Faces the callers.
@@ -117,12 +117,14 @@ pub fn through(message: &[u8], tables: &Tables, arrival: &Arrival) -> Outcome {
             }
         }
     };
+    let (mut headers, mut route) = (Headers::default(), RequestRoute::default());
     let mut edits = EditList::new();
-    match parse(message) {
+    match parse(message, &mut headers) {
         Err(error) => refused(error.refusal()),
-        Ok(Message::Request(request)) => match route_request(&request, tables, arrival) {
+        Ok(Message::Request(request)) => match route_request(&request, tables, arrival, &mut route)
+        {
             Err(refusal) => refused(refusal),
-            Ok(route) => {
+            Ok(()) => {
                 let egress = egress(route.next_hop);
                 rewrite_request(&request, &route, tables, arrival, egress, &mut edits);
                 Outcome::Forwarded(Forwarded {
