@@ -3,6 +3,7 @@
 #   make run          install what is missing, build, make a small network, place calls, report
 #   make run KEEP=1   the same, and leave the network up to play with
 #   make test         everything a change must pass
+#   make fuzz         look for datagrams that break sip-core (FUZZ_SECONDS=3600 for long)
 #   make bench        measure, and compare with the figures recorded for this kind of machine
 #   make compare      measure Kamailio and others beside, in under 20 minutes
 #
@@ -24,9 +25,12 @@ MEASURED := --micro $(TARGET)/bench/micro.json --pipeline $(TARGET)/bench/pipeli
 # Options of `trunkline lab demo`, e.g. make run CALL='--rate 2000 --seconds 5'
 CALL     ?=
 KEEP     ?=
+# Each fuzz target, two at a time.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := parse route rewrite scan
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint unit e2e measure bench compare bench-record clean
+.PHONY: help setup build run test lint unit e2e fuzz measure bench compare bench-record clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,7 +51,7 @@ build: setup ## Build everything in release mode
 run: build ## Place real SIP calls through the appliance (KEEP=1 leaves the lab up)
 	@$(RELEASE)/trunkline lab demo --capture $(TARGET)/call.pcap $(if $(KEEP),--keep) $(CALL)
 
-test: lint unit e2e ## Lint, unit tests, and the whole appliance under test in its lab
+test: lint unit e2e fuzz ## Lint, unit tests, the whole appliance under test in its lab, fuzzing
 
 lint: setup ## Format and clippy, warnings refused
 	$(CARGO) fmt --all --check
@@ -58,6 +62,20 @@ unit: setup
 
 e2e: build
 	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
+
+fuzz: setup ## Fuzz sip-core: parse, route, rewrite, scan, FUZZ_SECONDS=60 each
+	cd dataplane/sip/fuzz && $(CARGO) fmt --check && $(CARGO) build $(FUZZ_BUILD)
+	@$(MAKE) --no-print-directory -j2 $(FUZZ_TARGETS:%=fuzz-%)
+
+# New inputs are kept in target/fuzz/corpus; what breaks a property is left in target/fuzz/TARGET-*.
+FUZZ_BUILD = --release --locked --target-dir $(TARGET)/fuzz
+fuzz-%:
+	@mkdir -p $(TARGET)/fuzz/corpus/$*
+	@cd dataplane/sip/fuzz && $(CARGO) run --quiet $(FUZZ_BUILD) --bin $* -- -dict=sip.dict \
+	  -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 \
+	  -artifact_prefix=$(TARGET)/fuzz/$*- $(TARGET)/fuzz/corpus/$* seeds ../tests/fixtures \
+	  >$(TARGET)/fuzz/$*.log 2>&1 || { tail -n 40 $(TARGET)/fuzz/$*.log; exit 1; }
+	@echo "fuzz $*: $$(tail -n 1 $(TARGET)/fuzz/$*.log), nothing found"
 
 measure: build
 	@mkdir -p $(TARGET)/bench

@@ -29,6 +29,8 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 mod message;
 mod parse;
