@@ -11,10 +11,11 @@ pub fn logical_lines(bytes: &[u8]) -> Result<Vec<(usize, usize)>, ParseErrorKind
     let mut lines = Lines::new(bytes, 0);
     let mut found = Vec::new();
     loop {
-        let line = lines.next_line().map_err(|(kind, _)| kind)?;
-        if line.start == line.end {
+        let line = lines.next_line();
+        lines.fault().map_err(|error| error.kind)?;
+        if line.is_empty() {
             return Ok(found);
         }
-        found.push((line.start, line.end));
+        found.push((line.start as usize, line.end as usize));
     }
 }

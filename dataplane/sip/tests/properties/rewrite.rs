@@ -4,13 +4,14 @@ use std::sync::LazyLock;
 
 use super::{Appliance, text};
 use sip_core::ParseErrorKind as Kind;
-use sip_core::{Message, Output, Refusal, Reply, parse, write_reply};
+use sip_core::{Headers, Message, Output, Refusal, Reply, parse, write_reply};
 
 static APPLIANCE: LazyLock<Appliance> = LazyLock::new(Appliance::forwarding);
 
 /// Checks the property for one datagram.
 pub fn check(datagram: &[u8]) {
-    let parsed = parse(datagram);
+    let mut headers = Headers::default();
+    let parsed = parse(datagram, &mut headers);
     let own = match &parsed {
         Err(error) => match error.refusal() {
             Refusal::Reply(reply) => reply,
@@ -39,7 +40,7 @@ fn answered(parsed: &Result<Message<'_>, sip_core::ParseError>, code: u16, answe
     let what = || text(answer);
     assert!(answer.starts_with(format!("SIP/2.0 {code} ").as_bytes()), "{}", what());
     assert!(answer.ends_with(b"Content-Length: 0\r\n\r\n"), "{}", what());
-    match (parse(answer), parsed) {
+    match (parse(answer, &mut Headers::default()), parsed) {
         (Ok(Message::Response(response)), parsed) => {
             assert_eq!(response.status(), code);
             assert_eq!(response.body_start(), answer.len(), "nothing ends the headers early");

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use super::{Appliance, applied, text};
 use sip_core::{
-    Action, Arrival, EditList, ListenId, Message, Output, Reply, Request, SipDrop, Tables, parse,
-    rewrite_request, rewrite_response, route_request, route_response, write_reply,
+    Action, Arrival, EditList, Headers, ListenId, Message, Output, Reply, Request, RequestRoute,
+    SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request, route_response,
+    write_reply,
 };
 
 static FORWARDING: LazyLock<Appliance> = LazyLock::new(Appliance::forwarding);
@@ -19,7 +20,7 @@ const OK: Reply = Reply::Other { code: 302, reason: "Moved Temporarily" };
 
 /// Checks the property for one datagram.
 pub fn check(datagram: &[u8]) {
-    match parse(datagram) {
+    match parse(datagram, &mut Headers::default()) {
         Err(_) => {}
         Ok(Message::Response(response)) => {
             // No forged branch gets through by chance: the check has 64 bits.
@@ -45,12 +46,14 @@ fn forward(
     arrival: &Arrival,
     egress: ListenId,
 ) {
-    let Ok(route) = route_request(request, tables, arrival) else { return };
+    let mut route = RequestRoute::default();
+    let Ok(()) = route_request(request, tables, arrival, &mut route) else { return };
     assert_eq!(tables.listen_id(route.next_hop), None, "never to ourselves");
     let mut edits = EditList::new();
     rewrite_request(request, &route, tables, arrival, egress, &mut edits);
     let Some(copy) = applied(&edits, &datagram[..request.body_end()]) else { return };
-    let again = match parse(&copy) {
+    let mut headers = Headers::default();
+    let again = match parse(&copy, &mut headers) {
         Ok(Message::Request(again)) => again,
         other => panic!("{other:?}, forwarded:\n{}", text(&copy)),
     };
@@ -75,7 +78,8 @@ fn way_back(copy: &[u8], tables: &Tables, arrival: &Arrival, egress: ListenId) {
         Err(SipDrop::AckUnanswerable | SipDrop::ReplyTooLarge) => return,
         Err(other) => panic!("a request that was forwarded can be answered: {other:?}"),
     }
-    let response = match parse(out.bytes()) {
+    let mut headers = Headers::default();
+    let response = match parse(out.bytes(), &mut headers) {
         Ok(Message::Response(response)) => response,
         other => panic!("{other:?}, answered:\n{}", text(out.bytes())),
     };
@@ -90,7 +94,7 @@ fn way_back(copy: &[u8], tables: &Tables, arrival: &Arrival, egress: ListenId) {
     let mut edits = EditList::new();
     rewrite_response(&response, &route, &mut edits);
     let back = applied(&edits, out.bytes()).expect("it shrinks");
-    match parse(&back) {
+    match parse(&back, &mut Headers::default()) {
         Ok(Message::Response(last)) => assert_eq!(last.status(), 302),
         other => panic!("{other:?}, passed back:\n{}", text(&back)),
     }

@@ -1,0 +1,135 @@
+//! SipHash-1-3 over words (Aumasson, Bernstein: "SipHash: a fast short-input PRF"): what is hashed
+//! here is a few short texts out of a message, and putting them together in a buffer first, as a
+//! hash over bytes wants it, takes as long as hashing them.
+
+use siphasher::sip::SipHasher24;
+
+/// A key, as the state that hashing begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct HashKey([u64; 4]);
+
+impl HashKey {
+    /// The key for one purpose, so that no hash can be used in place of another.
+    pub(crate) fn derive(secret: &[u8; 16], purpose: u8) -> Self {
+        let half = |index: u8| SipHasher24::new_with_key(secret).hash(&[purpose, index]);
+        Self::new(half(0), half(1))
+    }
+
+    fn new(low: u64, high: u64) -> Self {
+        let state = [low, high, low, high];
+        let constants = *b"uespemosmodnarodarenegylsetybdet";
+        let (constants, _) = constants.as_chunks::<8>();
+        let mut key = Self(state);
+        for (word, constant) in key.0.iter_mut().zip(constants) {
+            *word ^= u64::from_le_bytes(*constant);
+        }
+        key
+    }
+
+    /// Begins a hash.
+    #[inline(always)]
+    pub(crate) fn begin(&self) -> KeyedHash {
+        KeyedHash { state: self.0, words: 0 }
+    }
+}
+
+/// A hash that is being computed.
+pub(crate) struct KeyedHash {
+    state: [u64; 4],
+    words: u64,
+}
+
+impl KeyedHash {
+    /// Adds eight bytes.
+    #[inline(always)]
+    pub(crate) fn word(mut self, word: u64) -> Self {
+        self.state[3] ^= word;
+        self.round();
+        self.state[0] ^= word;
+        self.words += 1;
+        self
+    }
+
+    /// Adds a text: its words, and a last one of what is left, with the length in the byte that is
+    /// free in it, so that bytes cannot wander from one text to the next.
+    #[inline(always)]
+    pub(crate) fn text(mut self, text: &[u8]) -> Self {
+        let (words, rest) = text.as_chunks::<8>();
+        for word in words {
+            self = self.word(u64::from_le_bytes(*word));
+        }
+        let rest = match text.last_chunk::<8>() {
+            // Read in one piece: what is left, and bytes that were hashed already, shifted out.
+            Some(last) => u64::from_le_bytes(*last) >> 8 >> (56 - 8 * rest.len()),
+            None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        };
+        self.word(rest | (text.len() as u64) << 56)
+    }
+
+    /// The hash.
+    #[inline(always)]
+    pub(crate) fn finish(self) -> u64 {
+        // The length in bytes modulo 256 ends the input.
+        let length = self.words * 8;
+        let mut last = self.word(length << 56);
+        last.state[2] ^= 0xff;
+        for _ in 0..3 {
+            last.round();
+        }
+        let [a, b, c, d] = last.state;
+        a ^ b ^ c ^ d
+    }
+
+    #[inline(always)]
+    fn round(&mut self) {
+        let [mut a, mut b, mut c, mut d] = self.state;
+        a = a.wrapping_add(b);
+        c = c.wrapping_add(d);
+        b = b.rotate_left(13) ^ a;
+        d = d.rotate_left(16) ^ c;
+        a = a.rotate_left(32).wrapping_add(d);
+        c = c.wrapping_add(b);
+        b = b.rotate_left(17) ^ c;
+        d = d.rotate_left(21) ^ a;
+        c = c.rotate_left(32);
+        self.state = [a, b, c, d];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::v1::*;
+
+    use siphasher::sip::SipHasher13;
+
+    use super::*;
+
+    #[test]
+    fn hashes_as_the_library_does() {
+        let key = HashKey::new(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+        let library = SipHasher13::new_with_keys(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+        let text: Vec<u8> = (0..200).collect();
+        for length in 0..text.len() {
+            let text = &text[..length];
+            let mut padded = text.to_vec();
+            padded.resize(length / 8 * 8 + 7, 0);
+            padded.push(text.len() as u8);
+            let hash = key.begin().word(7).text(text).finish();
+            let bytes = [&7_u64.to_le_bytes()[..], &padded].concat();
+            assert_eq!(hash, library.hash(&bytes), "{length}");
+        }
+    }
+
+    #[test]
+    fn bytes_do_not_wander_between_texts() {
+        let key = HashKey::derive(b"0123456789abcdef", 1);
+        let hash = |one: &[u8], other: &[u8]| key.begin().text(one).text(other).finish();
+        let texts: [(&[u8], &[u8]); 5] =
+            [(b"ab", b"c"), (b"a", b"bc"), (b"abc", b""), (b"", b"abc"), (b"ab\0", b"c")];
+        for (index, (one, other)) in texts.iter().enumerate() {
+            for (next, next_other) in &texts[..index] {
+                assert_ne!(hash(one, other), hash(next, next_other));
+            }
+        }
+    }
+}
