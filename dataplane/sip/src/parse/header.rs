@@ -107,7 +107,7 @@ impl<'a> HeaderLines<'a> {
 /// first two letters point to the only one that it can be. It may yet go on behind that.
 #[inline(always)]
 fn name(bytes: &[u8], line: Line) -> &'static Name {
-    let head = scan::word(bytes, line.start);
+    let head = scan::word(bytes, line.start as usize);
     let name = &NAMES[slot(head)];
     if name.begins(bytes, line.start, head) { name } else { &Name::NONE }
 }
@@ -117,7 +117,7 @@ fn name(bytes: &[u8], line: Line) -> &'static Name {
 #[inline(always)]
 fn usual_value(bytes: &[u8], line: Line, name: &Name) -> Option<Span> {
     let colon = line.start + u32::from(name.length);
-    match (scan::chunk(bytes, colon)?, scan::chunk(bytes, line.end - 1)?) {
+    match (scan::chunk(bytes, colon as usize)?, scan::chunk(bytes, line.end as usize - 1)?) {
         ([b':', b' ', first], [last]) if *first > b' ' && *last > b' ' => {
             Some(Span::of_u32(colon + 2, line.end))
         }
@@ -208,9 +208,10 @@ const SLOTS: usize = 128;
 /// The slot of a name by its first two bytes, in any case. The factor is one that keeps the names
 /// apart; the compiler checks it.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the first two bytes are meant")]
 const fn slot(head: u64) -> usize {
     const FACTOR: u32 = 0xd8f1_6adf;
-    let letters = (head as u32 & 0xffff) | 0x2020;
+    let letters = head as u16 as u32 | 0x2020;
     (letters.wrapping_mul(FACTOR) >> 25) as usize
 }
 
@@ -222,6 +223,7 @@ impl Name {
     };
 
     /// `text` is in lower case.
+    #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
     const fn new(text: &[u8], id: HeaderId) -> Self {
         let tail = text.len().saturating_sub(8);
         Self {
@@ -243,7 +245,8 @@ impl Name {
     #[inline(always)]
     fn begins(&self, bytes: &[u8], start: u32, head: u64) -> bool {
         let length = u32::from(self.length);
-        self.first.is(head) && (length <= 8 || self.last.is(scan::word(bytes, start + length - 8)))
+        self.first.is(head)
+            && (length <= 8 || self.last.is(scan::word(bytes, (start + length - 8) as usize)))
     }
 }
 
@@ -324,7 +327,8 @@ mod tests {
     use super::*;
 
     fn recognised(text: &str) -> HeaderId {
-        let line = Line { start: 0, end: text.len() as u32, next: text.len() as u32 };
+        let end = u32::try_from(text.len()).unwrap();
+        let line = Line { start: 0, end, next: end };
         let name = name(text.as_bytes(), line);
         value(text.as_bytes(), line, name).map_or(HeaderId::Other, |_| name.id)
     }

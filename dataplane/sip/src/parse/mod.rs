@@ -116,14 +116,14 @@ pub(crate) struct CSeq {
 /// left behind it.
 #[inline(always)]
 pub(crate) fn cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
-    let digits = scan::word(bytes, value.start() as u32) ^ scan::ZEROS;
+    let digits = scan::word(bytes, value.start()) ^ scan::ZEROS;
     let length = (scan::not_digits(digits).trailing_zeros() / 8) as usize;
     if length.wrapping_sub(1) >= 7 || length >= value.len() {
         return long_cseq(bytes, value);
     }
     let number = scan::value_of(digits << (64 - 8 * length));
     let digits_end = value.start() + length;
-    let method_at = match scan::chunk(bytes, digits_end as u32) {
+    let method_at = match scan::chunk(bytes, digits_end) {
         Some([b' ', byte]) if *byte > b' ' => digits_end + 1,
         _ => scan::skip_lws(bytes, digits_end, value.end()),
     };

@@ -6,7 +6,7 @@ use crate::message::Span;
 use wide::{u8x16, u8x32};
 
 /// Bytes looked at in one step: a bit for each in a register.
-const BLOCK: usize = 64;
+const BLOCK: usize = u64::BITS as usize;
 
 /// A logical line: header lines go on where the next one starts with white space
 /// (RFC 3261 section 7.3.1). Positions are `u32`, so that adding to one needs no check.
@@ -113,7 +113,7 @@ impl<'a> Lines<'a> {
             self.at = self.block + self.lone.trailing_zeros();
             return true;
         }
-        self.block += BLOCK as u32;
+        self.block += u64::BITS;
         let is_last = self.block as usize >= self.bytes.len();
         if is_last {
             self.fault = Some(ParseErrorKind::NoEndOfHeaders);
@@ -136,17 +136,19 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// `N` bytes from `at` on.
+/// `N` bytes from `at` on, which is a position in a message; cast down and up again it tells the
+/// compiler that adding to it cannot overflow.
 #[inline(always)]
-pub(crate) fn chunk<const N: usize>(bytes: &[u8], at: u32) -> Option<&[u8; N]> {
-    let at = at as usize;
+#[expect(clippy::cast_possible_truncation, reason = "positions in a message fit `u16`")]
+pub(crate) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+    let at = at as u32 as usize;
     bytes.get(at..at + N)?.first_chunk()
 }
 
 /// The CRs and LFs among the 64 bytes from `at` on; there are none behind the end.
 #[inline(always)]
 fn masks(bytes: &[u8], at: u32) -> (u64, u64) {
-    match chunk::<BLOCK>(bytes, at) {
+    match chunk::<BLOCK>(bytes, at as usize) {
         Some(block) => (mask(block, b'\r'), mask(block, b'\n')),
         None => last_masks(bytes, at),
     }
@@ -173,7 +175,7 @@ fn mask(block: &[u8; BLOCK], byte: u8) -> u64 {
 
 /// The eight bytes from `at` on as a word, the first lowest; zeros behind the end of the message.
 #[inline(always)]
-pub(crate) fn word(bytes: &[u8], at: u32) -> u64 {
+pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     match chunk(bytes, at) {
         Some(eight) => u64::from_le_bytes(*eight),
         None => last_word(bytes, at),
@@ -187,13 +189,13 @@ pub(crate) fn is_same(bytes: &[u8], one: Span, other: Span) -> bool {
     if length != other.len() || length.wrapping_sub(1) >= 8 {
         return one.of(bytes) == other.of(bytes);
     }
-    let differ = word(bytes, one.start() as u32) ^ word(bytes, other.start() as u32);
+    let differ = word(bytes, one.start()) ^ word(bytes, other.start());
     differ << (64 - 8 * length) == 0
 }
 
 #[inline(never)]
-fn last_word(bytes: &[u8], at: u32) -> u64 {
-    let rest = bytes.get(at as usize..).unwrap_or_default();
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
     rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
@@ -205,7 +207,7 @@ pub(crate) fn find_stop<const N: usize>(
     end: usize,
     stops: [u8; N],
 ) -> usize {
-    while let Some(&sixteen) = chunk(bytes, at as u32) {
+    while let Some(&sixteen) = chunk(bytes, at) {
         let sixteen = u8x16::new(sixteen);
         let mut found = sixteen.min(u8x16::splat(b' ')).simd_eq(sixteen);
         for stop in stops {
@@ -229,7 +231,7 @@ pub(crate) fn find_stop<const N: usize>(
 /// is none. The underscore is no host name byte, but it is in use.
 #[inline(always)]
 pub(crate) fn host_end(bytes: &[u8], mut at: usize, end: usize) -> usize {
-    while let Some(&sixteen) = chunk(bytes, at as u32) {
+    while let Some(&sixteen) = chunk(bytes, at) {
         let sixteen = u8x16::new(sixteen);
         let is_in = |from: u8x16, first: u8, count: u8| {
             let offset = from - u8x16::splat(first);
@@ -267,7 +269,7 @@ pub(crate) fn is_name<const N: usize>(bytes: &[u8], span: Span, name: &[u8; N]) 
     let is_part = |at: usize, length: usize| {
         let wanted = name[at..at + length].iter().rev();
         let wanted = wanted.fold(0, |word, &byte| word << 8 | u64::from(byte));
-        let found = word(bytes, (span.start() + at) as u32) | SMALL;
+        let found = word(bytes, span.start() + at) | SMALL;
         (found ^ wanted) << (64 - 8 * length) == 0
     };
     span.len() == N && is_part(0, N.min(8)) && (N <= 8 || is_part(N - 8, 8))
@@ -338,7 +340,7 @@ pub(crate) fn decimal(bytes: &[u8], span: Span) -> Option<u32> {
         return long_decimal(span.of(bytes));
     }
     let missing = 64 - 8 * length;
-    let digits = word(bytes, span.start() as u32) << missing ^ ZEROS << missing;
+    let digits = word(bytes, span.start()) << missing ^ ZEROS << missing;
     (not_digits(digits) == 0).then(|| value_of(digits))
 }
 
@@ -357,12 +359,11 @@ pub(crate) const ZEROS: u64 = 0x3030_3030_3030_3030;
 /// The highest bit of each byte that is no digit, once [`ZEROS`] are taken away.
 #[inline(always)]
 pub(crate) fn not_digits(digits: u64) -> u64 {
-    ((digits & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676 | digits) & 0x8080_8080_8080_8080
+    (((digits & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080
 }
 
 /// The value of eight digits, the first in the lowest byte: pairs, then fours, then all.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "eight digits fit")]
 pub(crate) fn value_of(digits: u64) -> u32 {
     let pairs = digits.wrapping_mul((10 << 8) + 1) >> 8 & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul((100 << 16) + 1) >> 16 & 0x0000_ffff_0000_ffff;

@@ -99,7 +99,7 @@ impl Via {
                 5 if scan::is_name(bytes, param.name, b"rport") => self.rport.set_once(param)?,
                 5 if scan::is_name(bytes, param.name, b"maddr") => self.maddr = 1,
                 8 if scan::is_name(bytes, param.name, b"received") => {
-                    self.received.set_once(param)?
+                    self.received.set_once(param)?;
                 }
                 _ => {}
             }
@@ -140,7 +140,7 @@ impl Via {
             IpAddr::V4(v4) => {
                 let (text, length) = uri::dotted(v4);
                 self.host.len() == length
-                    && match scan::chunk(bytes, self.host.start() as u32) {
+                    && match scan::chunk(bytes, self.host.start()) {
                         Some(found) => {
                             let differ = u128::from_le_bytes(*found) ^ u128::from_le_bytes(text);
                             differ << (128 - 8 * length) == 0

@@ -102,13 +102,16 @@ impl TopLines {
         let prefix = String::from_utf8_lossy(BRANCH_PREFIX);
         let mut text = format!("Via: SIP/2.0/UDP {sent_by};branch={prefix}");
         let branch_at = text.len();
-        text += &format!("{:18}\r\n", "");
+        text.extend([" "; 18]);
         let mut marks_at = Vec::new();
         for address in recorded {
-            text += &format!("Record-Route: <sip:{address};lr;tl=");
+            let record = format!("\r\nRecord-Route: <sip:{address};lr;tl=");
+            text.push_str(&record);
             marks_at.push(text.len());
-            text += &format!("{:16}>\r\n", "");
+            text.extend([" "; 16]);
+            text.push('>');
         }
+        text.push_str("\r\n");
         let marks_at = marks_at.first().zip(marks_at.last()).map(|(&first, &last)| [first, last]);
         Self { text: text.into_bytes().into(), branch_at, marks_at }
     }

@@ -113,7 +113,7 @@ mod tests {
             let text = &text[..length];
             let mut padded = text.to_vec();
             padded.resize(length / 8 * 8 + 7, 0);
-            padded.push(text.len() as u8);
+            padded.push(u8::try_from(length).unwrap());
             let hash = key.begin().word(7).text(text).finish();
             let bytes = [&7_u64.to_le_bytes()[..], &padded].concat();
             assert_eq!(hash, library.hash(&bytes), "{length}");
