@@ -199,6 +199,7 @@ impl Config {
             listen: self.listen.iter().map(listen_point).collect(),
             record_route: self.appliance.record_route,
             retry_after_seconds: self.appliance.retry_after,
+            prefix_tables: Vec::new(),
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
         }

@@ -19,6 +19,7 @@ use nic_config::plan::NicPlan;
 use nic_config::settings::NicSettings;
 use nic_config::{eal, xdp};
 use serde::Deserialize;
+use sip_core::Share;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -176,6 +177,7 @@ fn start_service(plan: &NicPlan, parts: ServiceParts, socket: PathBuf) -> Result
 /// Puts a worker on each lcore of the plan.
 fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Result<()> {
     let clock = quanta::Clock::new(); // Calibrated once, here; workers only read it.
+    let share = Share { workers: u16::try_from(plan.workers.len())? };
     let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters);
     for ((lcore, (mailbox, _)), counters) in workers {
         let io = DpdkQueues::open(plan, lcore.queue)?;
@@ -190,7 +192,8 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
             let parts = parts.lock().ok().and_then(|mut parts| parts.take());
             let (io, ports, mailbox) = parts.expect("an installer runs once");
             capsule_ffi::thread_register().expect("EAL has room for every lcore of the plan");
-            PollLoop::new(Worker::new(io, ports, mailbox, clock, NoProbe), idle)
+            let worker = Worker::new(io, ports, mailbox, clock, NoProbe).sharing(share);
+            PollLoop::new(worker, idle)
         })?;
     }
     Ok(())

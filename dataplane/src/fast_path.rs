@@ -15,9 +15,9 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
-    Arrival, EditList, Headers, ListenId, Message, Output, Refusal, Reply, Request, RequestRoute,
-    Response, SipDrop, Tables, rewrite_request, rewrite_response, route_request, route_response,
-    write_reply,
+    Arrival, Choices, EditList, Headers, ListenId, Message, Output, Refusal, Reply, Request,
+    RequestRoute, Response, Share, SipDrop, Tables, rewrite_request, rewrite_response,
+    route_request, route_response, write_reply,
 };
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ pub struct FastPath {
 /// place: moving them from stage to stage costs more than the stages' own work on them.
 struct Scratch {
     adjacencies: AdjacencyCache,
+    choices: Choices,
     edits: EditList,
     prefix: Output,
     egress: Egress,
@@ -42,6 +43,7 @@ impl Default for Scratch {
     fn default() -> Self {
         Self {
             adjacencies: AdjacencyCache::default(),
+            choices: Choices::default(),
             edits: EditList::default(),
             prefix: Output::default(),
             egress: Egress::NOWHERE,
@@ -58,6 +60,21 @@ enum Outgoing {
 }
 
 impl FastPath {
+    /// Becomes one of this many workers, which share the capacities of destinations.
+    pub fn share(&mut self, share: Share) {
+        self.scratch.choices = Choices::new(share);
+    }
+
+    /// Whether the time must be said before messages are processed.
+    pub fn keeps_time(&self) -> bool {
+        self.epoch.as_ref().is_some_and(|epoch| epoch.tables.keeps_time())
+    }
+
+    /// Says what time it is, in milliseconds.
+    pub fn set_time(&mut self, now_ms: u64) {
+        self.scratch.choices.set_time(now_ms);
+    }
+
     /// Swaps the epoch; the old one is to be freed elsewhere.
     pub fn swap_epoch(&mut self, epoch: Arc<Epoch>) -> Option<Arc<Epoch>> {
         self.epoch.replace(epoch)
@@ -173,7 +190,7 @@ impl Way<'_> {
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
         let mut route = RequestRoute::default();
-        match route_request(request, self.tables, arrival, &mut route) {
+        match route_request(request, self.tables, arrival, &mut scratch.choices, &mut route) {
             Ok(()) => {}
             Err(Refusal::Reply(reply)) => return Err(Refused::Reply(reply)),
             Err(Refusal::Drop(reason)) => return Err(Refused::Verdict(sip_drop(reason))),

@@ -18,6 +18,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::QueueCounters;
 use crate::verdict::Verdict;
 use control_api::DropReason;
+use sip_core::Share;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -89,6 +90,13 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
     }
 
+    /// The same worker as one of several, which share the capacities of destinations.
+    #[must_use]
+    pub fn sharing(mut self, share: Share) -> Self {
+        self.fast_path.share(share);
+        self
+    }
+
     /// One round over all ports. Gives whether a frame came in.
     pub fn run_once(&mut self) -> bool {
         self.rounds = self.rounds.wrapping_add(1);
@@ -152,6 +160,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             return false;
         }
         self.probe.end(Stage::Receive);
+        if self.fast_path.keeps_time() {
+            self.fast_path.set_time(self.clock_ns(began) / 1_000_000);
+        }
         self.ports[port].counters.bursts.add(1);
         self.ports[port].counters.received.add(burst.len() as u64);
         self.take_burst(port, burst, began);

@@ -3,6 +3,7 @@
 use super::cases::{Work, repeat};
 use super::messages::Arrived;
 use crate::corpus::{CALLEE, CALLEE_SIDE};
+use core::cell::RefCell;
 use core::net::{IpAddr, SocketAddr};
 use dataplane::decode::DecodeRules;
 use dataplane::encode::Egress;
@@ -10,8 +11,9 @@ use dataplane::fib::{AdjacencyCache, Lookup};
 use dataplane::packet::{MemoryPacket, PacketBuf};
 use dataplane::testing::appliance::{lab_fib, lab_settings};
 use sip_core::{
-    Arrival, EditList, Headers, ListenId, Message, Output, Request, RequestRoute, Response,
-    ResponseRoute, Tables, rewrite_request, rewrite_response, route_request, route_response,
+    Arrival, Choices, EditList, Headers, ListenId, Message, Output, Request, RequestRoute,
+    Response, ResponseRoute, Tables, rewrite_request, rewrite_response, route_request,
+    route_response,
 };
 use std::hint::black_box;
 
@@ -145,6 +147,7 @@ struct Setting {
     tables: Tables,
     arrival: Arrival,
     leave_from: ListenId,
+    choices: RefCell<Choices>,
 }
 
 impl Setting {
@@ -153,12 +156,14 @@ impl Setting {
         let listen = tables.listen_id(arrived.datagram.target).expect("a frame to the appliance");
         let leave_from = tables.listen_id(address(CALLEE_SIDE)).expect("a listen point");
         let arrival = Arrival { source: arrived.datagram.source, listen };
-        Self { tables, arrival, leave_from }
+        Self { tables, arrival, leave_from, choices: RefCell::default() }
     }
 
     #[inline]
     fn route_request(&self, request: &Request, route: &mut RequestRoute) {
-        route_request(request, &self.tables, &self.arrival, route).expect("it is forwarded");
+        let choices = &mut self.choices.borrow_mut();
+        route_request(request, &self.tables, &self.arrival, choices, route)
+            .expect("it is forwarded");
     }
 
     #[inline]

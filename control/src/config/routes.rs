@@ -12,8 +12,7 @@ pub struct DestinationSet {
     /// The name that routes use. Required; 1 to 64 letters, digits, `-`, `_`, `.`; unique.
     #[serde(deserialize_with = "value::name")]
     pub name: String,
-    /// How a request finds its member. Default `call-id-hash`: all requests of a call reach one
-    /// member, and when a member goes, only its calls move.
+    /// How a request finds its member. Default `rendezvous`.
     #[serde(default)]
     pub algorithm: sip::Algorithm,
     /// The next hops. Required; 1 to 256.
@@ -114,11 +113,12 @@ impl TryFrom<RouteText> for Route {
 impl DestinationSet {
     /// The same set as the router knows it.
     pub(super) fn to_sip(&self) -> sip::DestinationSet {
-        let member = |m: &Member| sip::Member { address: m.address, weight: m.weight };
+        let member = |m: &Member| sip::Member { weight: m.weight, ..sip::Member::new(m.address) };
         sip::DestinationSet {
             name: self.name.clone(),
             algorithm: self.algorithm,
             members: self.members.iter().map(member).collect(),
+            ..sip::DestinationSet::default()
         }
     }
 }
@@ -131,6 +131,7 @@ impl Route {
             domains: self.matching.domains.clone(),
             user_prefixes: self.matching.user_prefixes.clone(),
             sources: self.matching.sources.clone(),
+            headers: Vec::new(),
             action: match &self.action {
                 Action::Forward(set) => sip::Action::Forward(set.clone()),
                 Action::Relay => sip::Action::RequestUri,

@@ -48,11 +48,12 @@ pub use rewrite::reply::write_reply;
 pub use rewrite::request::rewrite_request;
 pub use rewrite::response::rewrite_response;
 pub use route::build::SettingsError;
+pub use route::choices::{Choices, Share};
 pub use route::outcome::{Refusal, Reply, SipDrop};
 pub use route::request::{RequestRoute, RouteReason, route_request};
 pub use route::response::{ResponseRoute, route_response};
-pub use route::tables::Tables;
+pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
-    Action, Algorithm, DestinationSet, ListenId, ListenPoint, Member, Network, NetworkError, Rule,
-    Settings,
+    Action, Algorithm, DestinationSet, HashKey, HeaderMatch, HeaderTest, ListenId, ListenPoint,
+    Member, MemberChange, MemberState, Network, NetworkError, PrefixTable, Rule, Settings,
 };

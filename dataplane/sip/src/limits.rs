@@ -35,6 +35,39 @@ pub const SETS_MAX: usize = 1024;
 /// Members of a destination set: the hash looks at each of them for every message.
 pub const MEMBERS_MAX: usize = 256;
 
+/// Members with a capacity, all sets together; each worker counts each of them.
+pub const CAPACITIES_MAX: usize = 4096;
+
+/// Requests per second that a member's capacity can say: what one worker can count in microseconds.
+pub const CAPACITY_MAX: u32 = 1_000_000;
+
+/// Choices that a worker remembers, in 16 bytes each. With round robin, where all are remembered, it
+/// is enough for 5,000 new transactions a second of three minutes each.
+pub const CHOICES_MAX: usize = 1 << 20;
+
+/// How long an INVITE transaction lasts at most, in seconds: timer C is "larger than 3 minutes"
+/// (RFC 3261 section 16.6 step 11), and the final response may be retransmitted for 32 s.
+pub const TRANSACTION_SECONDS_MAX: u64 = 240;
+
+/// How long a set goes on to choose as before a change for what looks new, in milliseconds, when
+/// the member of before is alive. An INVITE that left before the change is sent again within this
+/// time unless it has been without any answer for 3.5 s (RFC 3261 17.1.1.2: after 0.5, 1.5, 3.5,
+/// 7.5 s).
+pub const SETTLE_MS: u64 = 4_000;
+
+/// The same with one change after another: so late the first of them counts for new requests.
+pub const SETTLE_MS_MAX: u64 = 30_000;
+
+/// Prefix tables, each with a line of its own in `trunkline check`.
+pub const PREFIX_TABLES_MAX: usize = 64;
+
+/// Prefixes of one table: four times the numbering plan of the world with all ported ranges; some
+/// 25 bytes each.
+pub const PREFIXES_MAX: usize = 4_000_000;
+
+/// Longest header name or value that a rule compares with.
+pub const HEADER_TEXT_MAX: usize = 256;
+
 /// Rules: they are tried in order for every request.
 pub const RULES_MAX: usize = 1024;
 

@@ -7,6 +7,12 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
+mod prefixes;
+mod sets;
+
+pub use prefixes::PrefixTable;
+pub use sets::{Algorithm, DestinationSet, HashKey, Member, MemberChange, MemberState};
+
 /// Everything the router decides with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -22,6 +28,8 @@ pub struct Settings {
     pub record_route: bool,
     /// Value of Retry-After in our 503 replies; 0 leaves the header out.
     pub retry_after_seconds: u16,
+    /// Tables of number prefixes that rules name.
+    pub prefix_tables: Vec<PrefixTable>,
     /// Groups of next hops that rules name.
     pub sets: Vec<DestinationSet>,
     /// What to do with a request; the first rule that matches decides.
@@ -40,39 +48,6 @@ pub struct ListenPoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenId(pub u8);
 
-/// A named group of next hops that can stand in for each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct DestinationSet {
-    /// The name that rules use.
-    pub name: String,
-    /// How a request finds its member.
-    pub algorithm: Algorithm,
-    /// The members; their order does not matter to the choice.
-    pub members: Vec<Member>,
-}
-
-/// How a request finds its member of a destination set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
-pub enum Algorithm {
-    /// Weighted rendezvous hashing over Call-ID: all requests of a call reach one member, and when
-    /// a member goes, only its calls move.
-    #[default]
-    CallIdHash,
-}
-
-/// One next hop of a destination set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Member {
-    /// Where it listens, over UDP.
-    pub address: SocketAddr,
-    /// Its share, relative to the other members; 0 disables it.
-    pub weight: u16,
-}
-
 /// One line of the rule table. An empty list matches everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -85,8 +60,50 @@ pub struct Rule {
     pub user_prefixes: Vec<String>,
     /// Networks the request may come from.
     pub sources: Vec<Network>,
-    /// What happens to a request that matches all four.
+    /// Headers of the request, of which one is enough. Only a rule that has some looks at the
+    /// header lines.
+    pub headers: Vec<HeaderMatch>,
+    /// What happens to a request that matches all five.
     pub action: Action,
+}
+
+impl Rule {
+    /// A rule that every request matches.
+    pub const fn always(action: Action) -> Self {
+        Self {
+            methods: Vec::new(),
+            domains: Vec::new(),
+            user_prefixes: Vec::new(),
+            sources: Vec::new(),
+            headers: Vec::new(),
+            action,
+        }
+    }
+}
+
+/// A header that a request must have, compared in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HeaderMatch {
+    /// Its name; the compact form (RFC 3261 section 7.3.3) means the same.
+    pub name: String,
+    /// What its value must be, in one of its lines.
+    pub test: HeaderTest,
+}
+
+/// What the value of a header must be, in any case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum HeaderTest {
+    /// Anything.
+    Present,
+    /// This and no more.
+    Is(String),
+    /// Something that begins so.
+    BeginsWith(String),
+    /// Something in which this stands.
+    Contains(String),
 }
 
 /// What a rule does.
@@ -96,6 +113,9 @@ pub struct Rule {
 pub enum Action {
     /// Forward to a member of the destination set of this name.
     Forward(String),
+    /// Forward to the destination set that the prefix table of this name has for the longest prefix
+    /// of the Request-URI's user part; without one, the next rule is tried.
+    ForwardByPrefix(String),
     /// Relay to the next Route, or without one to the Request-URI.
     RequestUri,
     /// Answer with this final response.

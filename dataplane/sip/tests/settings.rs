@@ -60,7 +60,7 @@ fn destination_sets() {
 fn rules() {
     refused(
         &with_rule(always(Action::Forward("uass".into()))),
-        "routes[1].forward: there is no destination set \"uass\" (known sets: \"uas\")",
+        "routes[1].forward: there is no destination set \"uass\" (known: \"uas\")",
     );
     refused(
         &with_rule(Rule { methods: vec!["ACK".into()], ..always(Action::RequestUri) }),

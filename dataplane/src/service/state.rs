@@ -92,6 +92,9 @@ pub struct Service {
     parts: ServiceParts,
     filters: RefCell<Vec<Box<dyn PortFilter + Send>>>,
     epoch: Cell<u64>,
+    /// What the workers run on, from which the next epoch takes what stays the same.
+    current: RefCell<Option<Arc<Epoch>>>,
+    clock: quanta::Clock,
     acknowledged: RefCell<Vec<u64>>,
     acknowledgement: Notify,
     /// Only one epoch is on its way at a time.
@@ -107,6 +110,8 @@ impl Service {
             parts,
             filters,
             epoch: Cell::new(0),
+            current: RefCell::default(),
+            clock: quanta::Clock::new(),
             acknowledged,
             acknowledgement: Notify::new(),
             applying: tokio::sync::Mutex::new(()),
@@ -170,8 +175,23 @@ impl Service {
     /// unless a worker had already taken the new one.
     pub async fn apply(&self, number: u64, settings: &Settings) -> Result<(), String> {
         let _turn = self.applying.lock().await;
-        let tables = Tables::build(settings).map_err(|error| error.to_string())?;
-        let epoch = Arc::new(Epoch { number, tables });
+        let before = self.current.borrow().clone();
+        let tables = match &before {
+            Some(before) => Tables::build_after(settings, &before.tables, self.now_ms()),
+            None => Tables::build(settings),
+        };
+        let tables = tables.map_err(|error| error.to_string())?;
+        self.publish_epoch(Arc::new(Epoch { number, tables })).await?;
+        let listen: Vec<SocketAddr> = settings.listen.iter().map(|point| point.address).collect();
+        self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
+        self.epoch.set(number);
+        tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
+        Ok(())
+    }
+
+    /// Has every worker run on this epoch.
+    async fn publish_epoch(&self, epoch: Arc<Epoch>) -> Result<(), String> {
+        let number = epoch.number;
         let deadline = Instant::now() + APPLY_TIMEOUT;
         for worker in &self.parts.workers {
             if !self.deliver(worker, Command::Epoch(Arc::clone(&epoch)), deadline).await {
@@ -181,11 +201,13 @@ impl Service {
         if timeout(APPLY_TIMEOUT, self.all_acknowledged(number)).await.is_err() {
             return Err(format!("a worker did not acknowledge epoch {number} within 5 s"));
         }
-        let listen: Vec<SocketAddr> = settings.listen.iter().map(|point| point.address).collect();
-        self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
-        self.epoch.set(number);
-        tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
+        self.current.replace(Some(epoch));
         Ok(())
+    }
+
+    /// The time as workers tell it: quanta calibrates once for the process.
+    fn now_ms(&self) -> u64 {
+        self.clock.delta_as_nanos(0, self.clock.raw()) / 1_000_000
     }
 
     async fn all_acknowledged(&self, number: u64) {

@@ -11,9 +11,7 @@ use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
 use control_api::status::QueueStatus;
 use core::net::IpAddr;
-use sip_core::{
-    Action, Algorithm, DestinationSet, ListenPoint, Member, Network, Rule, Settings, Tables,
-};
+use sip_core::{Action, DestinationSet, ListenPoint, Member, Network, Rule, Settings, Tables};
 use std::sync::Arc;
 
 /// Interface index of the port towards the callers.
@@ -116,18 +114,16 @@ pub fn lab_settings() -> Settings {
     let listen = ["10.77.1.1:5060", "10.77.2.1:5060", "[fd77:1::1]:5060", "[fd77:2::1]:5060"];
     let set = |name: &str, address: &str| DestinationSet {
         name: name.to_owned(),
-        algorithm: Algorithm::CallIdHash,
-        members: vec![Member { address: address.parse().expect("an address"), weight: 1 }],
+        members: vec![Member::new(address.parse().expect("an address"))],
+        ..DestinationSet::default()
     };
     let rule = |prefix: Option<&str>, source: Option<&str>, set: &str| Rule {
-        methods: vec![],
-        domains: vec![],
         user_prefixes: prefix.map(str::to_owned).into_iter().collect(),
         sources: source
             .map(|text| text.parse::<Network>().expect("a network"))
             .into_iter()
             .collect(),
-        action: Action::Forward(set.to_owned()),
+        ..Rule::always(Action::Forward(set.to_owned()))
     };
     Settings {
         secret: *b"0123456789abcdef",
@@ -138,6 +134,7 @@ pub fn lab_settings() -> Settings {
             .collect(),
         record_route: true,
         retry_after_seconds: 5,
+        prefix_tables: vec![],
         sets: vec![set("uas", "10.77.2.2:5060"), set("uas6", "[fd77:2::2]:5060")],
         rules: vec![
             rule(Some("six"), None, "uas6"),

@@ -3,22 +3,24 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
 use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
 
-use super::dispatch::Dispatcher;
-use super::rules::{CompiledAction, CompiledRule, Host, Methods};
-use super::tables::{ListenEntry, Names, Tables, address_hash};
+use super::build_sets;
+use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
+use super::set::Set;
+use super::tables::{Fixed, ListenEntry, Names, Tables, address_hash};
 use crate::limits::{
-    DOMAIN_LENGTH_MAX, DOMAINS_MAX, LISTEN_POINTS_MAX, MEMBERS_MAX, REASON_MAX, RULE_MATCHES_MAX,
-    RULES_MAX, SETS_MAX, USER_PREFIX_MAX,
+    DOMAIN_LENGTH_MAX, DOMAINS_MAX, HEADER_TEXT_MAX, LISTEN_POINTS_MAX, REASON_MAX,
+    RULE_MATCHES_MAX, RULES_MAX, USER_PREFIX_MAX,
 };
 use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
-use crate::settings::{Action, DestinationSet, ListenId, ListenPoint, Rule, Settings};
+use crate::settings::{Action, HeaderMatch, HeaderTest, ListenId, ListenPoint, Rule, Settings};
 
 /// Which setting is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,36 +39,46 @@ impl fmt::Display for SettingsError {
 
 impl core::error::Error for SettingsError {}
 
-fn wrong<T>(setting: impl Into<String>, problem: impl Into<String>) -> Result<T, SettingsError> {
+pub(super) fn wrong<T>(
+    setting: impl Into<String>,
+    problem: impl Into<String>,
+) -> Result<T, SettingsError> {
     Err(SettingsError { setting: setting.into(), problem: problem.into() })
 }
 
-pub(super) fn build(settings: &Settings) -> Result<Tables, SettingsError> {
-    let mut tables = Tables {
-        keys: Keys::new(&settings.secret),
+pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tables, SettingsError> {
+    let mut fixed = Fixed {
         listen: Vec::new(),
         by_address: HashTable::new(),
         by_ip: HashMap::new(),
         sent_by: Names::default(),
         domains: domains(&settings.domains)?,
         rules: Vec::new(),
-        sets: Vec::new(),
+        prefix_tables: Vec::new(),
         record_route: settings.record_route,
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
             seconds => format!("Retry-After: {seconds}\r\n").into_bytes().into(),
         },
     };
-    listen(&settings.listen, &mut tables)?;
-    tables.sets = sets(&settings.sets, &tables)?;
+    listen(&settings.listen, &mut fixed)?;
+    let sets = build_sets::sets(&settings.sets, &fixed)?;
+    fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
     check_count("routes", settings.rules.len(), RULES_MAX)?;
     for (index, rule) in settings.rules.iter().enumerate() {
-        tables.rules.push(compile(&format!("routes[{index}]"), rule, &settings.sets)?);
+        fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);
     }
-    Ok(tables)
+    let keys = Keys::new(&settings.secret);
+    let keeps_time = keeps_time(&sets, &fixed.rules);
+    Ok(Tables { keys, sets, fixed: Arc::new(fixed), keeps_time })
 }
 
-fn check_count(setting: &str, count: usize, max: usize) -> Result<(), SettingsError> {
+/// Whether anything has to be remembered for a time.
+pub(super) fn keeps_time(sets: &[Set], rules: &[CompiledRule]) -> bool {
+    sets.iter().any(|set| !set.is_plain()) || rules.iter().any(|rule| !rule.headers.is_empty())
+}
+
+pub(super) fn check_count(setting: &str, count: usize, max: usize) -> Result<(), SettingsError> {
     if count > max {
         return wrong(setting, format!("{count} entries, at most {max} are possible"));
     }
@@ -103,7 +115,7 @@ fn check_host(setting: &str, host: &str) -> Result<(), SettingsError> {
     wrong(setting, format!("\"{host}\" is neither a host name nor an IP address"))
 }
 
-fn listen(points: &[ListenPoint], tables: &mut Tables) -> Result<(), SettingsError> {
+fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError> {
     if points.is_empty() {
         return wrong("listen", "there is no listen point; name at least one address and port");
     }
@@ -112,15 +124,15 @@ fn listen(points: &[ListenPoint], tables: &mut Tables) -> Result<(), SettingsErr
         let (setting, id) = (format!("listen[{index}].address"), ListenId(id));
         let address = point.address;
         check_address(&setting, address)?;
-        if tables.listen_id(address).is_some() {
+        if has_listen_point(fixed, address) {
             return wrong(setting, format!("{address} stands twice"));
         }
         let hash = |(address, _): &(SocketAddr, ListenId)| address_hash(*address);
-        tables.by_address.insert_unique(address_hash(address), (address, id), hash);
-        tables.by_ip.entry(address.ip()).or_default().push((address.port(), id));
-        tables.sent_by.insert(&address.to_string());
+        fixed.by_address.insert_unique(address_hash(address), (address, id), hash);
+        fixed.by_ip.entry(address.ip()).or_default().push((address.port(), id));
+        fixed.sent_by.insert(&address.to_string());
         let other = |came: &ListenPoint| (came.address != address).then_some(came.address);
-        tables.listen.push(ListenEntry {
+        fixed.listen.push(ListenEntry {
             point: *point,
             host: uri::host_text(address.ip()).into_bytes().into(),
             via: TopLines::new(address, &[]),
@@ -138,8 +150,13 @@ fn listen(points: &[ListenPoint], tables: &mut Tables) -> Result<(), SettingsErr
     Ok(())
 }
 
+/// Whether this is one of ours.
+pub(super) fn has_listen_point(fixed: &Fixed, address: SocketAddr) -> bool {
+    fixed.by_address.find(address_hash(address), |(at, _)| *at == address).is_some()
+}
+
 /// An address that a datagram can be sent to or come from.
-fn check_address(setting: &str, address: SocketAddr) -> Result<(), SettingsError> {
+pub(super) fn check_address(setting: &str, address: SocketAddr) -> Result<(), SettingsError> {
     if address.ip().is_unspecified() || address.ip().is_multicast() {
         return wrong(setting, format!("{address} is not the address of one host; name that"));
     }
@@ -154,36 +171,7 @@ fn check_address(setting: &str, address: SocketAddr) -> Result<(), SettingsError
     Ok(())
 }
 
-fn sets(sets: &[DestinationSet], tables: &Tables) -> Result<Vec<Dispatcher>, SettingsError> {
-    check_count("destination_sets", sets.len(), SETS_MAX)?;
-    for (index, set) in sets.iter().enumerate() {
-        let setting = format!("destination_sets[{index}]");
-        if set.name.is_empty() {
-            return wrong(format!("{setting}.name"), "is empty; rules name sets by it");
-        }
-        if sets[..index].iter().any(|other| other.name == set.name) {
-            return wrong(format!("{setting}.name"), format!("\"{}\" stands twice", set.name));
-        }
-        check_count(&format!("{setting}.members"), set.members.len(), MEMBERS_MAX)?;
-        for (place, member) in set.members.iter().enumerate() {
-            let setting = format!("{setting}.members[{place}].address");
-            check_address(&setting, member.address)?;
-            if tables.listen_id(member.address).is_some() {
-                return wrong(setting, format!("{} is our own listen point", member.address));
-            }
-            if set.members[..place].iter().any(|other| other.address == member.address) {
-                return wrong(setting, format!("{} stands twice", member.address));
-            }
-        }
-    }
-    Ok(sets.iter().map(Dispatcher::new).collect())
-}
-
-fn compile(
-    setting: &str,
-    rule: &Rule,
-    sets: &[DestinationSet],
-) -> Result<CompiledRule, SettingsError> {
+fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRule, SettingsError> {
     check_count(&format!("{setting}.methods"), rule.methods.len(), RULE_MATCHES_MAX)?;
     check_count(&format!("{setting}.domains"), rule.domains.len(), RULE_MATCHES_MAX)?;
     check_count(&format!("{setting}.user_prefixes"), rule.user_prefixes.len(), RULE_MATCHES_MAX)?;
@@ -208,7 +196,8 @@ fn compile(
         domains: rule.domains.iter().map(|domain| Host::new(domain)).collect(),
         user_prefixes: rule.user_prefixes.iter().map(|prefix| prefix.as_bytes().into()).collect(),
         sources: rule.sources.clone(),
-        action: action(setting, &rule.action, sets)?,
+        headers: headers(setting, &rule.headers)?,
+        action: action(setting, &rule.action, settings)?,
     })
 }
 
@@ -233,19 +222,45 @@ fn methods(setting: &str, names: &[String]) -> Result<Methods, SettingsError> {
     Ok(methods)
 }
 
+fn headers(setting: &str, headers: &[HeaderMatch]) -> Result<HeaderMatches, SettingsError> {
+    check_count(&format!("{setting}.headers"), headers.len(), RULE_MATCHES_MAX)?;
+    for (index, header) in headers.iter().enumerate() {
+        let setting = format!("{setting}.headers[{index}]");
+        if !scan::is_token(header.name.as_bytes()) || header.name.len() > HEADER_TEXT_MAX {
+            return wrong(
+                format!("{setting}.name"),
+                format!("\"{}\" is not a header name", header.name),
+            );
+        }
+        let (HeaderTest::Is(text) | HeaderTest::BeginsWith(text) | HeaderTest::Contains(text)) =
+            &header.test
+        else {
+            continue;
+        };
+        if text.is_empty() || text.len() > HEADER_TEXT_MAX {
+            let problem = format!("has {} bytes; 1 to {HEADER_TEXT_MAX} can match", text.len());
+            return wrong(setting, problem);
+        }
+    }
+    Ok(HeaderMatches::new(headers))
+}
+
 fn action(
     setting: &str,
     action: &Action,
-    sets: &[DestinationSet],
+    settings: &Settings,
 ) -> Result<CompiledAction, SettingsError> {
     match action {
         Action::RequestUri => Ok(CompiledAction::RequestUri),
         Action::Forward(name) => {
-            let found = (0_u16..).zip(sets).find(|(_, set)| set.name == *name);
-            match found {
-                Some((index, _)) => Ok(CompiledAction::Forward(index)),
-                None => wrong(format!("{setting}.forward"), unknown_set(name, sets)),
-            }
+            let names = settings.sets.iter().map(|set| set.name.as_str());
+            let setting = format!("{setting}.forward");
+            Ok(CompiledAction::Forward(named(&setting, "destination set", name, names)?))
+        }
+        Action::ForwardByPrefix(name) => {
+            let names = settings.prefix_tables.iter().map(|table| table.name.as_str());
+            let setting = format!("{setting}.forward_by_prefix");
+            Ok(CompiledAction::ForwardByPrefix(named(&setting, "prefix table", name, names)?))
         }
         Action::Reject { code, reason } => {
             if !(300..=699).contains(code) {
@@ -261,11 +276,21 @@ fn action(
     }
 }
 
-fn unknown_set(name: &str, sets: &[DestinationSet]) -> String {
-    let known: Vec<_> = sets.iter().map(|set| format!("\"{}\"", set.name)).collect();
-    let known = match known.as_slice() {
-        [] => "no set is configured".to_string(),
-        known => format!("known sets: {}", known.join(", ")),
+/// The index of `name` among `names`.
+pub(super) fn named<'a>(
+    setting: &str,
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<u16, SettingsError> {
+    let found = (0_u16..).zip(names.clone()).find(|(_, other)| *other == name);
+    let Some((index, _)) = found else {
+        let known: Vec<_> = names.take(10).map(|name| format!("\"{name}\"")).collect();
+        let known = match known.as_slice() {
+            [] => "none is configured".to_string(),
+            known => format!("known: {}", known.join(", ")),
+        };
+        return wrong(setting, format!("there is no {what} \"{name}\" ({known})"));
     };
-    format!("there is no destination set \"{name}\" ({known})")
+    Ok(index)
 }

@@ -1,72 +1,181 @@
-//! Which member of a destination set takes a call: weighted rendezvous hashing.
+//! Which member of a destination set takes a call: weighted rendezvous hashing, and tables.
 //!
 //! Every member draws a number from (call, member); with weight w its draw is `-ln(u) / w`, and the
 //! smallest draw wins. A member's chance is its share of the weight, and no draw depends on the
 //! other members: when one goes, only its calls move, spread over all others by weight.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
 
-use crate::settings::DestinationSet;
+use super::choices::Capacity;
+use super::maglev;
+use crate::settings::{Algorithm, Member, MemberState};
 
-/// The enabled members of a destination set.
+/// The members of a destination set that can be used, and how one of them is chosen.
 #[derive(Clone, Debug)]
-pub(crate) struct Dispatcher {
-    members: Vec<Candidate>,
+pub(super) struct Dispatcher {
+    /// Tier by tier, the one in use first.
+    members: Arc<[Candidate]>,
+    /// How many make the tier in use.
+    in_use: usize,
+    pick: Pick,
 }
 
+#[derive(Clone, Debug)]
+enum Pick {
+    Rendezvous,
+    /// Index in the tier in use by hash.
+    Maglev(Arc<[u16]>),
+    /// Index in the tier in use, turn by turn.
+    Turns(Arc<[u16]>),
+}
+
+/// A member, prepared for being chosen.
 #[derive(Clone, Copy, Debug)]
-struct Candidate {
-    address: SocketAddr,
+pub(super) struct Candidate {
+    pub(super) address: SocketAddr,
     weight: u64,
     /// What tells its draws from those of the others; a function of its address alone.
     seed: u64,
-    /// Index in the settings.
-    index: u16,
+    pub(super) capacity: Capacity,
+    /// Index in the settings, or [`GONE`].
+    pub(super) index: u16,
+    /// Tiers of lower numbers go first.
+    tier: u16,
 }
 
-/// The member that was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Choice<'a> {
-    pub(crate) address: &'a SocketAddr,
-    pub(crate) index: u16,
-}
+/// Index of a member that the settings no longer have.
+pub(super) const GONE: u16 = u16::MAX;
 
-impl Dispatcher {
-    pub(crate) fn new(set: &DestinationSet) -> Self {
-        let members = (0_u16..).zip(&set.members).filter(|(_, member)| member.weight > 0);
-        let members = members.map(|(index, member)| Candidate {
+impl Candidate {
+    /// The member with this index. Use of its capacity is counted in `slot`.
+    pub(super) fn new(index: u16, member: &Member, slot: u16) -> Self {
+        Self {
             address: member.address,
             weight: member.weight.into(),
             seed: seed(member.address),
+            capacity: Capacity { per_second: member.capacity, slot },
             index,
-        });
-        Self { members: members.collect() }
+            tier: u16::from(member.backup) << 8 | u16::from(member.priority),
+        }
     }
 
-    /// The member for the call with this hash, which is only asked for when there is a choice; `None`
-    /// when no member is enabled.
-    #[inline]
-    pub(crate) fn choose(&self, call: impl FnOnce() -> u64) -> Option<Choice<'_>> {
-        let chosen = match self.members.as_slice() {
-            [only] => only,
-            members => {
-                let call = call();
-                let draws = members.iter().map(|member| (draw(call, member.seed), member));
-                // a / weight < b / weight, multiplied out: at most 37 + 16 bits
-                let smaller = |(a, one), (b, other)| {
-                    let (one, other): (&Candidate, &Candidate) = (one, other);
-                    let is_smaller = b * one.weight < a * other.weight;
-                    if is_smaller { (b, other) } else { (a, one) }
-                };
-                draws.reduce(smaller)?.1
+    /// What stands for the member in the memory of choices. Two of a set are the same with a chance
+    /// of 2^-32.
+    pub(super) fn id(&self) -> u32 {
+        (self.seed >> 32) as u32
+    }
+}
+
+impl Dispatcher {
+    /// Over those of `members` that are up in `settings`.
+    pub(super) fn new(algorithm: Algorithm, members: &[Candidate], settings: &[Member]) -> Self {
+        let is_up =
+            |(_, member): &(_, &Member)| member.weight > 0 && member.state == MemberState::Up;
+        let usable = members.iter().zip(settings).filter(is_up);
+        let mut usable: Vec<_> = usable.map(|(candidate, _)| *candidate).collect();
+        usable.sort_by_key(|candidate| candidate.tier);
+        let first = usable.first().map_or(0, |candidate| candidate.tier);
+        let in_use = usable.partition_point(|candidate| candidate.tier == first);
+        let tier = &usable[..in_use];
+        let pick = match algorithm {
+            Algorithm::Rendezvous => Pick::Rendezvous,
+            Algorithm::Maglev => {
+                let members: Vec<_> = tier.iter().map(|one| (one.seed, one.weight)).collect();
+                Pick::Maglev(maglev::maglev(&members))
+            }
+            Algorithm::RoundRobin => {
+                let weights: Vec<_> = tier.iter().map(|one| one.weight).collect();
+                Pick::Turns(maglev::turns(&weights))
             }
         };
-        Some(Choice { address: &chosen.address, index: chosen.index })
+        Self { members: usable.into(), in_use, pick }
     }
+
+    /// The member for a call by its hash, which is only asked for when there is a choice; `None`
+    /// when no member can be used. Round robin hashes here too: what else could be told again.
+    #[inline]
+    pub(super) fn choose(&self, call: impl FnOnce() -> u64) -> Option<&Candidate> {
+        let members = self.members.get(..self.in_use)?;
+        match (members, &self.pick) {
+            ([only], _) => Some(only),
+            (members, Pick::Maglev(table)) => {
+                let place = u128::from(call()) * (maglev::PLACES as u128) >> 64;
+                members.get(usize::from(*table.get(usize::try_from(place).ok()?)?))
+            }
+            (members, Pick::Rendezvous | Pick::Turns(_)) => smallest(members.iter(), call),
+        }
+    }
+
+    /// The member whose turn it is; `None` when that is not how members are chosen.
+    pub(super) fn turn(&self, number: impl FnOnce() -> usize) -> Option<&Candidate> {
+        match &self.pick {
+            Pick::Turns(order) if !order.is_empty() => {
+                self.members.get(usize::from(order[number() % order.len()]))
+            }
+            _ => None,
+        }
+    }
+
+    /// The member of the first tier that has one for which `is_free` holds.
+    pub(super) fn choose_free(
+        &self,
+        call: u64,
+        is_free: impl Fn(&Candidate) -> bool,
+    ) -> Option<&Candidate> {
+        let mut tiers = self.members.chunk_by(|one, other| one.tier == other.tier);
+        tiers.find_map(|tier| smallest(tier.iter().filter(|one| is_free(one)), || call))
+    }
+
+    /// Whether choices are made by turns.
+    pub(super) fn takes_turns(&self) -> bool {
+        matches!(self.pick, Pick::Turns(_))
+    }
+
+    /// Every member that can be used.
+    pub(super) fn members(&self) -> &[Candidate] {
+        &self.members
+    }
+
+    /// Whether `other` gives every call to the same member.
+    pub(super) fn chooses_as(&self, other: &Self) -> bool {
+        let tier = |of: &Self| {
+            of.members[..of.in_use].iter().map(|one| (one.seed, one.weight)).collect::<Vec<_>>()
+        };
+        core::mem::discriminant(&self.pick) == core::mem::discriminant(&other.pick)
+            && tier(self) == tier(other)
+    }
+
+    /// The same choices among members that have other indices now.
+    pub(super) fn renumbered(mut self, members: &[Candidate]) -> Self {
+        let now = |old: &Candidate| {
+            let same = members.iter().find(|new| new.address == old.address);
+            Candidate { index: same.map_or(GONE, |new| new.index), ..*old }
+        };
+        self.members = self.members.iter().map(now).collect();
+        self
+    }
+}
+
+/// The member with the smallest draw.
+#[inline]
+fn smallest<'a>(
+    members: impl Iterator<Item = &'a Candidate>,
+    call: impl FnOnce() -> u64,
+) -> Option<&'a Candidate> {
+    let call = call();
+    let draws = members.map(|member| (draw(call, member.seed), member));
+    // a / weight < b / weight, multiplied out: at most 37 + 16 bits
+    let smaller = |(a, one), (b, other)| {
+        let (one, other): (&Candidate, &Candidate) = (one, other);
+        let is_smaller = b * one.weight < a * other.weight;
+        if is_smaller { (b, other) } else { (a, one) }
+    };
+    draws.reduce(smaller).map(|(_, member)| member)
 }
 
 fn seed(address: SocketAddr) -> u64 {
@@ -137,72 +246,4 @@ const fn log2_fixed(x: u64) -> u64 {
         i += 1;
     }
     bits
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::{Algorithm, Member};
-
-    fn set(weights: &[u16]) -> Dispatcher {
-        let members = weights.iter().zip(1_u8..).map(|(&weight, host)| Member {
-            address: SocketAddr::from(([10, 0, 0, host], 5060)),
-            weight,
-        });
-        Dispatcher::new(&DestinationSet {
-            name: "test".into(),
-            algorithm: Algorithm::CallIdHash,
-            members: members.collect(),
-        })
-    }
-
-    fn calls() -> impl Iterator<Item = u64> {
-        (0..100_000_u64).map(|n| SipHasher13::new().hash(&n.to_le_bytes()))
-    }
-
-    #[test]
-    fn logarithm_is_right() {
-        for x in [1_u64, 3, 1 << 20, 0x1234_5678_9abc_def1, u64::MAX, u64::MAX / 3] {
-            #[expect(clippy::cast_precision_loss)]
-            let (got, want) =
-                (neg_log2(x) as f64 / f64::from(1_u32 << 31), 64.0 - (x as f64).log2());
-            assert!((got - want).abs() < 1e-5, "{x}: {got} {want}");
-        }
-    }
-
-    #[test]
-    fn shares_follow_weights() {
-        let set = set(&[1, 2, 3, 4]);
-        let mut counts = [0_u32; 4];
-        for call in calls() {
-            counts[usize::from(set.choose(|| call).unwrap().index)] += 1;
-        }
-        for (count, weight) in counts.into_iter().zip(1_u32..) {
-            assert!(count.abs_diff(weight * 10_000) < 500, "{counts:?}");
-        }
-    }
-
-    #[test]
-    fn only_the_calls_of_a_lost_member_move() {
-        let (all, less) = (set(&[1, 1, 1, 1, 1]), set(&[1, 1, 0, 1, 1]));
-        let mut taken = [0_u32; 5];
-        for call in calls() {
-            let before = all.choose(|| call).unwrap().index;
-            let after = less.choose(|| call).unwrap().index;
-            if before == 2 {
-                taken[usize::from(after)] += 1;
-            } else {
-                assert_eq!(before, after);
-            }
-        }
-        assert_eq!(taken[2], 0);
-        assert!(taken.iter().filter(|&&n| n > 4_500 && n < 5_500).count() == 4, "{taken:?}");
-    }
-
-    #[test]
-    fn no_enabled_member_no_choice() {
-        assert!(set(&[]).choose(|| 1).is_none());
-        assert!(set(&[0, 0]).choose(|| 1).is_none());
-        assert_eq!(set(&[0, 7]).choose(|| 1).unwrap().index, 1);
-    }
 }

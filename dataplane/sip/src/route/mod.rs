@@ -1,11 +1,17 @@
 //! Where a message goes: RFC 3261 16.3-16.6 for requests, 16.7 and 18.2.2 for responses.
 
 pub(crate) mod build;
+pub(crate) mod build_sets;
+pub(crate) mod choices;
 pub(crate) mod dispatch;
+pub(crate) mod hash_key;
+pub(crate) mod maglev;
 pub(crate) mod outcome;
+pub(crate) mod prefixes;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod route_set;
 pub(crate) mod rules;
+pub(crate) mod set;
 pub(crate) mod tables;
 pub(crate) mod target;

@@ -72,10 +72,12 @@ impl Reply {
             Self::Transport => (503, "Transport Not Available"),
             Self::Unavailable => (503, "Service Unavailable"),
             Self::MessageTooLarge => (513, "Message Too Large"),
-            Self::Rule(index) => match tables.rules.get(usize::from(index)).map(|r| &r.action) {
-                Some(CompiledAction::Reject { code, reason }) => (*code, reason),
-                _ => (403, "Forbidden"),
-            },
+            Self::Rule(index) => {
+                match tables.fixed.rules.get(usize::from(index)).map(|r| &r.action) {
+                    Some(CompiledAction::Reject { code, reason }) => (*code, reason),
+                    _ => (403, "Forbidden"),
+                }
+            }
             Self::Other { code, reason } => (code, reason),
         }
     }

@@ -3,9 +3,13 @@
 
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
+use super::choices::Choices;
+use super::dispatch::Candidate;
+use super::hash_key;
 use super::outcome::{Refusal, Reply, bad};
 use super::route_set::{BadRoute, Cuts, RouteSet};
 use super::rules::{CompiledAction, Subject};
+use super::set::Asked;
 use super::tables::Tables;
 use super::target;
 use crate::message::{Arrival, Request, Span};
@@ -17,6 +21,7 @@ use crate::parse::scan;
 use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::rewrite::branch::{self, Keys};
+use crate::settings::HashKey;
 
 /// A request that is forwarded: where to, why, and what to change. One can be used over and over:
 /// [`route_request`] writes it where it stays.
@@ -54,7 +59,8 @@ pub enum RouteReason {
         rule: u16,
         /// Index in [`Settings::sets`](crate::Settings::sets).
         set: u16,
-        /// Index in [`DestinationSet::members`](crate::DestinationSet::members).
+        /// Index in [`DestinationSet::members`](crate::DestinationSet::members); [`u16::MAX`] for one
+        /// that the settings no longer have, which keeps the transactions that it had.
         member: u16,
     },
 }
@@ -93,13 +99,15 @@ impl Default for RequestRoute {
     }
 }
 
-/// Decides where `request` goes, and writes that to `route`. Nothing is remembered: the same request
-/// takes the same way each time, and ACK and CANCEL take that of their INVITE (RFC 3261 section
-/// 16.11). After an error `route` means nothing.
+/// Decides where `request` goes, and writes that to `route`. The same request takes the same way
+/// each time, and ACK and CANCEL take that of their INVITE (RFC 3261 section 16.11); only where no
+/// hash can tell that way again it is remembered in `choices`, the same for all messages of a flow.
+/// After an error `route` means nothing.
 pub fn route_request(
     request: &Request<'_>,
     tables: &Tables,
     arrival: &Arrival,
+    choices: &mut Choices,
     route: &mut RequestRoute,
 ) -> Result<(), Refusal> {
     let bytes = request.bytes;
@@ -112,7 +120,7 @@ pub fn route_request(
     let params = uri.params(bytes).ok_or(BAD_URI)?;
     let mut path = Path::new(request, uri, params, route);
     let in_dialog = path.preprocess(tables, arrival, &mut call)?;
-    let (hop, reason) = path.target(request, tables, arrival, &mut call, in_dialog)?;
+    let (hop, reason) = path.target(request, tables, arrival, &mut call, choices, in_dialog)?;
     path.route.reason = reason;
     match hop {
         Hop::Address(&address) => path.route.next_hop = address,
@@ -284,6 +292,7 @@ impl<'a, 'r> Path<'a, 'r> {
         tables: &'t Tables,
         arrival: &Arrival,
         call: &mut Call<'_>,
+        choices: &mut Choices,
         in_dialog: bool,
     ) -> Result<(Hop<'t>, RouteReason), Refusal> {
         let host = self.uri.host.of(self.bytes);
@@ -302,24 +311,31 @@ impl<'a, 'r> Path<'a, 'r> {
             host,
             source: arrival.source.ip(),
         };
-        let rule = (0_u16..).zip(&tables.rules).find(|(_, rule)| rule.matches(&subject));
-        let Some((index, rule)) = rule else {
-            return Err(if is_ours { Reply::NotFound } else { Reply::Forbidden }.into());
-        };
-        match rule.action {
-            CompiledAction::Forward(set) => {
-                let dispatcher = tables.sets.get(usize::from(set));
-                let choice = dispatcher.and_then(|dispatcher| dispatcher.choose(|| call.hash()));
-                let choice = choice.ok_or(Reply::NoDestination)?;
-                let reason = RouteReason::Member { rule: index, set, member: choice.index };
-                Ok((Hop::Address(choice.address), reason))
+        for (index, rule) in (0_u16..).zip(&tables.fixed.rules) {
+            if !rule.matches(&subject)
+                || !rule.headers.is_empty() && !rule.headers_fit(request, || call.hash(), choices)
+            {
+                continue;
             }
-            CompiledAction::RequestUri if has_way => {
-                Ok((Hop::Path, RouteReason::RequestUri { rule: index }))
-            }
-            CompiledAction::RequestUri => Err(Reply::NotFound.into()),
-            CompiledAction::Reject { .. } => Err(Reply::Rule(index).into()),
+            let set = match rule.action {
+                CompiledAction::Forward(set) => set,
+                CompiledAction::ForwardByPrefix(table) => {
+                    let table = tables.fixed.prefix_tables.get(usize::from(table));
+                    let set = table.and_then(|table| table.find(subject.scheme, subject.user));
+                    let Some(set) = set else { continue };
+                    set
+                }
+                CompiledAction::RequestUri if has_way => {
+                    return Ok((Hop::Path, RouteReason::RequestUri { rule: index }));
+                }
+                CompiledAction::RequestUri => return Err(Reply::NotFound.into()),
+                CompiledAction::Reject { .. } => return Err(Reply::Rule(index).into()),
+            };
+            let member = member(request, tables, &subject, set, call, choices)?;
+            let reason = RouteReason::Member { rule: index, set, member: member.index };
+            return Ok((Hop::Address(&member.address), reason));
         }
+        Err(if is_ours { Reply::NotFound } else { Reply::Forbidden }.into())
     }
 
     /// RFC 3261 section 16.6 steps 6 and 7: the topmost Route decides, and if it is a strict router
@@ -349,4 +365,28 @@ impl<'a, 'r> Path<'a, 'r> {
             None => Ok(()),
         }
     }
+}
+
+/// The member of a destination set that takes the request.
+#[inline]
+fn member<'t>(
+    request: &Request<'_>,
+    tables: &'t Tables,
+    subject: &Subject<'_>,
+    set: u16,
+    call: &mut Call<'_>,
+    choices: &mut Choices,
+) -> Result<&'t Candidate, Reply> {
+    let set = tables.sets.get(usize::from(set)).ok_or(Reply::NoDestination)?;
+    let keys = call.keys;
+    let mut call_hash = || call.hash();
+    let mut key = |hash| match hash {
+        HashKey::CallId => call_hash(),
+        other => hash_key::of(other, request, subject, keys).unwrap_or_else(&mut call_hash),
+    };
+    if set.is_plain() {
+        return set.choose(key).ok_or(Reply::NoDestination);
+    }
+    let asked = Asked::by(request, key(HashKey::CallId));
+    set.choose_remembering(asked, key, choices)
 }

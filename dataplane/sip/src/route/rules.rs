@@ -2,11 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 
-use crate::message::Method;
+use siphasher::sip::SipHasher13;
+
+use super::choices::{self, Choices};
+use super::prefixes::UserBytes;
+use crate::message::{Method, Request};
+use crate::parse::header::HeaderLines;
 use crate::parse::uri::{self, Scheme};
-use crate::settings::Network;
+use crate::settings::{HeaderMatch, HeaderTest, Network};
 
 /// A rule with its texts prepared for matching.
 #[derive(Debug)]
@@ -15,6 +21,7 @@ pub(super) struct CompiledRule {
     pub(super) domains: Vec<Host>,
     pub(super) user_prefixes: Vec<Box<[u8]>>,
     pub(super) sources: Vec<Network>,
+    pub(super) headers: HeaderMatches,
     pub(super) action: CompiledAction,
 }
 
@@ -23,6 +30,8 @@ pub(super) struct CompiledRule {
 pub(super) enum CompiledAction {
     /// Index of the destination set.
     Forward(u16),
+    /// Index of the prefix table.
+    ForwardByPrefix(u16),
     RequestUri,
     Reject {
         code: u16,
@@ -57,13 +66,36 @@ pub(super) struct Subject<'a> {
 }
 
 impl CompiledRule {
-    /// Whether the rule matches; lists that are empty match everything.
+    /// Whether the rule matches but for its headers; lists that are empty match everything.
     #[inline]
     pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {
         self.methods.contain(subject)
             && any(&self.domains, |domain| domain.is(subject.host))
             && any(&self.user_prefixes, |prefix| user_begins(subject, prefix))
             && any(&self.sources, |network| network.contains(subject.source))
+    }
+}
+
+impl CompiledRule {
+    /// Whether the headers fit. Those of an INVITE decide about its ACK and CANCEL too, which need not
+    /// have them: that an INVITE fits is remembered.
+    #[cold]
+    pub(super) fn headers_fit(
+        &self,
+        request: &Request<'_>,
+        call: impl FnOnce() -> u64,
+        choices: &mut Choices,
+    ) -> bool {
+        let key = choices::transaction(call(), request.headers.cseq_number) ^ self.headers.id;
+        let follows = matches!(request.method, Method::Ack | Method::Cancel);
+        if follows && choices.find(key).is_some() {
+            return true;
+        }
+        let fits = self.headers.fit(request);
+        if fits && request.method == Method::Invite {
+            choices.record(key, 0);
+        }
+        fits
     }
 }
 
@@ -110,30 +142,110 @@ impl Host {
     }
 }
 
-/// Whether the user part begins with `prefix`. `%34` and `4` are the same user (RFC 3261 19.1.4),
-/// and a number is the same with and without its visual separators (RFC 3966 section 4).
+/// Whether the user part begins with `prefix`.
 fn user_begins(subject: &Subject<'_>, prefix: &[u8]) -> bool {
-    let mut user = subject.user;
-    let is_number = subject.scheme == Scheme::Tel;
-    prefix.iter().all(|&wanted| {
-        while is_number && matches!(user.first(), Some(b'-' | b'.' | b'(' | b')')) {
-            user = &user[1..];
-        }
-        let (byte, rest) = match user {
-            [b'%', high, low, rest @ ..] => match (nibble(*high), nibble(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, rest),
-                _ => return false,
-            },
-            [byte, rest @ ..] => (*byte, rest),
-            [] => return false,
-        };
-        user = rest;
-        byte == wanted
-    })
+    let mut user = UserBytes::new(subject.scheme, subject.user);
+    prefix.iter().all(|&wanted| user.next() == Some(wanted))
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+/// The headers of a rule, of which one is enough.
+#[derive(Debug, Default)]
+pub(super) struct HeaderMatches {
+    list: Box<[CompiledHeader]>,
+    /// What tells these headers from those of other rules, also in the next epoch.
+    id: u64,
+}
+
+#[derive(Debug)]
+struct CompiledHeader {
+    name: Box<[u8]>,
+    compact: Option<u8>,
+    test: HeaderTest,
+}
+
+/// Compact forms of header names (RFC 3261 section 7.3.3 and the IANA registry).
+const COMPACT: [(&str, u8); 20] = [
+    ("Accept-Contact", b'a'),
+    ("Allow-Events", b'u'),
+    ("Call-ID", b'i'),
+    ("Contact", b'm'),
+    ("Content-Encoding", b'e'),
+    ("Content-Length", b'l'),
+    ("Content-Type", b'c'),
+    ("Event", b'o'),
+    ("From", b'f'),
+    ("Identity", b'y'),
+    ("Refer-To", b'r'),
+    ("Referred-By", b'b'),
+    ("Reject-Contact", b'j'),
+    ("Request-Disposition", b'd'),
+    ("Session-Expires", b'x'),
+    ("Subject", b's'),
+    ("Supported", b'k'),
+    ("To", b't'),
+    ("Via", b'v'),
+    ("Identity-Info", b'n'),
+];
+
+impl HeaderMatches {
+    pub(super) fn new(headers: &[HeaderMatch]) -> Self {
+        let mut id = SipHasher13::new();
+        let compile = |header: &HeaderMatch| {
+            let name = header.name.as_str();
+            let is_same = |text: &str| text.eq_ignore_ascii_case(name);
+            let compact = COMPACT.iter().find(|(full, letter)| {
+                is_same(full) || is_same(char::from(*letter).encode_utf8(&mut [0; 4]))
+            });
+            let full = compact.map_or(name, |(full, _)| full);
+            (full, &header.test).hash(&mut id);
+            CompiledHeader {
+                name: full.as_bytes().into(),
+                compact: compact.map(|(_, letter)| *letter),
+                test: header.test.clone(),
+            }
+        };
+        let list = headers.iter().map(compile).collect();
+        Self { list, id: id.finish() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether one of the headers stands in the request.
+    #[cold]
+    fn fit(&self, request: &Request<'_>) -> bool {
+        let bytes = request.bytes;
+        let mut lines = HeaderLines::new(bytes, request.line.end() + b"\r\n".len());
+        while let Some(line) = lines.next_line() {
+            let text = line.line.of(bytes);
+            let Some(colon) = text.iter().position(|&byte| byte == b':') else { continue };
+            let (name, value) = (text[..colon].trim_ascii_end(), text[colon + 1..].trim_ascii());
+            if self.list.iter().any(|header| header.is(name) && header.holds(value)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl CompiledHeader {
+    fn is(&self, name: &[u8]) -> bool {
+        let is_compact = |letter| matches!(name, [only] if only.eq_ignore_ascii_case(letter));
+        self.name.eq_ignore_ascii_case(name) || self.compact.as_ref().is_some_and(is_compact)
+    }
+
+    fn holds(&self, value: &[u8]) -> bool {
+        let same = |part: &[u8], text: &str| part.eq_ignore_ascii_case(text.as_bytes());
+        match &self.test {
+            HeaderTest::Present => true,
+            HeaderTest::Is(text) => same(value, text),
+            HeaderTest::BeginsWith(text) => {
+                value.get(..text.len()).is_some_and(|begin| same(begin, text))
+            }
+            HeaderTest::Contains(text) => value.windows(text.len()).any(|part| same(part, text)),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,32 @@
 //! What the router decides with, built once from [`Settings`] and then only read.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::{HashMap, HashTable};
 use smallvec::SmallVec;
 
-use super::dispatch::Dispatcher;
+use super::prefixes::PrefixMap;
 use super::rules::CompiledRule;
-use crate::parse::uri;
+use super::set::Set;
+use crate::parse::uri::{self, Scheme};
 use crate::rewrite::branch::{Keys, TopLines};
-use crate::settings::{ListenId, ListenPoint, Settings};
+use crate::settings::{ListenId, ListenPoint, MemberChange, MemberState, Settings};
 
 /// The router's tables. Workers, control and `trunkline where` decide with the same ones.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tables {
     pub(crate) keys: Keys,
+    pub(super) sets: Vec<Set>,
+    pub(super) fixed: Arc<Fixed>,
+    pub(super) keeps_time: bool,
+}
+
+/// What stays the same when members of destination sets come and go.
+#[derive(Debug)]
+pub(super) struct Fixed {
     pub(super) listen: Vec<ListenEntry>,
     pub(super) by_address: HashTable<(SocketAddr, ListenId)>,
     pub(super) by_ip: HashMap<IpAddr, SmallVec<[(u16, ListenId); 4]>>,
@@ -24,10 +34,37 @@ pub struct Tables {
     pub(super) sent_by: Names,
     pub(super) domains: Names,
     pub(super) rules: Vec<CompiledRule>,
-    pub(super) sets: Vec<Dispatcher>,
+    pub(super) prefix_tables: Vec<PrefixRoutes>,
     pub(super) record_route: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
+}
+
+/// A prefix table and where its entries lead.
+#[derive(Debug)]
+pub(super) struct PrefixRoutes {
+    pub(super) map: Arc<PrefixMap>,
+    /// What the map was made of.
+    pub(super) digest: u128,
+    /// Index of the destination set of each target of the map.
+    pub(super) sets: Box<[u16]>,
+}
+
+impl PrefixRoutes {
+    /// The destination set for a user part.
+    #[inline]
+    pub(super) fn find(&self, scheme: Scheme, user: &[u8]) -> Option<u16> {
+        self.sets.get(usize::from(self.map.find(scheme, user)?)).copied()
+    }
+}
+
+/// How large a prefix table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixSize {
+    /// Prefixes in it.
+    pub entries: usize,
+    /// Bytes of memory, which all epochs share while the table stays the same.
+    pub memory: usize,
 }
 
 /// A listen point and the texts that name it.
@@ -45,7 +82,62 @@ pub(super) struct ListenEntry {
 impl Tables {
     /// Checks `settings` and builds the tables; the error names the first setting that is wrong.
     pub fn build(settings: &Settings) -> Result<Self, super::build::SettingsError> {
-        super::build::build(settings)
+        super::build::build(settings, None)
+    }
+
+    /// As [`Self::build`], for settings that follow `before` at `now_ms` (see
+    /// [`Choices::set_time`](crate::Choices::set_time)): prefix tables that are the same are shared,
+    /// and while transactions may run that began before, destination sets of the same name know how
+    /// they chose.
+    pub fn build_after(
+        settings: &Settings,
+        before: &Self,
+        now_ms: u64,
+    ) -> Result<Self, super::build::SettingsError> {
+        let tables = super::build::build(settings, Some(before))?;
+        let sets = tables.sets.iter().map(|set| {
+            let same = |before: &&Set| before.settings().name == set.settings().name;
+            match before.sets.iter().find(same) {
+                Some(before) => set.clone().after(before, now_ms),
+                None => set.clone(),
+            }
+        });
+        Ok(tables.with_sets(sets.collect()))
+    }
+
+    /// The same tables with other states of members from `now_ms` on. Cheap: everything but the
+    /// sets that change is shared. Changes of members that are not there are left out; without any
+    /// change it forgets what is over.
+    #[must_use]
+    pub fn with_member_states(&self, changes: &[MemberChange], now_ms: u64) -> Self {
+        let sets = (0_u16..).zip(&self.sets).map(|(index, set)| {
+            let own = changes.iter().filter(|change| change.set == index);
+            set.with_states(own.map(|change| (change.member, change.state)), now_ms)
+        });
+        self.with_sets(sets.collect())
+    }
+
+    fn with_sets(&self, sets: Vec<Set>) -> Self {
+        let keeps_time = super::build::keeps_time(&sets, &self.fixed.rules);
+        Self { keys: self.keys.clone(), sets, fixed: Arc::clone(&self.fixed), keeps_time }
+    }
+
+    /// The state of a member, by the indices of [`MemberChange`].
+    pub fn member_state(&self, set: u16, member: u16) -> Option<MemberState> {
+        let set = self.sets.get(usize::from(set))?.settings();
+        set.members.get(usize::from(member)).map(|member| member.state)
+    }
+
+    /// Whether choices depend on the time: [`Choices`](crate::Choices) must be told.
+    #[inline]
+    pub fn keeps_time(&self) -> bool {
+        self.keeps_time
+    }
+
+    /// The sizes of the prefix tables, in the order of the settings.
+    pub fn prefix_sizes(&self) -> impl Iterator<Item = PrefixSize> {
+        let size = |map: &PrefixMap| PrefixSize { entries: map.entries(), memory: map.memory() };
+        self.fixed.prefix_tables.iter().map(move |table| size(&table.map))
     }
 
     /// The listen point with this id. Ids come from this object; one it never gave stands for the
@@ -57,13 +149,13 @@ impl Tables {
 
     /// How many listen points there are: their ids count from 0.
     pub fn listen_points(&self) -> usize {
-        self.listen.len()
+        self.fixed.listen.len()
     }
 
     /// The listen point at exactly this address and port, in constant time.
     #[inline]
     pub fn listen_id(&self, address: SocketAddr) -> Option<ListenId> {
-        let found = self.by_address.find(address_hash(address), |(at, _)| *at == address);
+        let found = self.fixed.by_address.find(address_hash(address), |(at, _)| *at == address);
         found.map(|&(_, id)| id)
     }
 
@@ -71,7 +163,7 @@ impl Tables {
     /// address, on `prefer_port` if there is one.
     #[inline]
     pub fn listen_for(&self, source: IpAddr, prefer_port: u16) -> Option<ListenId> {
-        let points = self.by_ip.get(&source)?;
+        let points = self.fixed.by_ip.get(&source)?;
         let same_port = points.iter().find(|(port, _)| *port == prefer_port);
         same_port.or_else(|| points.first()).map(|&(_, id)| id)
     }
@@ -79,7 +171,7 @@ impl Tables {
     /// Whether `sent_by` is what we write for one of our listen points.
     #[inline]
     pub(crate) fn writes_sent_by(&self, sent_by: &[u8]) -> bool {
-        self.sent_by.contains(sent_by)
+        self.fixed.sent_by.contains(sent_by)
     }
 
     /// The lines to put on top of a request, to be filled in: our Via for where it leaves, and with
@@ -101,12 +193,12 @@ impl Tables {
     /// Whether requests that open a dialog get our Record-Route.
     #[inline]
     pub(crate) fn records_route(&self) -> bool {
-        self.record_route
+        self.fixed.record_route
     }
 
     /// The Retry-After header line of our 503 replies, possibly empty.
     pub(crate) fn retry_after(&self) -> &[u8] {
-        &self.retry_after
+        &self.fixed.retry_after
     }
 
     /// Whether the host and port of a URI name us: a domain of ours on any port, or a listen point,
@@ -119,12 +211,12 @@ impl Tables {
         }
         let at = |ip| SocketAddr::new(ip, port);
         uri::ip_literal(host).is_some_and(|ip| self.listen_id(at(ip)).is_some())
-            || self.domains.contains(host)
+            || self.fixed.domains.contains(host)
     }
 
     #[inline]
     fn entry(&self, id: ListenId) -> &ListenEntry {
-        self.listen.get(usize::from(id.0)).unwrap_or(&self.listen[0])
+        self.fixed.listen.get(usize::from(id.0)).unwrap_or(&self.fixed.listen[0])
     }
 }
 

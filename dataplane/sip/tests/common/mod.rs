@@ -5,9 +5,9 @@
 use std::net::SocketAddr;
 
 use sip_core::{
-    Action, Algorithm, Arrival, DestinationSet, EditList, Headers, ListenId, ListenPoint, Member,
-    Message, Output, Refusal, RequestRoute, RouteReason, Rule, Settings, SipDrop, Tables, parse,
-    rewrite_request, rewrite_response, route_request, route_response, write_reply,
+    Action, Arrival, Choices, DestinationSet, EditList, Headers, ListenId, ListenPoint, Member,
+    Message, Output, Refusal, RequestRoute, RouteReason, Rule, Settings, Share, SipDrop, Tables,
+    parse, rewrite_request, rewrite_response, route_request, route_response, write_reply,
 };
 
 /// Faces the callers.
@@ -19,7 +19,7 @@ pub const UAS_SIDE_V6: ListenId = ListenId(2);
 
 /// A rule without conditions.
 pub fn always(action: Action) -> Rule {
-    Rule { methods: vec![], domains: vec![], user_prefixes: vec![], sources: vec![], action }
+    Rule::always(action)
 }
 
 /// Two networks, one destination, everything goes there.
@@ -31,6 +31,7 @@ pub fn settings() -> Settings {
         listen: listen.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
         record_route: true,
         retry_after_seconds: 5,
+        prefix_tables: vec![],
         sets: vec![set("uas", &[("10.77.2.2:5060", 1)])],
         rules: vec![always(Action::Forward("uas".into()))],
     }
@@ -38,11 +39,12 @@ pub fn settings() -> Settings {
 
 /// A destination set of members with weights.
 pub fn set(name: &str, members: &[(&str, u16)]) -> DestinationSet {
-    let member = |&(at, weight): &(&str, u16)| Member { address: at.parse().unwrap(), weight };
+    let member =
+        |&(at, weight): &(&str, u16)| Member { weight, ..Member::new(at.parse().unwrap()) };
     DestinationSet {
         name: name.into(),
-        algorithm: Algorithm::CallIdHash,
         members: members.iter().map(member).collect(),
+        ..DestinationSet::default()
     }
 }
 
@@ -107,6 +109,16 @@ impl Outcome {
 /// Takes `message` through parse, route and rewrite, as the data plane does. The listen point it
 /// leaves from is the one in the network of the next hop.
 pub fn through(message: &[u8], tables: &Tables, arrival: &Arrival) -> Outcome {
+    through_remembering(message, tables, arrival, &mut Choices::with_room(Share::default(), 64))
+}
+
+/// As [`through`], by a worker that has these choices in memory.
+pub fn through_remembering(
+    message: &[u8],
+    tables: &Tables,
+    arrival: &Arrival,
+    choices: &mut Choices,
+) -> Outcome {
     let refused = |refusal| match refusal {
         Refusal::Drop(reason) => Outcome::Dropped(reason),
         Refusal::Reply(reply) => {
@@ -121,20 +133,21 @@ pub fn through(message: &[u8], tables: &Tables, arrival: &Arrival) -> Outcome {
     let mut edits = EditList::new();
     match parse(message, &mut headers) {
         Err(error) => refused(error.refusal()),
-        Ok(Message::Request(request)) => match route_request(&request, tables, arrival, &mut route)
-        {
-            Err(refusal) => refused(refusal),
-            Ok(()) => {
-                let egress = egress(route.next_hop);
-                rewrite_request(&request, &route, tables, arrival, egress, &mut edits);
-                Outcome::Forwarded(Forwarded {
-                    next_hop: route.next_hop,
-                    text: applied(&edits, &message[..request.body_end()]),
-                    reason: Some(route.reason),
-                    leave_from: None,
-                })
+        Ok(Message::Request(request)) => {
+            match route_request(&request, tables, arrival, choices, &mut route) {
+                Err(refusal) => refused(refusal),
+                Ok(()) => {
+                    let egress = egress(route.next_hop);
+                    rewrite_request(&request, &route, tables, arrival, egress, &mut edits);
+                    Outcome::Forwarded(Forwarded {
+                        next_hop: route.next_hop,
+                        text: applied(&edits, &message[..request.body_end()]),
+                        reason: Some(route.reason),
+                        leave_from: None,
+                    })
+                }
             }
-        },
+        }
         Ok(Message::Response(response)) => match route_response(&response, tables) {
             Err(reason) => Outcome::Dropped(reason),
             Ok(route) => {

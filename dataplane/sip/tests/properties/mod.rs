@@ -14,8 +14,8 @@ pub use route::check as route;
 pub use scan::check as scan;
 
 use sip_core::{
-    Action, Algorithm, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Member, Output,
-    Rule, Settings, Tables,
+    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Member, Output, Rule,
+    Settings, Tables,
 };
 
 /// The listen points of the appliance: the two families, and two of one family.
@@ -39,28 +39,23 @@ impl Appliance {
     }
 
     fn new(action: Action, secret: [u8; 16]) -> Self {
-        let member = |at: &&str| Member { address: at.parse().unwrap(), weight: 1 };
+        let member = |at: &&str| Member::new(at.parse().unwrap());
         let settings = Settings {
             secret,
             domains: vec!["example.com".into()],
             listen: LISTEN.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
             record_route: true,
             retry_after_seconds: 5,
+            prefix_tables: vec![],
             sets: vec![DestinationSet {
                 name: "farm".into(),
-                algorithm: Algorithm::CallIdHash,
                 members: ["10.77.2.2:5060", "10.77.2.3:5070", "[fd77:2::2]:5060"]
                     .iter()
                     .map(member)
                     .collect(),
+                ..DestinationSet::default()
             }],
-            rules: vec![Rule {
-                methods: vec![],
-                domains: vec![],
-                user_prefixes: vec![],
-                sources: vec![],
-                action,
-            }],
+            rules: vec![Rule::always(action)],
         };
         let arrival = |source: &str, listen| Arrival { source: source.parse().unwrap(), listen };
         Self {

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use super::{Appliance, applied, text};
 use sip_core::{
-    Action, Arrival, EditList, Headers, ListenId, Message, Output, Reply, Request, RequestRoute,
-    SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request, route_response,
-    write_reply,
+    Action, Arrival, Choices, EditList, Headers, ListenId, Message, Output, Reply, Request,
+    RequestRoute, Share, SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request,
+    route_response, write_reply,
 };
 
 static FORWARDING: LazyLock<Appliance> = LazyLock::new(Appliance::forwarding);
@@ -47,7 +47,11 @@ fn forward(
     egress: ListenId,
 ) {
     let mut route = RequestRoute::default();
-    let Ok(()) = route_request(request, tables, arrival, &mut route) else { return };
+    let mut choices = Choices::with_room(Share::default(), 64);
+    let routed = route_request(request, tables, arrival, &mut choices, &mut route);
+    if routed.is_err() {
+        return;
+    }
     assert_eq!(tables.listen_id(route.next_hop), None, "never to ourselves");
     let mut edits = EditList::new();
     rewrite_request(request, &route, tables, arrival, egress, &mut edits);

@@ -1,0 +1,110 @@
+//! From the settings to destination sets and prefix tables, with every check.
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::Hash;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::build::{SettingsError, check_address, check_count, has_listen_point, named, wrong};
+use super::prefixes::{PrefixMap, Twice};
+use super::set::Set;
+use super::tables::{Fixed, PrefixRoutes, Tables};
+use crate::limits::{
+    CAPACITIES_MAX, CAPACITY_MAX, MEMBERS_MAX, PREFIX_TABLES_MAX, PREFIXES_MAX, SETS_MAX,
+};
+use crate::settings::{DestinationSet, PrefixTable, Settings};
+
+pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, SettingsError> {
+    check_count("destination_sets", sets.len(), SETS_MAX)?;
+    for (index, set) in sets.iter().enumerate() {
+        let setting = format!("destination_sets[{index}]");
+        if set.name.is_empty() {
+            return wrong(format!("{setting}.name"), "is empty; rules name sets by it");
+        }
+        if sets[..index].iter().any(|other| other.name == set.name) {
+            return wrong(format!("{setting}.name"), format!("\"{}\" stands twice", set.name));
+        }
+        check_count(&format!("{setting}.members"), set.members.len(), MEMBERS_MAX)?;
+        for (place, member) in set.members.iter().enumerate() {
+            let setting = format!("{setting}.members[{place}].address");
+            check_address(&setting, member.address)?;
+            if has_listen_point(fixed, member.address) {
+                return wrong(setting, format!("{} is our own listen point", member.address));
+            }
+            if member.capacity > CAPACITY_MAX {
+                let setting = format!("destination_sets[{index}].members[{place}].capacity");
+                let problem = format!("{} is more than {CAPACITY_MAX} a second", member.capacity);
+                return wrong(setting, problem);
+            }
+            if set.members[..place].iter().any(|other| other.address == member.address) {
+                return wrong(setting, format!("{} stands twice", member.address));
+            }
+        }
+    }
+    let mut slots = 0;
+    let compiled = (0_u16..).zip(sets).map(|(index, set)| {
+        let first_slot = u16::try_from(slots).unwrap_or(u16::MAX);
+        slots += set.members.iter().filter(|member| member.capacity > 0).count();
+        Set::new(index, set, first_slot)
+    });
+    let compiled = compiled.collect();
+    check_count("destination_sets: members with a capacity", slots, CAPACITIES_MAX)?;
+    Ok(compiled)
+}
+
+/// Builds the prefix tables, but for those that `before` has already.
+pub(super) fn prefix_tables(
+    settings: &Settings,
+    before: Option<&Tables>,
+) -> Result<Vec<PrefixRoutes>, SettingsError> {
+    let tables = &settings.prefix_tables;
+    check_count("prefix_tables", tables.len(), PREFIX_TABLES_MAX)?;
+    let mut built = Vec::new();
+    for (index, table) in tables.iter().enumerate() {
+        let setting = format!("prefix_tables[{index}]");
+        if table.name.is_empty() {
+            return wrong(format!("{setting}.name"), "is empty; rules name tables by it");
+        }
+        if tables[..index].iter().any(|other| other.name == table.name) {
+            return wrong(format!("{setting}.name"), format!("\"{}\" stands twice", table.name));
+        }
+        check_count(&setting, table.len(), PREFIXES_MAX)?;
+        let names = settings.sets.iter().map(|set| set.name.as_str());
+        let sets: Result<_, _> = table
+            .sets
+            .iter()
+            .map(|name| named(&setting, "destination set", name, names.clone()))
+            .collect();
+        let digest = digest(table);
+        let known = before.into_iter().flat_map(|before| &before.fixed.prefix_tables);
+        let map = match { known }.find(|known| known.digest == digest) {
+            Some(known) => Arc::clone(&known.map),
+            None => Arc::new(prefix_map(&setting, table)?),
+        };
+        built.push(PrefixRoutes { map, digest, sets: sets? });
+    }
+    Ok(built)
+}
+
+fn prefix_map(setting: &str, table: &PrefixTable) -> Result<PrefixMap, SettingsError> {
+    for (prefix, target) in table.entries() {
+        if prefix.is_empty() {
+            return wrong(setting, "has an empty prefix; a route after this one takes the rest");
+        }
+        if usize::from(target) >= table.sets.len() {
+            return wrong(setting, format!("\"{prefix}\" points to a set that is not there"));
+        }
+    }
+    PrefixMap::build(table.entries())
+        .or_else(|Twice(prefix)| wrong(setting, format!("\"{prefix}\" stands twice")))
+}
+
+/// What tells tables apart, whatever their names.
+fn digest(table: &PrefixTable) -> u128 {
+    let mut hasher = SipHasher13::new();
+    table.hash_entries(&mut hasher);
+    table.sets.len().hash(&mut hasher);
+    hasher.finish128().as_u128()
+}

@@ -1,0 +1,255 @@
+//! A destination set at work: which member takes a request, also while members come and go.
+//!
+//! A stateless proxy has to send an INVITE, its retransmissions, its CANCEL and its ACK to one place
+//! (RFC 3261 section 16.11), and all it has is a hash. When members come, go or change weight, the
+//! hash gives some calls another member, and an INVITE that left before meets its CANCEL after it.
+//! So a set knows for the life of a transaction how it chose before, and the worker remembers the
+//! choices that neither way of choosing gives:
+//!
+//! ```text
+//!   ──── INVITE a ──┬─ change ─────────┬──────────────────────────────────┬──────► time
+//!                   │ settling         │ window                           │
+//!   hash only       │ both hashes: the same member ─► that one            │ hash only
+//!                   │ not the same: remembered ─────► as remembered       │
+//!                   │               ACK, CANCEL of a ─► as before         │
+//!                   │ new: as before,  │ new: as now,                     │
+//!                   │ remembered       │ remembered                       │
+//! ```
+//!
+//! Settling is for retransmissions: one of an INVITE that left just before the change cannot be
+//! told from a new INVITE, so for a few seconds both go as before. A member that is down gets
+//! nothing, whatever went to it before. Several changes in one window are one: what counts is how the
+//! set chose before the first of them, which is how everything went that is not remembered.
+
+use alloc::sync::Arc;
+
+use super::choices::{self, Choices};
+use super::dispatch::{Candidate, Dispatcher};
+use super::outcome::Reply;
+use crate::limits::{SETTLE_MS, SETTLE_MS_MAX, TRANSACTION_SECONDS_MAX};
+use crate::message::{Method, Request};
+use crate::parse::header::HeaderId;
+use crate::parse::name_addr::NameAddr;
+use crate::settings::{DestinationSet, HashKey, MemberState};
+
+/// A destination set, prepared for choosing.
+#[derive(Clone, Debug)]
+pub(super) struct Set {
+    dispatcher: Dispatcher,
+    hash: HashKey,
+    /// Whether hash and dispatcher are all there is to a choice.
+    is_plain: bool,
+    /// Index in the settings.
+    index: u16,
+    has_capacities: bool,
+    before: Option<Before>,
+    /// Every member, by its index.
+    members: Arc<[Candidate]>,
+    settings: Arc<DestinationSet>,
+}
+
+/// How a set chose before it was changed.
+#[derive(Clone, Debug)]
+struct Before {
+    dispatcher: Dispatcher,
+    hash: HashKey,
+    /// When the first and the last change of the window were.
+    opened_ms: u64,
+    changed_ms: u64,
+}
+
+/// What a choice depends on beside the set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// What stands for the transaction in the memory of choices.
+    pub(super) transaction: u64,
+    /// Whether it follows another request: ACK and CANCEL.
+    pub(super) follows: bool,
+    /// Whether it counts against the capacity: it opens a dialog.
+    pub(super) opens_dialog: bool,
+}
+
+impl Asked {
+    /// By a request of the call with this hash.
+    pub(super) fn by(request: &Request<'_>, call: u64) -> Self {
+        let to = request.headers.value(HeaderId::To);
+        let to = NameAddr::parse(request.bytes, to.start(), to.end());
+        let has_tag = to.is_some_and(|to| !to.tag.is_empty());
+        Self {
+            transaction: choices::transaction(call, request.headers.cseq_number),
+            follows: matches!(request.method, Method::Ack | Method::Cancel),
+            opens_dialog: request.method.opens_dialog() && !has_tag,
+        }
+    }
+}
+
+impl Set {
+    /// The set with this index; capacities are counted in slots from `first_slot` on.
+    pub(super) fn new(index: u16, settings: &DestinationSet, first_slot: u16) -> Self {
+        let members = settings.members.iter().scan(first_slot, |slot, member| {
+            let own = *slot;
+            *slot += u16::from(member.capacity > 0);
+            Some((own, member))
+        });
+        let members: Arc<[_]> = (0_u16..)
+            .zip(members)
+            .map(|(index, (slot, member))| Candidate::new(index, member, slot))
+            .collect();
+        Self {
+            dispatcher: Dispatcher::new(settings.algorithm, &members, &settings.members),
+            hash: settings.hash,
+            is_plain: true,
+            index,
+            has_capacities: settings.members.iter().any(|member| member.capacity > 0),
+            before: None,
+            members,
+            settings: Arc::new(settings.clone()),
+        }
+        .with_before(None)
+    }
+
+    /// The set as it is from `now_ms` on, after it was `before`.
+    pub(super) fn after(self, before: &Self, now_ms: u64) -> Self {
+        let open = before.before.as_ref().filter(|open| open.is_open(now_ms));
+        let chooses_alike =
+            before.dispatcher.chooses_as(&self.dispatcher) && before.hash == self.hash;
+        let kept = match open {
+            Some(open) if chooses_alike => Some(open.clone()),
+            Some(open) => Some(Before { changed_ms: now_ms, ..open.clone() }),
+            None if chooses_alike => None,
+            None => Some(Before {
+                dispatcher: before.dispatcher.clone(),
+                hash: before.hash,
+                opened_ms: now_ms,
+                changed_ms: now_ms,
+            }),
+        };
+        let kept = kept.map(|before| Before {
+            dispatcher: before.dispatcher.renumbered(&self.members),
+            ..before
+        });
+        self.with_before(kept)
+    }
+
+    /// The set with other states of members, by their index.
+    pub(super) fn with_states(
+        &self,
+        states: impl Iterator<Item = (u16, MemberState)>,
+        now_ms: u64,
+    ) -> Self {
+        let mut settings = DestinationSet::clone(&self.settings);
+        for (index, state) in states {
+            if let Some(member) = settings.members.get_mut(usize::from(index)) {
+                member.state = state;
+            }
+        }
+        let dispatcher = Dispatcher::new(settings.algorithm, &self.members, &settings.members);
+        let settings = Arc::new(settings);
+        Self { dispatcher, settings, before: None, ..self.clone() }.after(self, now_ms)
+    }
+
+    fn with_before(mut self, before: Option<Before>) -> Self {
+        self.is_plain = before.is_none() && !self.has_capacities && !self.dispatcher.takes_turns();
+        self.before = before;
+        self
+    }
+
+    /// The settings, with the states of the members.
+    pub(super) fn settings(&self) -> &DestinationSet {
+        &self.settings
+    }
+
+    /// Whether [`Self::choose`] is all there is to it.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// The member that the hash of a request gives; nothing is remembered or counted.
+    #[inline]
+    pub(super) fn choose(&self, key: impl FnOnce(HashKey) -> u64) -> Option<&Candidate> {
+        self.dispatcher.choose(|| key(self.hash))
+    }
+
+    /// The member for a request, by hash and by what is remembered.
+    #[cold]
+    pub(super) fn choose_remembering(
+        &self,
+        asked: Asked,
+        mut key: impl FnMut(HashKey) -> u64,
+        choices: &mut Choices,
+    ) -> Result<&Candidate, Reply> {
+        let now = self.dispatcher.choose(|| key(self.hash));
+        let before = self.before.as_ref().filter(|before| before.is_open(choices.now_ms()));
+        let had = before.and_then(|before| before.choose(&mut key));
+        let is_same = before.is_none() || had.map(Candidate::id) == now.map(Candidate::id);
+        if is_same && !self.has_capacities && !self.dispatcher.takes_turns() {
+            return now.ok_or(Reply::NoDestination);
+        }
+        let remembered = choices.find(asked.transaction).and_then(|id| self.alive(id));
+        if let Some(member) = remembered {
+            return Ok(member);
+        }
+        let had = had.filter(|had| self.is_alive(had));
+        if asked.follows {
+            return had.or(now).ok_or(Reply::NoDestination);
+        }
+        let settles = before.is_some_and(|before| before.settles(choices.now_ms()));
+        let chosen = match had {
+            Some(had) if settles && !is_same => had,
+            _ => self.admit(asked, now, || key(self.hash), choices)?,
+        };
+        choices.record(asked.transaction, chosen.id());
+        Ok(chosen)
+    }
+
+    /// A member for a new request: the one by turn or hash, or the next that has room.
+    fn admit<'s>(
+        &'s self,
+        asked: Asked,
+        by_hash: Option<&'s Candidate>,
+        key: impl FnOnce() -> u64,
+        choices: &mut Choices,
+    ) -> Result<&'s Candidate, Reply> {
+        let by_turn = self.dispatcher.turn(|| choices.turn(self.index));
+        let first = by_turn.or(by_hash).ok_or(Reply::NoDestination)?;
+        if !asked.opens_dialog || choices.take(first.capacity) {
+            return Ok(first);
+        }
+        let next = self.dispatcher.choose_free(key(), |one| choices.has_room(one.capacity));
+        let next = next.ok_or(Reply::Unavailable)?;
+        choices.take(next.capacity);
+        Ok(next)
+    }
+
+    /// The member that is remembered by this id, unless it is down.
+    fn alive(&self, id: u32) -> Option<&Candidate> {
+        let gone = self.before.iter().flat_map(|before| before.dispatcher.members());
+        let known = self.members.iter().chain(gone);
+        known.into_iter().find(|member| member.id() == id).filter(|member| self.is_alive(member))
+    }
+
+    /// Whether a member answers. One that the settings no longer have is being drained.
+    fn is_alive(&self, member: &Candidate) -> bool {
+        let settings = self.settings.members.get(usize::from(member.index));
+        settings.is_none_or(|member| member.state.is_alive())
+    }
+}
+
+impl Before {
+    /// Whether a transaction may still run that was sent by it.
+    fn is_open(&self, now_ms: u64) -> bool {
+        now_ms < self.changed_ms + TRANSACTION_SECONDS_MAX * 1000
+    }
+
+    /// Whether what looks new may be a retransmission of what was sent by it.
+    fn settles(&self, now_ms: u64) -> bool {
+        now_ms < (self.changed_ms + SETTLE_MS).min(self.opened_ms + SETTLE_MS_MAX)
+    }
+
+    /// The member that it gave to a request, which nobody knows when it took turns.
+    fn choose(&self, key: impl FnOnce(HashKey) -> u64) -> Option<&Candidate> {
+        let has_hash = !self.dispatcher.takes_turns();
+        if has_hash { self.dispatcher.choose(|| key(self.hash)) } else { None }
+    }
+}
