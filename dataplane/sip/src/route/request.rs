@@ -119,8 +119,16 @@ pub fn route_request(
 /// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
 #[inline(always)]
 fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
-    if uri.scheme == Scheme::Other {
-        return Err(Reply::UnsupportedUriScheme.into());
+    match uri.scheme {
+        Scheme::Sip | Scheme::Tel => {}
+        // Every hop of a sips: URI is over TLS (RFC 3261 section 26.2.2).
+        Scheme::Sips => return Err(Reply::Transport.into()),
+        Scheme::Other => return Err(Reply::UnsupportedUriScheme.into()),
+    }
+    // A Request-URI holds no header fields (RFC 3261 section 19.1.1): they would be a way to add
+    // some behind our back.
+    if uri.has_headers(request.uri) {
+        return Err(BAD_URI);
     }
     let headers = &request.headers;
     let max_forwards = headers.value(HeaderId::MaxForwards);
@@ -321,10 +329,12 @@ impl<'a> Path<'a> {
     #[inline]
     fn follow(&mut self) -> Result<SocketAddr, Refusal> {
         let Some(top) = self.routes.top()? else {
-            return Ok(target::next_hop(self.bytes, &self.uri, &self.params)?);
+            let malformed = ParseErrorKind::RequestUri;
+            return Ok(target::next_hop(self.bytes, &self.uri, &self.params, malformed)?);
         };
         let (uri, params) = self.route_uri(&top)?;
-        let next_hop = target::next_hop(self.bytes, &uri, &params)?;
+        let malformed = ParseErrorKind::Malformed(HeaderId::Route);
+        let next_hop = target::next_hop(self.bytes, &uri, &params, malformed)?;
         if !params.lr {
             self.routes.pop(&top);
             self.line_uri = top.uri;
