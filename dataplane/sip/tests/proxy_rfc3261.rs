@@ -231,6 +231,8 @@ fn section_16_3_refusals_name_the_fault() {
         ("Max-Forwards: 70", "Max-Forwards: x", "400 Malformed Max-Forwards"),
         ("Max-Forwards: 70", "Max-Forwards: 70\r\nMax-Forwards: 70", "400 Duplicate Max-Forwards"),
         ("SIP/2.0\r\n", "SIP/7.0\r\n", "505 Version Not Supported"),
+        ("SIP/2.0\r\n", "SIP/2.0 \r\n", "400 White Space Ends Request Line"),
+        ("example.com SIP", "example.com?Subject=x SIP", "400 Malformed Request-URI"),
         ("314159 INVITE", "314159 BYE", "400 CSeq Method Mismatch"),
         ("314159 INVITE", "2147483648 INVITE", "400 Malformed CSeq"),
         ("Content-Length: 1", "Content-Length: 9", "400 Content-Length Too Large"),
@@ -256,9 +258,16 @@ fn section_16_3_step_5_unsupported_extensions_are_listed() {
 
 #[test]
 fn what_cannot_be_answered_is_dropped() {
-    for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+    for name in ["Via", "CSeq"] {
         let text = invite_with(&format!("{name}: "), &format!("X-{name}: "));
         assert_eq!(from_uac_through(&text).dropped(), SipDrop::SipMalformed, "{name}");
+    }
+    // Without these the client still knows its transaction.
+    for name in ["From", "To", "Call-ID"] {
+        let text = invite_with(&format!("{name}: "), &format!("X-{name}: "));
+        let reply = from_uac_through(&text).replied();
+        assert!(reply.starts_with(&format!("SIP/2.0 400 Missing {name}\r\n")), "{reply}");
+        assert_eq!(header(&reply, name), None);
     }
     let ack = String::from_utf8_lossy(CANCEL).replace("CANCEL", "ACK").replace(": 70", ": 0");
     assert_eq!(from_uac_through(&ack).dropped(), SipDrop::AckUnanswerable);

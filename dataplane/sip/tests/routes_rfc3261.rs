@@ -227,8 +227,8 @@ fn section_18_1_2_responses_that_are_not_ours_are_dropped() {
     assert_eq!(dropped(";received=10.77.1.2", ";maddr=10.77.1.9"), SipDrop::ResponseUnroutable);
     assert_eq!(dropped(";received=10.77.1.2", ";received=224.0.0.1"), SipDrop::ResponseUnroutable);
     assert_eq!(dropped("rport=5060", "rport=0"), SipDrop::ResponseMalformed);
-    assert_eq!(dropped("SIP/2.0 200", "SIP/2.0 099"), SipDrop::SipMalformed);
-    assert_eq!(dropped("\r\nCSeq: 314159", "\r\nCSeq: x"), SipDrop::SipMalformed);
+    assert_eq!(dropped("SIP/2.0 200", "SIP/2.0 099"), SipDrop::ResponseMalformed);
+    assert_eq!(dropped("\r\nCSeq: 314159", "\r\nCSeq: x"), SipDrop::ResponseMalformed);
     let second = headers(&response, "Via")[1].to_owned();
     assert_eq!(dropped(&format!("Via: {second}\r\n"), ""), SipDrop::ResponseNoVia);
 }

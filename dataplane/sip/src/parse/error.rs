@@ -21,6 +21,10 @@ pub enum ParseErrorKind {
     MessageTooLong,
     /// The first line is neither a request line nor a status line.
     StartLine,
+    /// A status line whose code is none, or that lacks it.
+    StatusLine,
+    /// White space between SIP-Version and the end of the request line.
+    TrailingSpace,
     /// A SIP version other than 2.0.
     Version,
     /// The Request-URI is not a URI.
@@ -66,6 +70,8 @@ impl ParseErrorKind {
             Self::Empty => "Empty Message",
             Self::MessageTooLong => "Message Too Large",
             Self::StartLine => "Malformed Request Line",
+            Self::StatusLine => "Malformed Status Line",
+            Self::TrailingSpace => "White Space Ends Request Line",
             Self::Version => "Version Not Supported",
             Self::RequestUri => "Malformed Request-URI",
             Self::RequestUriTooLong => "Request-URI Too Long",

@@ -31,7 +31,7 @@ pub(crate) fn is_status_line(text: &[u8]) -> bool {
 }
 
 fn status_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
-    let malformed = || ParseError::new(ParseErrorKind::StartLine, line.start());
+    let malformed = || ParseError::new(ParseErrorKind::StatusLine, line.start());
     let (version, rest) = text.split_first_chunk::<8>().ok_or_else(malformed)?;
     if !version.eq_ignore_ascii_case(b"SIP/2.0 ") {
         return Err(ParseError::new(ParseErrorKind::Version, line.start()));
@@ -97,13 +97,16 @@ fn other_method(name: &[u8]) -> Option<Method> {
 /// Accepts the version in any case; tells another version from none at all.
 #[cold]
 fn check_version(text: &[u8], line: Span) -> Result<(), ParseError> {
-    let at = text.iter().rposition(|&byte| byte == b' ').map_or(0, |space| space + 1);
-    let version = text.get(at..).unwrap_or_default();
-    if version.eq_ignore_ascii_case(b"SIP/2.0") {
-        return Ok(());
-    }
+    let trimmed = text.trim_ascii_end();
+    let at = trimmed.iter().rposition(|&byte| byte == b' ').map_or(0, |space| space + 1);
+    let version = trimmed.get(at..).unwrap_or_default();
     let is_sip = version.first_chunk::<4>().is_some_and(|v| v.eq_ignore_ascii_case(b"SIP/"));
-    let kind = if is_sip { ParseErrorKind::Version } else { ParseErrorKind::StartLine };
+    let kind = match version.eq_ignore_ascii_case(b"SIP/2.0") {
+        true if trimmed.len() == text.len() => return Ok(()),
+        true => ParseErrorKind::TrailingSpace,
+        false if is_sip => ParseErrorKind::Version,
+        false => ParseErrorKind::StartLine,
+    };
     Err(ParseError::new(kind, line.start() + at))
 }
 
@@ -132,7 +135,8 @@ mod tests {
         assert_eq!(kind("INVITE sip:a SIP/2.0\r\n"), None);
         assert_eq!(kind("NEW! sip:a sip/2.0\r\n"), None);
         assert_eq!(kind("INVITE sip:a SIP/7.0\r\n"), Some(K::Version));
-        assert_eq!(kind("INVITE sip:a SIP/2.0 \r\n"), Some(K::StartLine));
+        assert_eq!(kind("INVITE sip:a SIP/2.0 \r\n"), Some(K::TrailingSpace));
+        assert_eq!(kind("INVITE sip:a HTTP/1.1\r\n"), Some(K::StartLine));
         assert_eq!(kind("INVITE  sip:a SIP/2.0\r\n"), Some(K::RequestUri));
         assert_eq!(kind("INVITE sip:a b SIP/2.0\r\n"), Some(K::RequestUri));
         assert_eq!(kind("INVITE SIP/2.0\r\n"), Some(K::StartLine));
@@ -140,7 +144,7 @@ mod tests {
         assert_eq!(kind("SIP/3.0 200 OK\r\n"), Some(K::Version));
         assert_eq!(kind("SIP/2.0 200 OK\r\n"), None);
         assert_eq!(kind("SIP/2.0 200\r\n"), None);
-        assert_eq!(kind("SIP/2.0 099 x\r\n"), Some(K::StartLine));
-        assert_eq!(kind("SIP/2.0 4294967301 x\r\n"), Some(K::StartLine));
+        assert_eq!(kind("SIP/2.0 099 x\r\n"), Some(K::StatusLine));
+        assert_eq!(kind("SIP/2.0 4294967301 x\r\n"), Some(K::StatusLine));
     }
 }

@@ -135,6 +135,12 @@ impl Uri {
         u16::try_from(self.port_number).ok().filter(|&port| port != 0).unwrap_or(5060)
     }
 
+    /// Whether header fields follow the parameters; `span` is the whole URI.
+    #[inline(always)]
+    pub(crate) fn has_headers(&self, span: Span) -> bool {
+        self.params.end() != span.end()
+    }
+
     /// Takes the port away.
     pub(crate) fn drop_port(&mut self) {
         self.port_number = 0;

@@ -56,7 +56,23 @@ impl Via {
     /// Parses the value at `start`, up to a comma or `end`.
     #[inline(always)]
     pub(crate) fn parse(bytes: &[u8], start: usize, end: usize) -> Option<Self> {
-        let host_at = sent_protocol(bytes, start, end)?;
+        Self::parse_sent_by(bytes, sent_protocol(bytes, start, end)?, end)
+    }
+
+    /// For replies to what does not parse: any SIP version, and a value without its parameters when
+    /// they are broken. Its end is then the first semicolon or comma.
+    #[cold]
+    pub(crate) fn parse_patiently(bytes: &[u8], start: usize, end: usize) -> Option<Self> {
+        let host_at = spaced_sent_protocol(bytes, start, end, None)?;
+        let host_at = scan::skip_lws(bytes, host_at, end);
+        Self::parse_sent_by(bytes, host_at, end).or_else(|| {
+            let stop = bytes.get(host_at..end)?.iter().position(|b| matches!(b, b';' | b','))?;
+            Self::parse_sent_by(bytes, host_at, host_at + stop)
+        })
+    }
+
+    #[inline(always)]
+    fn parse_sent_by(bytes: &[u8], host_at: usize, end: usize) -> Option<Self> {
         let host = uri::host(bytes, host_at, end)?;
         // sent-by = host [ COLON port ], and COLON may have white space around it
         let mut at = host.end();
@@ -178,16 +194,21 @@ fn sent_protocol(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     const USUAL: &[u8; 12] = b"SIP/2.0/UDP ";
     let at = match bytes.get(start..end)?.first_chunk::<12>() {
         Some(begin) if begin == USUAL => start + USUAL.len(),
-        _ => spaced_sent_protocol(bytes, start, end)?,
+        _ => spaced_sent_protocol(bytes, start, end, Some(b"2.0"))?,
     };
     Some(scan::skip_lws(bytes, at, end))
 }
 
-/// The same for any case, and for white space around the slashes.
+/// The same for any case, for white space around the slashes, and for any version if none is given.
 #[inline(never)]
-fn spaced_sent_protocol(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+fn spaced_sent_protocol(
+    bytes: &[u8],
+    start: usize,
+    end: usize,
+    version: Option<&[u8]>,
+) -> Option<usize> {
     let mut at = scan::skip_lws(bytes, start, end);
-    for (index, wanted) in [Some(&b"SIP"[..]), Some(b"2.0"), None].into_iter().enumerate() {
+    for (index, wanted) in [Some(&b"SIP"[..]), version, None].into_iter().enumerate() {
         if index > 0 {
             at = scan::skip_lws(bytes, at, end);
             if at >= end || bytes.get(at) != Some(&b'/') {

@@ -24,8 +24,9 @@ impl From<Full> for SipDrop {
 /// cleared first, and returns where it must be sent; it leaves from the listen point of `arrival`.
 ///
 /// The datagram is read anew and with patience, since it may be the one that did not parse. What
-/// cannot be answered is an error: a response, an ACK, and a request in which the start line or one
-/// of Via, From, To, Call-ID and CSeq cannot be told.
+/// cannot be answered is an error: a response, an ACK, and a request whose start line, topmost Via or
+/// CSeq cannot be told, by which the client knows its transaction (RFC 3261 section 17.1.3). What
+/// else a response must repeat is left out when the request lacks it (RFC 4475 section 3.3.1).
 pub fn write_reply(
     message: &[u8],
     reply: Reply,
@@ -41,7 +42,9 @@ pub fn write_reply(
     }
     let headers = echoed(bytes, headers_at).ok_or(SipDrop::SipMalformed)?;
     let top = headers.value(HeaderId::Via);
-    let via = Via::parse(bytes, top.start(), top.end()).ok_or(SipDrop::SipMalformed)?;
+    let via = Via::parse(bytes, top.start(), top.end())
+        .or_else(|| Via::parse_patiently(bytes, top.start(), top.end()))
+        .ok_or(SipDrop::SipMalformed)?;
     let (code, phrase) = reply.status(tables);
     out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
     push_vias(bytes, headers_at, &headers, &via, arrival, out)?;
@@ -75,7 +78,10 @@ fn method(bytes: &[u8]) -> Result<(Method, usize), SipDrop> {
     let line = scan::Lines::new(bytes, start).next_line();
     let text = bytes.get(start..line.end as usize).unwrap_or_default();
     let name = text.split(|&byte| byte == b' ').next().unwrap_or_default();
-    if start_line::is_status_line(text) || !scan::is_token(name) {
+    if start_line::is_status_line(text) {
+        return Err(SipDrop::ResponseMalformed);
+    }
+    if !scan::is_token(name) {
         return Err(SipDrop::SipMalformed);
     }
     Ok((Method::of(name), line.next as usize))
@@ -94,10 +100,8 @@ fn echoed(bytes: &[u8], at: usize) -> Option<Headers> {
     if let Ok(cseq) = cseq(bytes, headers.value(HeaderId::CSeq)) {
         headers.cseq_number = cseq.number;
     }
-    use HeaderId::{CSeq, CallId, From, To, Via};
-    let is_complete =
-        [Via, From, To, CallId, CSeq].into_iter().all(|id| !headers.value(id).is_empty());
-    is_complete.then_some(headers)
+    let has = |id| !headers.value(id).is_empty();
+    (has(HeaderId::Via) && has(HeaderId::CSeq)).then_some(headers)
 }
 
 fn each_line(
@@ -152,6 +156,9 @@ fn push_to(
     out: &mut Output,
 ) -> Result<(), Full> {
     let to = headers.value(HeaderId::To);
+    if to.is_empty() {
+        return Ok(());
+    }
     out.push(b"To: ")?;
     out.push(to.of(bytes))?;
     if NameAddr::parse(bytes, to.start(), to.end()).is_some_and(|to| to.tag.is_empty()) {
@@ -161,7 +168,11 @@ fn push_to(
     out.push(b"\r\n")
 }
 
+/// A header line; none when there is no value.
 fn push_line(out: &mut Output, name: &[u8], value: &[u8]) -> Result<(), Full> {
+    if value.is_empty() {
+        return Ok(());
+    }
     out.push(name)?;
     out.push(value)?;
     out.push(b"\r\n")

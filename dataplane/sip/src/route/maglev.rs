@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn places_follow_weights() {
-        let members: Vec<_> = (1..=4).map(|n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)).collect();
+        let members: Vec<_> =
+            (1..=4).map(|n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)).collect();
         let table = maglev(&members);
         for (index, (_, weight)) in (0_u16..).zip(members) {
             let count = table.iter().filter(|&&member| member == index).count() as u64;

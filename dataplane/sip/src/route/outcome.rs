@@ -114,6 +114,7 @@ impl ParseError {
             ParseErrorKind::Empty | ParseErrorKind::StartLine => {
                 Refusal::Drop(SipDrop::SipMalformed)
             }
+            ParseErrorKind::StatusLine => Refusal::Drop(SipDrop::ResponseMalformed),
             kind => Refusal::Reply(Reply::Parse(kind)),
         }
     }

@@ -134,8 +134,16 @@ pub fn route_request(
 /// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
 #[inline(always)]
 fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
-    if uri.scheme == Scheme::Other {
-        return Err(Reply::UnsupportedUriScheme.into());
+    match uri.scheme {
+        Scheme::Sip | Scheme::Tel => {}
+        // Every hop of a sips: URI is over TLS (RFC 3261 section 26.2.2).
+        Scheme::Sips => return Err(Reply::Transport.into()),
+        Scheme::Other => return Err(Reply::UnsupportedUriScheme.into()),
+    }
+    // A Request-URI holds no header fields (RFC 3261 section 19.1.1): they would be a way to add
+    // some behind our back.
+    if uri.has_headers(request.uri) {
+        return Err(BAD_URI);
     }
     let headers = request.headers;
     let max_forwards = headers.value(HeaderId::MaxForwards);
@@ -343,7 +351,10 @@ impl<'a, 'r> Path<'a, 'r> {
     #[inline]
     fn follow(&mut self, tables: &Tables) -> Result<(), Refusal> {
         self.route.next_hop = match self.routes.top()? {
-            None => target::next_hop(self.bytes, &self.uri, &self.params)?,
+            None => {
+                let malformed = ParseErrorKind::RequestUri;
+                target::next_hop(self.bytes, &self.uri, &self.params, malformed)?
+            }
             Some(top) => {
                 let (uri, params) = self.route_uri(&top)?;
                 if !params.lr {
@@ -351,12 +362,13 @@ impl<'a, 'r> Path<'a, 'r> {
                     self.route.uri = top.uri;
                     // The Request-URI goes on as Route, whole.
                     let own = self.uri_span;
-                    self.route
-                        .cuts
-                        .retain(|cut| cut.start() < own.start() || cut.end() > own.end());
+                    let is_outside =
+                        |cut: &mut Span| cut.start() < own.start() || cut.end() > own.end();
+                    self.route.cuts.retain(is_outside);
                     self.route.append = Some((own, self.routes.append_at()?));
                 }
-                target::next_hop(self.bytes, &uri, &params)?
+                let malformed = ParseErrorKind::Malformed(HeaderId::Route);
+                target::next_hop(self.bytes, &uri, &params, malformed)?
             }
         };
         // Three of our own Routes, or maddr. A member of a set is never a listen point.

@@ -3,21 +3,27 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::outcome::Reply;
+use crate::parse::error::ParseErrorKind;
 use crate::parse::uri::{self, Scheme, Uri, UriParams};
 
 /// Where a request to `uri` goes. `maddr`, `port` and `transport` are honoured; only UDP is
-/// available, and a host name would need DNS.
+/// available, and a host name would need DNS. `malformed` is what to say of an IPv6 reference that
+/// holds no address.
 #[inline]
-pub(super) fn next_hop(bytes: &[u8], uri: &Uri, params: &UriParams) -> Result<SocketAddr, Reply> {
+pub(super) fn next_hop(
+    bytes: &[u8],
+    uri: &Uri,
+    params: &UriParams,
+    malformed: ParseErrorKind,
+) -> Result<SocketAddr, Reply> {
     if uri.scheme == Scheme::Sips || !is_udp(bytes, params) {
         return Err(Reply::Transport);
     }
-    let address = if params.maddr.exists() {
-        uri::ip_literal(params.maddr.value.of(bytes))
-    } else {
-        uri.address(bytes)
-    };
-    let address = address.ok_or(Reply::NextHopName)?;
+    let host = if params.maddr.exists() { params.maddr.value } else { uri.host }.of(bytes);
+    let address = uri::ip_literal(host).ok_or_else(|| match host.first() {
+        Some(b'[') => Reply::Parse(malformed),
+        _ => Reply::NextHopName,
+    })?;
     if !is_one_host(address) {
         return Err(Reply::Forbidden);
     }

@@ -213,6 +213,7 @@ pub fn headers<'a>(message: &'a str, name: &str) -> Vec<&'a str> {
     named.filter(|(n, _)| n.trim().eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).collect()
 }
 
-fn text(bytes: &[u8]) -> String {
+/// Bytes as text; wrong ones are replaced.
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

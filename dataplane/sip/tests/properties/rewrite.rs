@@ -51,7 +51,10 @@ fn answered(parsed: &Result<Message<'_>, sip_core::ParseError>, code: u16, answe
         }
         // The headers that an answer repeats may be what is wrong with the request.
         (Err(error), Err(_)) => assert!(
-            matches!(error.kind, Kind::Malformed(_) | Kind::TooManyVias | Kind::TooManyHeaders),
+            matches!(
+                error.kind,
+                Kind::Missing(_) | Kind::Malformed(_) | Kind::TooManyVias | Kind::TooManyHeaders
+            ),
             "{error:?}: {}",
             what()
         ),
