@@ -1,6 +1,7 @@
 //! Header lines: which of the headers that we need is it, and where is its value.
 
 use super::error::{ParseError, ParseErrorKind};
+use super::registers::{Compiled, Registers};
 use super::scan::{self, Line, Lines};
 use crate::limits::{HEADERS_MAX, ROUTES_MAX, VIAS_MAX};
 use crate::message::{Headers, Place, Span};
@@ -40,21 +41,23 @@ pub(crate) struct HeaderLine {
 
 /// Walks over header lines until the empty one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeaderLines<'a> {
+pub(crate) struct HeaderLines<'a, R = Compiled> {
     bytes: &'a [u8],
-    lines: Lines<'a>,
+    lines: Lines<'a, R>,
 }
 
 impl<'a> HeaderLines<'a> {
     /// The lines of `bytes` from position `at`, which is the start of one.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, lines: Lines::new(bytes, at) }
+        Self { bytes, lines: Lines::new(Compiled, bytes, at) }
     }
+}
 
+impl<'a, R: Registers> HeaderLines<'a, R> {
     /// The lines that are left of `lines`, which walks over `bytes`.
     #[inline]
-    pub(crate) fn behind(bytes: &'a [u8], lines: Lines<'a>) -> Self {
+    pub(crate) fn behind(bytes: &'a [u8], lines: Lines<'a, R>) -> Self {
         Self { bytes, lines }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod error;
 pub(crate) mod header;
 pub(crate) mod name_addr;
 pub(crate) mod params;
+pub(crate) mod registers;
 pub(crate) mod scan;
 pub(crate) mod start_line;
 pub(crate) mod uri;
@@ -14,6 +15,7 @@ use crate::limits::MESSAGE_MAX;
 use crate::message::{Headers, Message, Request, Response, Span};
 use error::{ParseError, ParseErrorKind};
 use header::{HeaderId, HeaderLines};
+use registers::{Registers, Work};
 use scan::Lines;
 use start_line::StartLine;
 
@@ -29,32 +31,48 @@ impl ParseError {
 ///
 /// CRLFs before the start line are skipped (RFC 3261 section 7.5). The mandatory headers are there
 /// afterwards and those that may stand once do so; CSeq and Content-Length fit. Never allocates.
+#[inline]
 pub fn parse<'a>(bytes: &'a [u8], headers: &'a mut Headers) -> Result<Message<'a>, ParseError> {
-    if bytes.len() > MESSAGE_MAX {
-        return Err(ParseError::new(ParseErrorKind::MessageTooLong, MESSAGE_MAX));
-    }
-    *headers = Headers::default();
-    let mut lines = Lines::new(bytes, message_start(bytes)?);
-    let start = start_line::parse(bytes, &mut lines)?;
-    let mut lines = HeaderLines::behind(bytes, lines);
-    lines.read(headers)?;
-    check_mandatory(headers, lines.at())?;
-    headers.body = body(bytes, headers, lines.at())?;
-    let cseq = cseq(bytes, headers.value(HeaderId::CSeq))?;
-    headers.cseq_number = cseq.number;
-    match start {
-        StartLine::Request { line, method, method_name, uri } => {
-            if !scan::is_same(bytes, cseq.method, method_name) {
-                return Err(ParseError::new(ParseErrorKind::CSeqMethod, cseq.method.start()));
-            }
-            Ok(Message::Request(Request { bytes, method, line, uri, headers }))
+    registers::with_widest(Parse { bytes, headers })
+}
+
+struct Parse<'a> {
+    bytes: &'a [u8],
+    headers: &'a mut Headers,
+}
+
+impl<'a> Work for Parse<'a> {
+    type Output = Result<Message<'a>, ParseError>;
+
+    #[inline(always)]
+    fn run<R: Registers>(self, registers: R) -> Result<Message<'a>, ParseError> {
+        let Self { bytes, headers } = self;
+        if bytes.len() > MESSAGE_MAX {
+            return Err(ParseError::new(ParseErrorKind::MessageTooLong, MESSAGE_MAX));
         }
-        StartLine::Response { line, status } => {
-            if !scan::is_token(cseq.method.of(bytes)) {
-                let kind = ParseErrorKind::Malformed(HeaderId::CSeq);
-                return Err(ParseError::new(kind, cseq.method.start()));
+        *headers = Headers::default();
+        let mut lines = Lines::new(registers, bytes, message_start(bytes)?);
+        let start = start_line::parse(bytes, &mut lines)?;
+        let mut lines = HeaderLines::behind(bytes, lines);
+        lines.read(headers)?;
+        check_mandatory(headers, lines.at())?;
+        headers.body = body(bytes, headers, lines.at())?;
+        let cseq = cseq(bytes, headers.value(HeaderId::CSeq))?;
+        headers.cseq_number = cseq.number;
+        match start {
+            StartLine::Request { line, method, method_name, uri } => {
+                if !scan::is_same(bytes, cseq.method, method_name) {
+                    return Err(ParseError::new(ParseErrorKind::CSeqMethod, cseq.method.start()));
+                }
+                Ok(Message::Request(Request { bytes, method, line, uri, headers }))
             }
-            Ok(Message::Response(Response { bytes, status, line, headers }))
+            StartLine::Response { line, status } => {
+                if !scan::is_token(cseq.method.of(bytes)) {
+                    let kind = ParseErrorKind::Malformed(HeaderId::CSeq);
+                    return Err(ParseError::new(kind, cseq.method.start()));
+                }
+                Ok(Message::Response(Response { bytes, status, line, headers }))
+            }
         }
     }
 }

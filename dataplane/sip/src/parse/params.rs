@@ -47,6 +47,21 @@ impl<'a> Params<'a> {
         self.at
     }
 
+    /// The value of the next parameter if that is written `;branch=`, as in nearly all Vias.
+    #[inline(always)]
+    pub(crate) fn usual_branch(&mut self) -> Option<Span> {
+        let start = self.at + b";branch=".len();
+        if start >= self.end || scan::chunk(self.bytes, self.at) != Some(b";branch=") {
+            return None;
+        }
+        let end = scan::find_stop(self.bytes, start, self.end, [b';', b',', b'"']);
+        if end == start {
+            return None;
+        }
+        self.at = end;
+        Some(Span::new(start, end))
+    }
+
     /// The next parameter, `None` at a comma or at the end.
     #[inline(always)]
     pub(crate) fn next_param(&mut self) -> Result<Option<Param>, BadParams> {

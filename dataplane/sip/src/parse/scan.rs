@@ -1,12 +1,10 @@
 //! Finding line ends, and the small byte classes. This file alone knows how bytes are searched.
 
 use super::error::{ParseError, ParseErrorKind};
+use super::registers::{BLOCK, Registers};
 use crate::message::Span;
 
-use wide::{u8x16, u8x32};
-
-/// Bytes looked at in one step: a bit for each in a register.
-const BLOCK: usize = u64::BITS as usize;
+use wide::u8x16;
 
 /// A logical line: header lines go on where the next one starts with white space
 /// (RFC 3261 section 7.3.1). Positions are `u32`, so that adding to one needs no check.
@@ -36,7 +34,8 @@ impl Line {
 /// Walks over logical lines. CRs and LFs are found 64 bytes at a time, as bits of masks; taking the
 /// next line end from a mask costs a few cycles.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lines<'a> {
+pub(crate) struct Lines<'a, R> {
+    registers: R,
     bytes: &'a [u8],
     /// Where the next line starts.
     at: u32,
@@ -51,14 +50,14 @@ pub(crate) struct Lines<'a> {
     fault: Option<ParseErrorKind>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a, R: Registers> Lines<'a, R> {
     /// The lines from position `at`, which is the start of one, of a message of at most
     /// [`MESSAGE_MAX`] bytes.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "parse() refuses longer messages")]
-    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        let at = at as u32;
-        let mut lines = Self { bytes, at, block: at, ends: 0, lone: 0, carry: 0, fault: None };
+    pub(crate) fn new(registers: R, bytes: &'a [u8], at: usize) -> Self {
+        let (at, fault) = (at as u32, None);
+        let mut lines = Self { registers, bytes, at, block: at, ends: 0, lone: 0, carry: 0, fault };
         lines.load();
         lines
     }
@@ -124,7 +123,10 @@ impl<'a> Lines<'a> {
     /// Makes the masks of the block at `self.block`.
     #[inline(always)]
     fn load(&mut self) {
-        let (returns, feeds) = masks(self.bytes, self.block);
+        let (returns, feeds) = match chunk(self.bytes, self.block as usize) {
+            Some(block) => self.registers.line_breaks(block),
+            None => self.last_line_breaks(),
+        };
         let expected = returns << 1 | self.carry;
         self.carry = returns >> 63;
         self.ends = feeds & expected;
@@ -134,6 +136,31 @@ impl<'a> Lines<'a> {
             self.ends &= (self.lone & self.lone.wrapping_neg()) - 1;
         }
     }
+
+    /// The same at the end of the message, which does not fill the block: of its last 64 bytes, those
+    /// that are in it.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "less than a block is left")]
+    fn last_line_breaks(&self) -> (u64, u64) {
+        let left = self.bytes.len().saturating_sub(self.block as usize);
+        let missing = u64::BITS - left as u32;
+        match self.bytes.last_chunk() {
+            Some(block) => {
+                let (returns, feeds) = self.registers.line_breaks(block);
+                (returns.unbounded_shr(missing), feeds.unbounded_shr(missing))
+            }
+            None => self.registers.line_breaks(&short_message(self.bytes, self.block as usize)),
+        }
+    }
+}
+
+/// What is left from `at` on of a message that does not fill a block, and zeros.
+#[inline(never)]
+fn short_message(bytes: &[u8], at: usize) -> [u8; BLOCK] {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let mut block = [0; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    block
 }
 
 /// `N` bytes from `at` on, which is a position in a message; cast down and up again it tells the
@@ -143,34 +170,6 @@ impl<'a> Lines<'a> {
 pub(crate) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
     let at = at as u32 as usize;
     bytes.get(at..at + N)?.first_chunk()
-}
-
-/// The CRs and LFs among the 64 bytes from `at` on; there are none behind the end.
-#[inline(always)]
-fn masks(bytes: &[u8], at: u32) -> (u64, u64) {
-    match chunk::<BLOCK>(bytes, at as usize) {
-        Some(block) => (mask(block, b'\r'), mask(block, b'\n')),
-        None => last_masks(bytes, at),
-    }
-}
-
-/// The same for the last block, which the message does not fill.
-#[inline(never)]
-fn last_masks(bytes: &[u8], at: u32) -> (u64, u64) {
-    let rest = bytes.get(at as usize..).unwrap_or_default();
-    let mut block = [0; BLOCK];
-    block[..rest.len()].copy_from_slice(rest);
-    (mask(&block, b'\r'), mask(&block, b'\n'))
-}
-
-/// A bit for each byte of `block` that is `byte`.
-#[inline(always)]
-fn mask(block: &[u8; BLOCK], byte: u8) -> u64 {
-    let (halves, _) = block.as_chunks::<32>();
-    halves.iter().rev().fold(0, |mask, &half| {
-        let equal = u8x32::new(half).simd_eq(u8x32::splat(byte));
-        mask << 32 | u64::from(equal.to_bitmask())
-    })
 }
 
 /// The eight bytes from `at` on as a word, the first lowest; zeros behind the end of the message.
@@ -398,10 +397,11 @@ mod tests {
     use std::prelude::v1::*;
 
     use super::*;
+    use crate::parse::registers::Compiled;
 
     /// The lines up to the empty one, or what is wrong.
     fn lines(text: &str) -> Result<Vec<&str>, ParseErrorKind> {
-        let mut lines = Lines::new(text.as_bytes(), 0);
+        let mut lines = Lines::new(Compiled, text.as_bytes(), 0);
         let mut found = Vec::new();
         loop {
             let line = lines.next_line();

@@ -2,6 +2,7 @@
 //! `Status-Line = SIP-Version SP Status-Code SP Reason-Phrase CRLF`, with exactly one SP each.
 
 use super::error::{ParseError, ParseErrorKind};
+use super::registers::Registers;
 use super::scan::{self, Lines};
 use crate::limits::URI_MAX;
 use crate::message::{Method, Span};
@@ -13,8 +14,11 @@ pub(crate) enum StartLine {
 }
 
 /// Parses the first of `lines`, which walks over `bytes`.
-#[inline]
-pub(crate) fn parse(bytes: &[u8], lines: &mut Lines<'_>) -> Result<StartLine, ParseError> {
+#[inline(always)]
+pub(crate) fn parse<R: Registers>(
+    bytes: &[u8],
+    lines: &mut Lines<'_, R>,
+) -> Result<StartLine, ParseError> {
     let found = lines.next_line();
     lines.fault()?;
     let line = Span::of_u32(found.start, found.end);
@@ -23,7 +27,7 @@ pub(crate) fn parse(bytes: &[u8], lines: &mut Lines<'_>) -> Result<StartLine, Pa
 }
 
 /// Whether the text can only be a status line: a method holds no slash.
-#[inline]
+#[inline(always)]
 pub(crate) fn is_status_line(text: &[u8]) -> bool {
     text.first_chunk().is_some_and(|begin| {
         u32::from_le_bytes(*begin) | 0x0020_2020 == u32::from_le_bytes(*b"sip/")
@@ -50,7 +54,7 @@ fn status_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn request_line(text: &[u8], line: Span) -> Result<StartLine, ParseError> {
     let malformed = || ParseError::new(ParseErrorKind::StartLine, line.start());
     let space = scan::find_stop(text, 0, text.len(), []);
@@ -113,15 +117,18 @@ fn check_version(text: &[u8], line: Span) -> Result<(), ParseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse::registers::Compiled;
 
     fn kind(text: &str) -> Option<ParseErrorKind> {
-        parse(text.as_bytes(), &mut Lines::new(text.as_bytes(), 0)).err().map(|error| error.kind)
+        parse(text.as_bytes(), &mut Lines::new(Compiled, text.as_bytes(), 0))
+            .err()
+            .map(|error| error.kind)
     }
 
     #[test]
     fn request_line_parts() {
         let text = b"INVITE sip:bob@example.com SIP/2.0\r\n";
-        let mut lines = Lines::new(text, 0);
+        let mut lines = Lines::new(Compiled, text, 0);
         let Ok(StartLine::Request { method, uri, .. }) = parse(text, &mut lines) else {
             panic!("a request")
         };

@@ -102,6 +102,9 @@ impl Via {
     #[inline(always)]
     fn read_params(&mut self, bytes: &[u8], mut at: usize, end: usize) -> Option<()> {
         let mut params = Params::new(bytes, at, end);
+        if let Some(branch) = params.usual_branch() {
+            (self.branch, at) = (branch, branch.end());
+        }
         while let Some(param) = params.next_param().ok()? {
             at = param.whole.end();
             match param.name.len() {

@@ -53,27 +53,27 @@ impl Keys {
         via: &Via,
         ingress: ListenId,
     ) -> u64 {
-        let hash = self.branch.begin().word(ingress.0.into()).text(via.branch.of(bytes));
+        let hash = self.branch.begin().text(via.branch.of(bytes));
         let hash = hash.text(via.sent_by_span().of(bytes));
         if has_magic_cookie(bytes, via.branch) {
-            return hash.finish();
+            return hash.finish(ingress.0);
         }
         let value = headers.value(HeaderId::From);
         let from = NameAddr::parse(bytes, value.start(), value.end());
         let hash = hash.text(from.map_or(value, |from| from.tag).of(bytes));
         let hash = hash.text(headers.value(HeaderId::CallId).of(bytes));
-        hash.word(headers.cseq_number.into()).finish()
+        hash.word(headers.cseq_number.into()).finish(ingress.0)
     }
 
     /// The hash of a call: its Record-Route marks and its destination follow from it.
     #[inline(always)]
     pub(crate) fn call(&self, call_id: &[u8]) -> u64 {
-        self.call.begin().text(call_id).finish()
+        self.call.begin().text(call_id).finish(0)
     }
 
     /// The tag of a stateless reply: the same for each copy of a request (RFC 3261 8.2.7).
     pub(crate) fn tag(&self, branch: u64) -> u64 {
-        self.tag.begin().word(branch).finish()
+        self.tag.begin().word(branch).finish(0)
     }
 }
 

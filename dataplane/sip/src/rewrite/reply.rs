@@ -9,6 +9,7 @@ use crate::limits::MESSAGE_MAX;
 use crate::message::{Arrival, Headers, Method, Span};
 use crate::parse::header::{HeaderId, HeaderLine, HeaderLines};
 use crate::parse::name_addr::NameAddr;
+use crate::parse::registers::Compiled;
 use crate::parse::via::Via;
 use crate::parse::{cseq, message_start, scan, start_line};
 use crate::route::outcome::{Reply, SipDrop};
@@ -75,7 +76,7 @@ pub fn write_reply(
 /// The method of the request line, and where the headers begin.
 fn method(bytes: &[u8]) -> Result<(Method, usize), SipDrop> {
     let start = message_start(bytes).map_err(|_| SipDrop::SipMalformed)?;
-    let line = scan::Lines::new(bytes, start).next_line();
+    let line = scan::Lines::new(Compiled, bytes, start).next_line();
     let text = bytes.get(start..line.end as usize).unwrap_or_default();
     let name = text.split(|&byte| byte == b' ').next().unwrap_or_default();
     if start_line::is_status_line(text) {
