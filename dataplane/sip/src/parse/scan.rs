@@ -369,13 +369,17 @@ pub(crate) fn value_of(digits: u64) -> u32 {
     (fours.wrapping_mul((10_000 << 32) + 1) >> 32) as u32
 }
 
-/// Reads a port, 1 to 65535.
+/// Reads the port, 1 to 65535, that begins at `at`, and gives the position behind its digits.
 #[inline(always)]
-pub(crate) fn port(bytes: &[u8], span: Span) -> Option<u16> {
-    if span.len() > 5 {
+pub(crate) fn port(bytes: &[u8], at: usize, end: usize) -> Option<(u16, usize)> {
+    let digits = word(bytes, at) ^ ZEROS;
+    let length = (not_digits(digits).trailing_zeros() / 8) as usize;
+    let length = length.min(end.saturating_sub(at));
+    if length.wrapping_sub(1) >= 5 {
         return None;
     }
-    u16::try_from(decimal(bytes, span)?).ok().filter(|&port| port != 0)
+    let port = u16::try_from(value_of(digits << (64 - 8 * length))).ok()?;
+    (port != 0).then_some((port, at + length))
 }
 
 /// The end of the quoted string whose opening quote stands at `at`: one past the closing quote.
@@ -502,10 +506,14 @@ mod tests {
             assert_eq!(super::decimal(&[b'1', byte], Span::new(0, 2)), None, "{byte}");
             assert_eq!(super::decimal(&[byte, b'1', b'2'], Span::new(0, 3)), None, "{byte}");
         }
-        let port = |text: &str| port(text.as_bytes(), Span::new(0, text.len()));
-        assert_eq!(port("5060"), Some(5060));
-        assert_eq!(port("0"), None);
-        assert_eq!(port("65536"), None);
+        let port = |text: &str| port(text.as_bytes(), 0, text.len());
+        assert_eq!(port("5060"), Some((5060, 4)));
+        assert_eq!(port("7;branch"), Some((7, 1)));
+        assert_eq!(port("65535 "), Some((65_535, 5)));
+        assert_eq!(super::port(b"50600", 0, 4), Some((5060, 4)));
+        for text in ["0", "65536", "", "x", ";", "005060", "123456789"] {
+            assert_eq!(port(text), None, "{text}");
+        }
     }
 
     #[test]

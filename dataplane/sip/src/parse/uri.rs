@@ -95,9 +95,13 @@ impl Uri {
     /// behind userinfo, which may itself hold `;` and `?`.
     #[inline(always)]
     fn parse_sip(bytes: &[u8], scheme: Scheme, start: usize, end: usize) -> Option<Self> {
-        let sign = scan::find_stop(bytes, start, end, [b'@']);
+        // Most users have no password, and most URIs without a user no port.
+        let user_end = scan::find_stop(bytes, start, end, [b'@', b':']);
+        let sign = match bytes.get(user_end) {
+            Some(b':') if user_end < end => scan::find_stop(bytes, user_end, end, [b'@']),
+            _ => user_end,
+        };
         let (user, host_at) = if bytes.get(sign) == Some(&b'@') && sign < end {
-            let user_end = scan::find_stop(bytes, start, sign, [b':']);
             (Span::new(start, user_end), sign + 1)
         } else {
             (Span::default(), start)
@@ -106,9 +110,9 @@ impl Uri {
         let mut at = host.end();
         let (mut port_number, mut port_span) = (0, Span::default());
         if at < end && bytes.get(at) == Some(&b':') {
-            let stop = scan::find_stop(bytes, at + 1, end, [b';', b'?']);
+            let (number, stop) = scan::port(bytes, at + 1, end)?;
             port_span = Span::new(at, stop);
-            port_number = scan::port(bytes, Span::new(at + 1, stop))?.into();
+            port_number = number.into();
             at = stop;
         }
         let params_end = match bytes.get(at..end)?.first() {

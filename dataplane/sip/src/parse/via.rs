@@ -81,9 +81,9 @@ impl Via {
         let colon = scan::skip_lws(bytes, at, end);
         if colon < end && bytes.get(colon) == Some(&b':') {
             let digits = scan::skip_lws(bytes, colon + 1, end);
-            port = Span::new(digits, scan::find_stop(bytes, digits, end, [b';', b',']));
-            port_number = scan::port(bytes, port)?.into();
-            at = port.end();
+            let (number, stop) = scan::port(bytes, digits, end)?;
+            (port, port_number) = (Span::new(digits, stop), number.into());
+            at = stop;
         }
         let mut via = Self {
             host,

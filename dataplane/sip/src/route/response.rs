@@ -110,7 +110,11 @@ fn destination(bytes: &[u8], via: &Via) -> Result<SocketAddr, SipDrop> {
     let port = if via.rport.value.is_empty() {
         via.port()
     } else {
-        scan::port(bytes, via.rport.value).ok_or(SipDrop::ResponseMalformed)?
+        let value = via.rport.value;
+        match scan::port(bytes, value.start(), value.end()) {
+            Some((port, end)) if end == value.end() => port,
+            _ => return Err(SipDrop::ResponseMalformed),
+        }
     };
     if !target::is_one_host(address) {
         return Err(SipDrop::ResponseUnroutable);
