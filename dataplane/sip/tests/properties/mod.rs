@@ -14,7 +14,7 @@ pub use route::check as route;
 pub use scan::check as scan;
 
 use sip_core::{
-    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Member, Output, Rule,
+    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Maddr, Member, Output, Rule,
     Settings, Tables,
 };
 
@@ -46,6 +46,7 @@ impl Appliance {
             listen: LISTEN.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
             record_route: true,
             retry_after_seconds: 5,
+            maddr: Maddr::Refuse,
             prefix_tables: vec![],
             sets: vec![DestinationSet {
                 name: "farm".into(),
