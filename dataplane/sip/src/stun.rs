@@ -120,12 +120,9 @@ impl Request {
                 }
                 // Nobody gave us a key, so it says nothing; what follows it does not count.
                 MESSAGE_INTEGRITY | MESSAGE_INTEGRITY_SHA256 => is_signed = true,
-                _ if !is_signed && !is_understood(kind) => {
-                    if self.unknown.len() < STUN_UNKNOWN_MAX {
-                        self.unknown.push(kind);
-                    }
-                }
-                _ => {}
+                _ if is_signed || is_understood(kind) => {}
+                _ if self.unknown.len() == STUN_UNKNOWN_MAX => {}
+                _ => self.unknown.push(kind),
             }
             at = next;
         }

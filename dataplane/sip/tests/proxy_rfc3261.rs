@@ -398,7 +398,7 @@ fn request_uri_target_honours_port_and_transport() {
     assert_eq!(to("sip:10.77.2.9:5070;transport=UDP"), "10.77.2.9:5070");
     assert_eq!(to("sip:a@[fd77:2::9]"), "[fd77:2::9]:5060");
     assert_eq!(status(hop("sip:a@10.77.2.9;transport=tcp")), "SIP/2.0 503 Transport Not Available");
-    assert_eq!(status(hop("sips:a@10.77.2.9")), "SIP/2.0 503 Transport Not Available");
+    assert_eq!(status(hop("sips:a@10.77.2.9")), "SIP/2.0 480 SIPS Not Allowed");
     assert_eq!(status(hop("sip:a@224.0.1.75")), "SIP/2.0 403 Forbidden");
     assert_eq!(status(hop("sip:a@10.77.1.1")), "SIP/2.0 404 Not Found");
 }

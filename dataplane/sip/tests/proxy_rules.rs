@@ -191,8 +191,11 @@ fn section_18_2_2_maddr_of_a_via_is_refused_or_honoured() {
 fn section_26_2_2_sips_never_leaves_over_udp() {
     for uri in ["sips:bob@example.com", "SIPS:10.77.2.9"] {
         let outcome = from_uac_through(&request("INVITE", uri, ""), &tables());
-        assert_eq!(status(outcome), "SIP/2.0 503 Transport Not Available", "{uri}");
+        assert_eq!(status(outcome), "SIP/2.0 480 SIPS Not Allowed", "{uri}");
     }
+    let routed = request("INVITE", "sip:bob@example.org", "Route: <sips:10.77.2.9;lr>\r\n");
+    let outcome = from_uac_through(&routed, &relay(Maddr::Refuse));
+    assert_eq!(status(outcome), "SIP/2.0 480 SIPS Not Allowed");
     let number = request("INVITE", "tel:+49-30-1234;phone-context=x", "");
     from_uac_through(&number, &tables()).forwarded();
 }

@@ -32,6 +32,8 @@ pub enum Reply {
     BadExtension,
     /// 480: the destination set has no enabled member.
     NoDestination,
+    /// 480: a `sips:` URI, every hop of which must be over TLS; a 503 would say that we are ill.
+    SipsNotAllowed,
     /// 482: the next hop is one of our own listen points, or the request has come through us too
     /// often.
     LoopDetected,
@@ -73,6 +75,7 @@ impl Reply {
             Self::UnsupportedUriScheme => (416, "Unsupported URI Scheme"),
             Self::BadExtension => (420, "Bad Extension"),
             Self::NoDestination => (480, "Temporarily Unavailable"),
+            Self::SipsNotAllowed => (480, "SIPS Not Allowed"),
             Self::LoopDetected => (482, "Loop Detected"),
             Self::TooManyHops => (483, "Too Many Hops"),
             Self::NextHopName => (503, "Next Hop Needs DNS"),

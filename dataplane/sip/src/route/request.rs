@@ -142,7 +142,7 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
     match uri.scheme {
         Scheme::Sip | Scheme::Tel => {}
         // Every hop of a sips: URI is over TLS (RFC 3261 section 26.2.2).
-        Scheme::Sips => return Err(Reply::Transport.into()),
+        Scheme::Sips => return Err(Reply::SipsNotAllowed.into()),
         Scheme::Other => return Err(Reply::UnsupportedUriScheme.into()),
     }
     // A Request-URI holds no header fields (RFC 3261 section 19.1.1): they would be a way to add

@@ -19,7 +19,10 @@ pub(super) fn next_hop(
     tables: &Tables,
     malformed: ParseErrorKind,
 ) -> Result<SocketAddr, Reply> {
-    if uri.scheme == Scheme::Sips || !is_udp(bytes, params) {
+    if uri.scheme == Scheme::Sips {
+        return Err(Reply::SipsNotAllowed);
+    }
+    if !is_udp(bytes, params) {
         return Err(Reply::Transport);
     }
     if params.maddr.exists() && !tables.honours_maddr() {

@@ -7,11 +7,13 @@ mod parse;
 mod rewrite;
 mod route;
 mod scan;
+mod stun;
 
 pub use parse::check as parse;
 pub use rewrite::check as rewrite;
 pub use route::check as route;
 pub use scan::check as scan;
+pub use stun::check as stun;
 
 use sip_core::{
     Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Maddr, Member, Output, Rule,
