@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError, explain_routes};
 use nic_config::{Machine, NicPlan, PlanError};
+use sip_core::Maddr;
 use std::fmt;
 use std::path::Path;
 use thiserror::Error;
@@ -51,6 +52,9 @@ impl fmt::Display for Checked {
         }
         let record = if appliance.record_route { "puts itself into" } else { "stays out of" };
         writeln!(f, "  {record} the Record-Route of dialogs")?;
+        if appliance.maddr == Maddr::Honour {
+            writeln!(f, "  sends messages to the maddr that their Via or URI names")?;
+        }
         writeln!(f, "  management socket {}", appliance.socket().display())?;
         writeln!(f, "\nplan\n{}", crate::status_report::indented(&plan.to_string()))?;
         writeln!(f, "listens on")?;

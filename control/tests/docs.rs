@@ -35,3 +35,72 @@ fn the_readme_names_the_two_commands() {
         assert!(makefile.contains(&format!("\n{target}:")), "the Makefile lacks {target}");
     }
 }
+
+/// What the RFC map names exists: each file of its third column, each function, type or constant
+/// behind a file, each test of the fourth.
+#[test]
+fn the_rfc_map_names_what_exists() {
+    let sources = sources(&["dataplane/sip/src", "dataplane/sip/tests", "dataplane/tests"]);
+    let page = document("docs/rfc-map.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let mut rules = 0;
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" |").collect();
+        let [_, _, code, test] = cells.as_slice() else { panic!("four cells make a row: {row}") };
+        if test.trim() == "test" {
+            continue;
+        }
+        rules += 1;
+        let files = check_code(code, row);
+        let tests = quoted(test);
+        for name in &tests {
+            let head = format!("fn {name}(");
+            assert!(sources.iter().any(|text| text.contains(&head)), "no test `{name}`: {row}");
+        }
+        let has_reason = code.contains("not ours") || code.contains("not yet");
+        assert!(has_reason || (files > 0 && !tests.is_empty()), "neither held nor excused: {row}");
+    }
+    assert!(rules > 60, "only {rules} rules");
+}
+
+/// Checks the files and names of a cell and tells how many files there were. What stands before
+/// the first file is no code.
+fn check_code(cell: &str, row: &str) -> usize {
+    let (mut file, mut files) = (None, 0);
+    for name in quoted(cell) {
+        if name.ends_with(".rs") {
+            let folder = if name.starts_with("dataplane/") { "" } else { "dataplane/sip/src/" };
+            (file, files) = (Some(document(&format!("{folder}{name}"))), files + 1);
+        } else if let Some(text) = &file {
+            let is_there = ["fn", "struct", "const"].iter().any(|kind| {
+                let ends = ["(", "<", " ", ":"];
+                ends.iter().any(|end| text.contains(&format!("{kind} {name}{end}")))
+            });
+            assert!(is_there, "no `{name}` there: {row}");
+        }
+    }
+    files
+}
+
+/// The texts between backticks.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// The Rust files below these folders of the repository.
+fn sources(folders: &[&str]) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(std::fs::read_to_string(&path).expect("text"));
+            }
+        }
+    }
+    found
+}

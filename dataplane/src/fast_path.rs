@@ -14,10 +14,11 @@ use crate::probe::{Probe, Stage};
 use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
+use sip_core::stun::StunDrop;
 use sip_core::{
     Arrival, Choices, EditList, Headers, ListenId, Message, Output, Refusal, Reply, Request,
     RequestRoute, Response, Share, SipDrop, Tables, rewrite_request, rewrite_response,
-    route_request, route_response, write_reply,
+    route_request, route_response, stun, write_reply,
 };
 use std::sync::Arc;
 
@@ -158,10 +159,12 @@ impl Way<'_> {
             .tables
             .listen_id(self.datagram.target)
             .ok_or(Verdict::Drop(DropReason::NotOurs))?;
-        if is_keepalive(message) {
-            return Err(Verdict::Drop(DropReason::Keepalive));
-        }
         let arrival = Arrival { source: self.datagram.source, listen };
+        if message.first().is_none_or(|&first| first < b'@')
+            && let Some(done) = self.beside_sip(message, &arrival, scratch)
+        {
+            return done;
+        }
         let mut headers = Headers::default();
         let parsed = sip_core::parse(message, &mut headers);
         probe.end(Stage::Parse);
@@ -180,6 +183,26 @@ impl Way<'_> {
             Refusal::Reply(reply) => self.reply(message, reply, &arrival, scratch),
             Refusal::Drop(reason) => Err(sip_drop(reason)),
         }
+    }
+
+    /// Keep-alives, which begin below all letters; `None` for SIP, whose extension methods and
+    /// leading CRLFs may do so too.
+    #[cold]
+    fn beside_sip(
+        &self,
+        message: &[u8],
+        arrival: &Arrival,
+        scratch: &mut Scratch,
+    ) -> Option<Result<Outgoing, Verdict>> {
+        if is_keepalive(message) {
+            return Some(Err(Verdict::Drop(DropReason::Keepalive)));
+        }
+        stun::is_stun(message).then(|| {
+            stun::answer(message, arrival.source, &mut scratch.prefix).map_err(stun_drop)?;
+            self.find_adjacency(arrival.source, scratch)?;
+            self.leave_from(arrival.listen, scratch);
+            Ok(Outgoing::Reply)
+        })
     }
 
     fn request(
@@ -299,7 +322,16 @@ fn sip_drop(reason: SipDrop) -> Verdict {
     })
 }
 
-/// RFC 5626 3.5.1, and what phones really send: up to four bytes of CR, LF or NUL, or nothing.
+fn stun_drop(reason: StunDrop) -> Verdict {
+    Verdict::Drop(match reason {
+        StunDrop::Malformed => DropReason::StunMalformed,
+        StunDrop::Indication => DropReason::Keepalive,
+        StunDrop::ReplyTooLarge => DropReason::EgressTooLarge,
+    })
+}
+
+/// What phones send to keep a NAT's binding alive: up to four bytes of CR, LF or NUL, or nothing. Over
+/// UDP it has no answer; RFC 5626 3.5.1 has one on connections only.
 fn is_keepalive(message: &[u8]) -> bool {
     message.len() <= KEEPALIVE_MAX && message.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0))
 }

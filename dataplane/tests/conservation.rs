@@ -136,6 +136,41 @@ fn a_message_that_outgrows_the_mtu_is_answered_with_513() {
     conserved(&appliance);
 }
 
+/// RFC 5626 section 3.5.2, RFC 8489: a Binding request is answered with the address it came from.
+#[test]
+fn a_stun_binding_request_is_answered_and_broken_stun_is_counted() {
+    let mut appliance = Appliance::default();
+    let request = b"\0\x01\0\0\x21\x12\xa4\x42transaction1";
+    let sent = appliance.forward(&frames::udp("10.77.1.2:32853", US, request)).unwrap();
+    let datagram = decode(sent.frame(), DecodeRules { verify_checksums: true }).unwrap();
+    assert_eq!(datagram.source.to_string(), US);
+    assert_eq!(datagram.target.to_string(), "10.77.1.2:32853");
+    // 32853 ^ 0x2112, 10.77.1.2 ^ 0x2112a442
+    let expected =
+        b"\x01\x01\0\x0c\x21\x12\xa4\x42transaction1\0\x20\0\x08\0\x01\xa1\x47\x2b\x5f\xa5\x40";
+    assert_eq!(&sent.frame()[datagram.payload], expected);
+    assert_eq!(appliance.status()[0].replied, 1);
+    let indication = [b"\0\x11", &request[2..]].concat();
+    for (message, reason) in [
+        (&request[..19], DropReason::StunMalformed),
+        (&indication, DropReason::Keepalive),
+        (b"\r\n\r\n", DropReason::Keepalive),
+        (b"", DropReason::Keepalive),
+        (b"\x01\0\0\0", DropReason::SipMalformed),
+    ] {
+        let before = dropped(&appliance, reason);
+        assert!(appliance.forward(&frames::udp(CALLER, US, message)).is_none());
+        assert_eq!(dropped(&appliance, reason), before + 1, "{message:?}");
+    }
+    // A method may begin below all letters, and CRLFs may lead.
+    for start in ["!METHOD", "\r\n\r\nMETHOD"] {
+        let text = invite("service").replace("INVITE sip", &format!("{start} sip"));
+        let text = text.replace("1 INVITE", &format!("1 {}", start.trim()));
+        assert!(appliance.forward(&frames::udp(CALLER, US, text.as_bytes())).is_some());
+    }
+    conserved(&appliance);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -17,4 +17,4 @@ pub use message::{FromDataplane, ToDataplane};
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 1;
+pub const API_VERSION: u16 = 2;

@@ -45,7 +45,8 @@ drop_reasons! {
     PortZero, "port_zero", "UDP source port zero: nobody could be answered.";
     NotOurs, "not_ours", "The destination address and port are not one of our listen points.";
     NoEpoch, "no_epoch", "No configuration epoch has arrived yet.";
-    Keepalive, "keepalive", "An empty or CRLF-only datagram that keeps a NAT binding alive.";
+    Keepalive, "keepalive", "An empty or CRLF-only datagram, or a STUN Binding indication: they keep a NAT binding alive and have no answer.";
+    StunMalformed, "stun_malformed", "STUN that breaks RFC 8489 or has a wrong fingerprint, or that is no Binding request.";
     SipMalformed, "sip_malformed", "Not SIP, or too broken to be answered.";
     AckUnanswerable, "ack_unanswerable", "An ACK that cannot be forwarded; an ACK is never answered.";
     ResponseMalformed, "response_malformed", "A response that breaks a rule of RFC 3261; a response is never answered.";

@@ -52,6 +52,10 @@ fn a_whole_file_becomes_settings() {
     assert_eq!(settings.domains, ["example.com"]);
     assert!(settings.record_route);
     assert_eq!(settings.retry_after_seconds, 5);
+    assert_eq!(settings.maddr, sip::Maddr::Refuse);
+    let honours = WHOLE.replace("record_route = true", "maddr = \"honour\"");
+    let honours = Config::parse(&honours).unwrap().to_settings([7; 16]);
+    assert_eq!(honours.maddr, sip::Maddr::Honour);
     assert_eq!(settings.listen[0].address, "192.0.2.1:5060".parse().unwrap());
     assert_eq!(settings.sets[0].members.iter().map(|m| m.weight).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(settings.rules[0].sources, ["203.0.113.0/24".parse::<sip::Network>().unwrap()]);
@@ -78,6 +82,11 @@ fn each_mistake_names_line_setting_and_what_is_allowed() {
           `recrod_route`: did you mean `record_route`? allowed here: name, domains",
         ),
         ("record_route = true", "record_route = \"yes\"", "5|appliance.record_route|invalid type"),
+        (
+            "record_route = true",
+            "maddr = \"honor\"",
+            "5|appliance.maddr|unknown value `honor`: did you mean `honour`?",
+        ),
         ("[lcores]", "[lcore]", "11||unknown section `lcore`: did you mean `lcores`?"),
         ("192.0.2.1:5060", "192.0.2.1", "15|listen[0].address|`192.0.2.1` is no address and port"),
         ("192.0.2.1:5060", "0.0.0.0:5060", "14|listen[0].address|0.0.0.0:5060 is not the"),

@@ -37,6 +37,7 @@ mod parse;
 mod rewrite;
 mod route;
 mod settings;
+pub mod stun;
 
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};
@@ -55,5 +56,5 @@ pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
     Action, Algorithm, DestinationSet, HashKey, HeaderMatch, HeaderTest, ListenId, ListenPoint,
-    Member, MemberChange, MemberState, Network, NetworkError, PrefixTable, Rule, Settings,
+    Maddr, Member, MemberChange, MemberState, Network, NetworkError, PrefixTable, Rule, Settings,
 };

@@ -11,6 +11,10 @@ pub const HEADERS_MAX: usize = 256;
 /// has been through more hops than that is not a call any more.
 pub const VIAS_MAX: u16 = 70;
 
+/// Times that a request may come through us, by the Vias in it; legitimate spirals take a few
+/// turns. Below as many Vias nobody looks (RFC 3261 section 16.3 step 4 leaves it open).
+pub const LOOP_PASSES_MAX: u16 = 10;
+
 /// Route lines in one message. Chains of proxies are short; each Route costs a rewrite downstream.
 pub const ROUTES_MAX: u16 = 32;
 
@@ -90,3 +94,9 @@ pub const EDIT_TEXT_MAX: usize = 2 * URI_MAX + 1024;
 
 /// Capacity of an [`Output`](crate::Output): the largest message.
 pub const OUTPUT_MAX: usize = MESSAGE_MAX;
+
+/// Longest STUN message: what fits a packet on every IPv6 path (1,280 bytes) without its headers.
+pub const STUN_MAX: usize = 1280 - 40 - 8;
+
+/// Attributes that a STUN error lists: more would make our answers larger than they need be.
+pub const STUN_UNKNOWN_MAX: usize = 8;

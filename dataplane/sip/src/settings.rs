@@ -28,12 +28,27 @@ pub struct Settings {
     pub record_route: bool,
     /// Value of Retry-After in our 503 replies; 0 leaves the header out.
     pub retry_after_seconds: u16,
+    /// Whether `maddr` may send messages elsewhere.
+    pub maddr: Maddr,
     /// Tables of number prefixes that rules name.
     pub prefix_tables: Vec<PrefixTable>,
     /// Groups of next hops that rules name.
     pub sets: Vec<DestinationSet>,
     /// What to do with a request; the first rule that matches decides.
     pub rules: Vec<Rule>,
+}
+
+/// What `maddr` in a Via or URI means. It lets whoever writes a message name the host that gets it, or
+/// its response, whatever else the message says. Only multicast needs it (RFC 3261 section 18.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Maddr {
+    /// A next hop that a URI names so is answered with 403, a response whose Via names it is dropped.
+    #[default]
+    Refuse,
+    /// Messages go there, if it is the address of one host (RFC 3261 sections 16.6 step 7, 18.2.2).
+    Honour,
 }
 
 /// One address and port of ours that speaks SIP over UDP.

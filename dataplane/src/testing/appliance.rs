@@ -11,7 +11,9 @@ use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
 use control_api::status::QueueStatus;
 use core::net::IpAddr;
-use sip_core::{Action, DestinationSet, ListenPoint, Member, Network, Rule, Settings, Tables};
+use sip_core::{
+    Action, DestinationSet, ListenPoint, Maddr, Member, Network, Rule, Settings, Tables,
+};
 use std::sync::Arc;
 
 /// Interface index of the port towards the callers.
@@ -134,6 +136,7 @@ pub fn lab_settings() -> Settings {
             .collect(),
         record_route: true,
         retry_after_seconds: 5,
+        maddr: Maddr::Refuse,
         prefix_tables: vec![],
         sets: vec![set("uas", "10.77.2.2:5060"), set("uas6", "[fd77:2::2]:5060")],
         rules: vec![

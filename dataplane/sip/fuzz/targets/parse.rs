@@ -1,7 +1,10 @@
-//! Looks for a datagram that breaks the property of `tests/properties/parse.rs`.
+//! Looks for a datagram that breaks the property of `tests/properties/parse.rs` or `stun.rs`.
 #![no_main]
 
 #[path = "../../tests/properties/mod.rs"]
 mod properties;
 
-libfuzzer_sys::fuzz_target!(|datagram: &[u8]| properties::parse(datagram));
+libfuzzer_sys::fuzz_target!(|datagram: &[u8]| {
+    properties::parse(datagram);
+    properties::stun(datagram);
+});

@@ -19,8 +19,8 @@ pub(crate) struct Via {
     pub(crate) branch: Span,
     pub(crate) received: Mark,
     pub(crate) rport: Mark,
-    /// 1 when there is an maddr parameter.
-    maddr: u32,
+    /// Value of the maddr parameter, or its name when it has none; empty when there is none.
+    pub(crate) maddr: Span,
     /// From the end of the last parameter, where new ones go, to the comma behind the value or the
     /// end of the header value.
     rest: Span,
@@ -92,7 +92,7 @@ impl Via {
             branch: Span::default(),
             received: Mark::default(),
             rport: Mark::default(),
-            maddr: 0,
+            maddr: Span::default(),
             rest: Span::new(at, end),
         };
         via.read_params(bytes, at, end)?;
@@ -116,7 +116,9 @@ impl Via {
                     self.branch = param.value;
                 }
                 5 if scan::is_name(bytes, param.name, b"rport") => self.rport.set_once(param)?,
-                5 if scan::is_name(bytes, param.name, b"maddr") => self.maddr = 1,
+                5 if scan::is_name(bytes, param.name, b"maddr") => {
+                    self.maddr = if param.value.is_empty() { param.name } else { param.value };
+                }
                 8 if scan::is_name(bytes, param.name, b"received") => {
                     self.received.set_once(param)?;
                 }
@@ -186,7 +188,7 @@ impl Via {
     /// Whether it has an maddr parameter.
     #[inline]
     pub(crate) fn has_maddr(&self) -> bool {
-        self.maddr != 0
+        !self.maddr.is_empty()
     }
 }
 

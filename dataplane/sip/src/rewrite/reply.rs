@@ -1,4 +1,4 @@
-//! Final responses that we make ourselves, statelessly (RFC 3261 sections 8.2.6, 8.2.7, 16.11).
+//! Final responses that we make ourselves, statelessly (RFC 3261 sections 8.2.6, 8.2.7, 11.2, 16.11).
 
 use core::net::SocketAddr;
 
@@ -14,6 +14,7 @@ use crate::parse::via::Via;
 use crate::parse::{cseq, message_start, scan, start_line};
 use crate::route::outcome::{Reply, SipDrop};
 use crate::route::tables::Tables;
+use crate::route::target;
 
 impl From<Full> for SipDrop {
     fn from(_: Full) -> Self {
@@ -46,6 +47,8 @@ pub fn write_reply(
     let via = Via::parse(bytes, top.start(), top.end())
         .or_else(|| Via::parse_patiently(bytes, top.start(), top.end()))
         .ok_or(SipDrop::SipMalformed)?;
+    let unsupported = unsupported(reply, bytes, headers_at);
+    let reply = if unsupported.is_some() { Reply::BadExtension } else { reply };
     let (code, phrase) = reply.status(tables);
     out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
     push_vias(bytes, headers_at, &headers, &via, arrival, out)?;
@@ -59,18 +62,51 @@ pub fn write_reply(
     )?;
     push_line(out, b"Call-ID: ", headers.value(HeaderId::CallId).of(bytes))?;
     push_line(out, b"CSeq: ", headers.value(HeaderId::CSeq).of(bytes))?;
-    if reply == Reply::BadExtension {
-        // RFC 3261 section 16.3 step 5: list what we do not support, which is all of it.
-        each_line(bytes, headers_at, HeaderId::ProxyRequire, |line| {
-            push_line(out, b"Unsupported: ", line.value.of(bytes))
-        })?;
+    if let Some(name) = unsupported {
+        each_value(bytes, headers_at, name, |value| push_line(out, b"Unsupported: ", value))?;
     }
-    if code == 503 {
-        out.push(tables.retry_after())?;
+    match code {
+        200 => out.push(CAPABILITIES)?,
+        503 => out.push(tables.retry_after())?,
+        _ => {}
     }
     out.push(b"Content-Length: 0\r\n\r\n")?;
+    Ok(destination(bytes, &via, tables, arrival))
+}
+
+/// What a proxy says of itself (RFC 3261 section 11.2): it takes no body, it reads English at most, and
+/// it has no extension. It leaves Allow out, since it passes any method on.
+const CAPABILITIES: &[u8] =
+    b"Accept:\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\nSupported:\r\n";
+
+/// The header by which the request asks for extensions, of which we have none: as a proxy (RFC 3261
+/// section 16.3 step 5), or as the one that is asked (8.2.2.3).
+fn unsupported(reply: Reply, bytes: &[u8], headers_at: usize) -> Option<&'static [u8]> {
+    match reply {
+        Reply::BadExtension => Some(b"proxy-require"),
+        Reply::Options => {
+            let mut is_there = false;
+            let found = each_value(bytes, headers_at, b"require", |_| {
+                is_there = true;
+                Ok(())
+            });
+            (found.is_ok() && is_there).then_some(b"require")
+        }
+        _ => None,
+    }
+}
+
+/// RFC 3261 section 18.2.2 and RFC 3581 section 4: where the request came from, at the port that its
+/// Via asks for.
+fn destination(bytes: &[u8], via: &Via, tables: &Tables, arrival: &Arrival) -> SocketAddr {
+    if via.has_maddr()
+        && tables.honours_maddr()
+        && let Some(to) = target::of_maddr(bytes, via)
+    {
+        return to;
+    }
     let port = if via.rport.exists() { arrival.source.port() } else { via.port() };
-    Ok(SocketAddr::new(arrival.source.ip(), port))
+    SocketAddr::new(arrival.source.ip(), port)
 }
 
 /// The method of the request line, and where the headers begin.
@@ -115,6 +151,25 @@ fn each_line(
     while let Some(line) = lines.next_line() {
         if line.id == id {
             act(line)?;
+        }
+    }
+    Ok(())
+}
+
+/// The value of each header line of this name, which is in lower case.
+fn each_value(
+    bytes: &[u8],
+    at: usize,
+    name: &[u8],
+    mut act: impl FnMut(&[u8]) -> Result<(), Full>,
+) -> Result<(), Full> {
+    let mut lines = HeaderLines::new(bytes, at);
+    while let Some(line) = lines.next_line() {
+        let text = line.line.of(bytes);
+        let colon = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
+        let (found, value) = text.split_at(colon);
+        if found.trim_ascii_end().eq_ignore_ascii_case(name) {
+            act(value.get(1..).unwrap_or_default().trim_ascii())?;
         }
     }
     Ok(())

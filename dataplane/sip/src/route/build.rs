@@ -20,7 +20,9 @@ use crate::limits::{
 };
 use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
-use crate::settings::{Action, HeaderMatch, HeaderTest, ListenId, ListenPoint, Rule, Settings};
+use crate::settings::{
+    Action, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Rule, Settings,
+};
 
 /// Which setting is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         rules: Vec::new(),
         prefix_tables: Vec::new(),
         record_route: settings.record_route,
+        honours_maddr: settings.maddr == Maddr::Honour,
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
             seconds => format!("Retry-After: {seconds}\r\n").into_bytes().into(),

@@ -5,6 +5,7 @@ pub(crate) mod build_sets;
 pub(crate) mod choices;
 pub(crate) mod dispatch;
 pub(crate) mod hash_key;
+mod loops;
 pub(crate) mod maglev;
 pub(crate) mod outcome;
 pub(crate) mod prefixes;

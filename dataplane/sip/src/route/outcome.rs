@@ -13,13 +13,17 @@ pub enum Refusal {
     Drop(SipDrop),
 }
 
-/// Why a request is answered by us, and with what.
+/// Why a request is answered by us, and with what: refused, all but OPTIONS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
+    /// 200: OPTIONS to ourselves, or to the last hop it may take; says what we can (RFC 3261 11.2).
+    Options,
     /// 400, 414, 505 or 513: the message breaks a rule; the reason phrase says which.
     Parse(ParseErrorKind),
     /// 403: not our domain, no rule, not in a dialog of ours: no open relay.
     Forbidden,
+    /// 403: a URI names its host by `maddr`, which the settings refuse.
+    MaddrRefused,
     /// 404: our domain, but no rule takes it.
     NotFound,
     /// 416: a scheme other than sip, sips and tel.
@@ -28,7 +32,10 @@ pub enum Reply {
     BadExtension,
     /// 480: the destination set has no enabled member.
     NoDestination,
-    /// 482: the next hop is one of our own listen points.
+    /// 480: a `sips:` URI, every hop of which must be over TLS; a 503 would say that we are ill.
+    SipsNotAllowed,
+    /// 482: the next hop is one of our own listen points, or the request has come through us too
+    /// often.
     LoopDetected,
     /// 483: Max-Forwards is 0.
     TooManyHops,
@@ -60,12 +67,15 @@ impl Reply {
     /// Status code and reason phrase.
     pub(crate) fn status(self, tables: &Tables) -> (u16, &str) {
         match self {
+            Self::Options => (200, "OK"),
             Self::Parse(kind) => (kind.code(), kind.phrase()),
             Self::Forbidden => (403, "Forbidden"),
+            Self::MaddrRefused => (403, "Maddr Refused"),
             Self::NotFound => (404, "Not Found"),
             Self::UnsupportedUriScheme => (416, "Unsupported URI Scheme"),
             Self::BadExtension => (420, "Bad Extension"),
             Self::NoDestination => (480, "Temporarily Unavailable"),
+            Self::SipsNotAllowed => (480, "SIPS Not Allowed"),
             Self::LoopDetected => (482, "Loop Detected"),
             Self::TooManyHops => (483, "Too Many Hops"),
             Self::NextHopName => (503, "Next Hop Needs DNS"),

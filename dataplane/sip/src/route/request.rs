@@ -6,13 +6,15 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use super::choices::Choices;
 use super::dispatch::Candidate;
 use super::hash_key;
+use super::loops;
 use super::outcome::{Refusal, Reply, bad};
 use super::route_set::{BadRoute, Cuts, RouteSet};
 use super::rules::{CompiledAction, Subject};
 use super::set::Asked;
 use super::tables::Tables;
 use super::target;
-use crate::message::{Arrival, Request, Span};
+use crate::limits::LOOP_PASSES_MAX;
+use crate::message::{Arrival, Method, Request, Span};
 use crate::parse::error::ParseErrorKind;
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
@@ -116,6 +118,9 @@ pub fn route_request(
     route.via = Via::parse(bytes, via.start(), via.end())
         .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
     route.max_forwards = validate(request, &uri)?;
+    if request.headers.more_vias >= LOOP_PASSES_MAX && loops::is_loop(request, tables) {
+        return Err(Reply::LoopDetected.into());
+    }
     let mut call = Call { keys: &tables.keys, id: request.call_id(), hash: None };
     let params = uri.params(bytes).ok_or(BAD_URI)?;
     let mut path = Path::new(request, uri, params, route);
@@ -137,7 +142,7 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
     match uri.scheme {
         Scheme::Sip | Scheme::Tel => {}
         // Every hop of a sips: URI is over TLS (RFC 3261 section 26.2.2).
-        Scheme::Sips => return Err(Reply::Transport.into()),
+        Scheme::Sips => return Err(Reply::SipsNotAllowed.into()),
         Scheme::Other => return Err(Reply::UnsupportedUriScheme.into()),
     }
     // A Request-URI holds no header fields (RFC 3261 section 19.1.1): they would be a way to add
@@ -153,6 +158,8 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
         let value = scan::decimal(request.bytes, max_forwards);
         let value = value.and_then(|value| u8::try_from(value).ok());
         match value.ok_or(bad(ParseErrorKind::Malformed(HeaderId::MaxForwards)))? {
+            // RFC 3261 16.3 step 3, 11: so that OPTIONS can show the hops one by one.
+            0 if request.method == Method::Options => return Err(Reply::Options.into()),
             0 => return Err(Reply::TooManyHops.into()),
             value => Some(value - 1),
         }
@@ -226,8 +233,7 @@ impl<'a, 'r> Path<'a, 'r> {
             && let Some(last) = self.routes.pop_last(&mut self.route.cuts)?
         {
             in_dialog = true;
-            self.uri = Uri::parse(self.bytes, last.uri).ok_or(BAD_ROUTE)?;
-            self.params = self.uri.params(self.bytes).ok_or(BAD_ROUTE)?;
+            (self.uri, self.params) = self.route_uri(&last)?;
             (self.uri_span, self.route.uri) = (last.uri, last.uri);
         } else if self.params.maddr.exists() {
             self.strip_own_maddr(tables, arrival);
@@ -247,6 +253,9 @@ impl<'a, 'r> Path<'a, 'r> {
     #[inline]
     fn route_uri(&self, route: &NameAddr) -> Result<(Uri, UriParams), Refusal> {
         let uri = Uri::parse(self.bytes, route.uri).ok_or(BAD_ROUTE)?;
+        if uri.has_headers(route.uri) {
+            return Err(BAD_ROUTE);
+        }
         let params = uri.params(self.bytes).ok_or(BAD_ROUTE)?;
         Ok((uri, params))
     }
@@ -311,6 +320,10 @@ impl<'a, 'r> Path<'a, 'r> {
         if in_dialog && has_way {
             return Ok((Hop::Path, RouteReason::InDialog));
         }
+        // A request for this server itself, not for a user of its domain (RFC 3261 section 11).
+        if !has_way && request.method == Method::Options && self.uri.user.is_empty() {
+            return Err(Reply::Options.into());
+        }
         let subject = Subject {
             method: request.method,
             method_name: request.method_name(),
@@ -353,7 +366,7 @@ impl<'a, 'r> Path<'a, 'r> {
         self.route.next_hop = match self.routes.top()? {
             None => {
                 let malformed = ParseErrorKind::RequestUri;
-                target::next_hop(self.bytes, &self.uri, &self.params, malformed)?
+                target::next_hop(self.bytes, &self.uri, &self.params, tables, malformed)?
             }
             Some(top) => {
                 let (uri, params) = self.route_uri(&top)?;
@@ -368,7 +381,7 @@ impl<'a, 'r> Path<'a, 'r> {
                     self.route.append = Some((own, self.routes.append_at()?));
                 }
                 let malformed = ParseErrorKind::Malformed(HeaderId::Route);
-                target::next_hop(self.bytes, &uri, &params, malformed)?
+                target::next_hop(self.bytes, &uri, &params, tables, malformed)?
             }
         };
         // Three of our own Routes, or maddr. A member of a set is never a listen point.

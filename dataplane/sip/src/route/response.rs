@@ -40,7 +40,7 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
     }
     let is_known = usize::from(ingress.0) < tables.listen_points();
     let leave_from = is_known.then_some(ingress);
-    Ok(ResponseRoute { next_hop: destination(bytes, &next)?, leave_from, cut })
+    Ok(ResponseRoute { next_hop: destination(bytes, &next, tables)?, leave_from, cut })
 }
 
 /// Our own Via on top of a response.
@@ -94,12 +94,12 @@ fn second_via(response: &Response<'_>, end: usize) -> Result<(Via, Span), SipDro
     Ok((via, cut))
 }
 
-/// RFC 3261 section 18.2.2 and RFC 3581 section 4, for unreliable transports. `maddr` would send
-/// responses to wherever a client pleases, so it is not honoured.
+/// RFC 3261 section 18.2.2 and RFC 3581 section 4, for unreliable transports.
 #[inline]
-fn destination(bytes: &[u8], via: &Via) -> Result<SocketAddr, SipDrop> {
+fn destination(bytes: &[u8], via: &Via, tables: &Tables) -> Result<SocketAddr, SipDrop> {
     if via.has_maddr() {
-        return Err(SipDrop::ResponseUnroutable);
+        let to = target::of_maddr(bytes, via).filter(|_| tables.honours_maddr());
+        return to.ok_or(SipDrop::ResponseUnroutable);
     }
     let address = if via.received.exists() {
         uri::ip_literal_or_bare(via.received.value.of(bytes))

@@ -36,6 +36,7 @@ pub(super) struct Fixed {
     pub(super) rules: Vec<CompiledRule>,
     pub(super) prefix_tables: Vec<PrefixRoutes>,
     pub(super) record_route: bool,
+    pub(super) honours_maddr: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
 }
@@ -194,6 +195,12 @@ impl Tables {
     #[inline]
     pub(crate) fn records_route(&self) -> bool {
         self.fixed.record_route
+    }
+
+    /// Whether `maddr` decides where a message goes.
+    #[inline]
+    pub(crate) fn honours_maddr(&self) -> bool {
+        self.fixed.honours_maddr
     }
 
     /// The Retry-After header line of our 503 replies, possibly empty.

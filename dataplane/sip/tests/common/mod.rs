@@ -5,9 +5,9 @@
 use std::net::SocketAddr;
 
 use sip_core::{
-    Action, Arrival, Choices, DestinationSet, EditList, Headers, ListenId, ListenPoint, Member,
-    Message, Output, Refusal, RequestRoute, RouteReason, Rule, Settings, Share, SipDrop, Tables,
-    parse, rewrite_request, rewrite_response, route_request, route_response, write_reply,
+    Action, Arrival, Choices, DestinationSet, EditList, Headers, ListenId, ListenPoint, Maddr,
+    Member, Message, Output, Refusal, RequestRoute, RouteReason, Rule, Settings, Share, SipDrop,
+    Tables, parse, rewrite_request, rewrite_response, route_request, route_response, write_reply,
 };
 
 /// Faces the callers.
@@ -31,6 +31,7 @@ pub fn settings() -> Settings {
         listen: listen.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
         record_route: true,
         retry_after_seconds: 5,
+        maddr: Maddr::Refuse,
         prefix_tables: vec![],
         sets: vec![set("uas", &[("10.77.2.2:5060", 1)])],
         rules: vec![always(Action::Forward("uas".into()))],

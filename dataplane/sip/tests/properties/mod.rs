@@ -7,14 +7,16 @@ mod parse;
 mod rewrite;
 mod route;
 mod scan;
+mod stun;
 
 pub use parse::check as parse;
 pub use rewrite::check as rewrite;
 pub use route::check as route;
 pub use scan::check as scan;
+pub use stun::check as stun;
 
 use sip_core::{
-    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Member, Output, Rule,
+    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Maddr, Member, Output, Rule,
     Settings, Tables,
 };
 
@@ -46,6 +48,7 @@ impl Appliance {
             listen: LISTEN.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
             record_route: true,
             retry_after_seconds: 5,
+            maddr: Maddr::Refuse,
             prefix_tables: vec![],
             sets: vec![DestinationSet {
                 name: "farm".into(),

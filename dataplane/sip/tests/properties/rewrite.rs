@@ -49,11 +49,11 @@ fn answered(parsed: &Result<Message<'_>, sip_core::ParseError>, code: u16, answe
                 assert_eq!(response.cseq_number(), request.cseq_number());
             }
         }
-        // The headers that an answer repeats may be what is wrong with the request.
+        // The headers that an answer repeats may be what is wrong with the request, or lacks there.
         (Err(error), Err(_)) => assert!(
             matches!(
                 error.kind,
-                Kind::Missing(_) | Kind::Malformed(_) | Kind::TooManyVias | Kind::TooManyHeaders
+                Kind::Malformed(_) | Kind::Missing(_) | Kind::TooManyVias | Kind::TooManyHeaders
             ),
             "{error:?}: {}",
             what()

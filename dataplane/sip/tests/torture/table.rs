@@ -211,7 +211,11 @@ pub const RFC4475: [Row; 49] = [
         NeverReturned(SipDrop::ResponseUnroutable),
         "3.3.10: a Via that names the broadcast address must not make us flood a network",
     ),
-    ("zeromf", Replied("483 Too Many Hops"), "3.3.11: Max-Forwards 0"),
+    (
+        "zeromf",
+        Replied("200 OK"),
+        "3.3.11: not forwarded; 483 for any other method, but OPTIONS may be answered here, 3261 11",
+    ),
     (
         "cparam01",
         Forwarded(SET, changes!("70" => "69", "z9hG4bKkdjuw")),
