@@ -2,9 +2,10 @@
 
 use crate::config::{Config, ConfigError, explain_routes};
 use nic_config::{Machine, NicPlan, PlanError};
-use sip_core::Maddr;
+use sip_core::{Maddr, SettingsError, Tables};
 use std::fmt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Why a configuration would not start.
@@ -16,6 +17,9 @@ pub enum CheckError {
     /// The file asks for what this machine does not have.
     #[error("{0}: {1}")]
     Plan(String, PlanError),
+    /// The router refuses what the file says.
+    #[error(transparent)]
+    Tables(SettingsError),
     /// The machine cannot be looked at.
     #[error("this machine cannot be looked at: {0}")]
     Machine(#[from] std::io::Error),
@@ -28,6 +32,10 @@ pub struct Checked {
     pub config: Config,
     /// What the data plane would run.
     pub plan: NicPlan,
+    /// The tables that the router would use.
+    pub tables: Tables,
+    /// How long it took to build them.
+    pub built_in: Duration,
 }
 
 /// Checks the file at `path` with all that can be known before a start.
@@ -39,12 +47,14 @@ pub fn check(path: &Path) -> Result<Checked, CheckError> {
     let machine = Machine::probe()?;
     let plan = nic_config::plan(&config.nic, &machine)
         .map_err(|error| CheckError::Plan(path.display().to_string(), error))?;
-    Ok(Checked { config, plan })
+    let start = Instant::now();
+    let tables = Tables::build(&config.to_settings([0; 16])).map_err(CheckError::Tables)?;
+    Ok(Checked { config, plan, tables, built_in: start.elapsed() })
 }
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, plan } = self;
+        let Self { config, plan, .. } = self;
         let appliance = &config.appliance;
         writeln!(f, "appliance {}", appliance.name)?;
         if !appliance.domains.is_empty() {
@@ -61,7 +71,23 @@ impl fmt::Display for Checked {
         for listen in &config.listen {
             writeln!(f, "  udp {}", listen.address)?;
         }
+        self.write_prefix_tables(f)?;
         writeln!(f, "\nroutes, the first that fits decides")?;
         write!(f, "{}", crate::status_report::indented(&explain_routes(config)))
+    }
+}
+
+impl Checked {
+    fn write_prefix_tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.config.prefix_tables.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nprefix tables, built in {:.0?}", self.built_in)?;
+        for (table, size) in self.config.prefix_tables.iter().zip(self.tables.prefix_sizes()) {
+            let file = table.file.display();
+            let kib = size.memory.div_ceil(1024);
+            writeln!(f, "  {}: {} prefixes of {file}, {kib} KiB", table.name, size.entries)?;
+        }
+        Ok(())
     }
 }

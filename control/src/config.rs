@@ -7,17 +7,19 @@
 mod document;
 mod error;
 mod explain;
+mod prefixes;
 mod routes;
 mod value;
 
 pub use error::{ConfigError, Mistake};
 pub use explain::explain_routes;
-pub use routes::{Action, DestinationSet, Member, Reject, Route, RouteMatch};
+pub use prefixes::PrefixTable;
+pub use routes::{Action, DestinationSet, Header, Member, Reject, Route, RouteMatch};
 
 use document::Document;
 use nic_config::settings::{LcoreSettings, MemorySettings, NicSettings, PortSettings};
 use serde::Deserialize;
-use sip_core::{ListenPoint, Maddr, Settings, Tables};
+use sip_core::{ListenPoint, Maddr, Settings, SettingsError, Tables};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +34,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// `[[destination_sets]]`: groups of next hops that routes name.
     pub destination_sets: Vec<DestinationSet>,
+    /// `[[prefix_tables]]`: number prefixes and the set of each.
+    pub prefix_tables: Vec<PrefixTable>,
     /// `[[routes]]`: what to do with a request; the first that matches decides.
     pub routes: Vec<Route>,
     /// `[log]`
@@ -148,14 +152,16 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|e| ConfigError::whole(path.to_owned(), format!("cannot be read: {e}")))?;
-        Self::parse(&text).map_err(|mistakes| ConfigError { path: path.to_owned(), mistakes })
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, directory)
+            .map_err(|mistakes| ConfigError { path: path.to_owned(), mistakes })
     }
 
-    /// Reads and validates TOML text.
+    /// Reads and validates TOML text, and the files that it names beside `directory`.
     ///
     /// # Errors
     /// Every mistake that was found, in the order of their lines.
-    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+    pub fn parse(text: &str, directory: &Path) -> Result<Self, Vec<Mistake>> {
         let mut document = Document::parse(text).map_err(|mistake| vec![mistake])?;
         let appliance = document.section::<Appliance>("appliance");
         let ports = document.list::<PortSettings>("ports");
@@ -163,27 +169,28 @@ impl Config {
         let memory = document.section::<MemorySettings>("memory");
         let listen = document.list::<Listen>("listen");
         let sets = document.list::<DestinationSet>("destination_sets");
+        let prefix_tables = document.list::<PrefixTable>("prefix_tables");
         let routes = document.list::<Route>("routes");
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
         let (mut mistakes, lines) = (document.mistakes, document.lines);
-        let config = Self {
+        let mut config = Self {
             appliance,
             nic: NicSettings { ports, lcores, memory },
             listen,
             destination_sets: sets,
+            prefix_tables,
             routes,
             log,
         };
+        for (index, table) in config.prefix_tables.iter_mut().enumerate() {
+            mistakes.append(&mut table.read(index, directory, &config.destination_sets));
+        }
         // An entry that could not be read must not make others look wrong.
         if mistakes.is_empty() {
             // The secret changes nothing about what is allowed.
             if let Err(error) = Tables::build(&config.to_settings([0; 16])) {
-                mistakes.push(Mistake {
-                    line: None,
-                    setting: routing_setting(&error.setting),
-                    problem: error.problem,
-                });
+                mistakes.push(config.routing_mistake(error, directory));
             }
         }
         for mistake in &mut mistakes {
@@ -203,10 +210,31 @@ impl Config {
             record_route: self.appliance.record_route,
             retry_after_seconds: self.appliance.retry_after,
             maddr: self.appliance.maddr,
-            prefix_tables: Vec::new(),
+            prefix_tables: self.prefix_tables.iter().map(|own| own.table().clone()).collect(),
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
         }
+    }
+}
+
+impl Config {
+    /// What the router found wrong, as the file has it.
+    fn routing_mistake(&self, error: SettingsError, directory: &Path) -> Mistake {
+        let mut problem = error.problem;
+        let number = error.setting.strip_prefix("prefix_tables[").and_then(|rest| {
+            rest.split_once(']').and_then(|(index, _)| index.parse::<usize>().ok())
+        });
+        if let Some(table) = number.and_then(|index| self.prefix_tables.get(index))
+            && let Some(prefix) = problem.split('"').nth(1)
+        {
+            let lines = table.lines_of(prefix, directory).into_iter().take(2);
+            let path = directory.join(&table.file);
+            let places: Vec<_> = lines.map(|line| format!("{}:{line}", path.display())).collect();
+            if !places.is_empty() {
+                problem = format!("{}: {problem}", places.join(" and "));
+            }
+        }
+        Mistake { line: None, setting: routing_setting(&error.setting), problem }
     }
 }
 
@@ -225,7 +253,9 @@ fn routing_setting(setting: &str) -> String {
 
 /// Whether a setting of a route, such as `sources[0]`, stands in its `match`.
 fn is_match(setting: &str) -> bool {
-    ["methods", "domains", "user_prefixes", "sources"].iter().any(|key| setting.starts_with(key))
+    ["methods", "domains", "user_prefixes", "sources", "headers"]
+        .iter()
+        .any(|key| setting.starts_with(key))
 }
 
 /// The line of the section or list entry in which a setting stands.

@@ -13,7 +13,8 @@ fn document(name: &str) -> String {
 fn the_example_of_the_configuration_page_is_accepted() {
     let page = document("docs/configuration.md");
     let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
-    let config = Config::parse(example.expect("an example")).expect("the example is right");
+    let config =
+        Config::parse(example.expect("an example"), Path::new("")).expect("the example is right");
     assert_eq!(config.routes.len(), 3);
 }
 

@@ -1,7 +1,8 @@
 //! The routes in words, for `trunkline check`.
 
 use super::Config;
-use super::routes::{Action, DestinationSet, Member, Route, RouteMatch};
+use super::routes::{Action, DestinationSet, Header, Member, Route, RouteMatch};
+use sip_core::{HeaderMatch, HeaderTest};
 use std::fmt::Display;
 
 /// What happens to a request, one line per route, in the order in which they are tried.
@@ -29,6 +30,7 @@ fn describe_match(matching: &RouteMatch) -> String {
         &either(" to a user beginning with ", &matching.user_prefixes),
         &either(" at ", &matching.domains),
         &either(" coming from ", &matching.sources),
+        &either(" with ", &matching.headers.iter().map(describe_header).collect::<Vec<_>>()),
     ]
     .concat()
 }
@@ -36,6 +38,11 @@ fn describe_match(matching: &RouteMatch) -> String {
 fn describe_action(route: &Route, config: &Config) -> String {
     match &route.action {
         Action::Relay => "is relayed to the host of its Request-URI".into(),
+        Action::ForwardByPrefix(name) => {
+            format!(
+                "is forwarded to the set that {name} has for its number, or tries the next route"
+            )
+        }
         Action::Reject(reject) => format!("is answered with {} {}", reject.code, reject.reason),
         Action::Forward(name) => {
             let set = config.destination_sets.iter().find(|set| set.name == *name);
@@ -44,17 +51,42 @@ fn describe_action(route: &Route, config: &Config) -> String {
     }
 }
 
+fn describe_header(header: &Header) -> String {
+    let Header(HeaderMatch { name, test }) = header;
+    match test {
+        HeaderTest::Present => format!("a {name} header"),
+        HeaderTest::Is(text) => format!("{name}: {text}"),
+        HeaderTest::BeginsWith(text) => format!("{name}: {text}…"),
+        HeaderTest::Contains(text) => format!("{name}: …{text}…"),
+    }
+}
+
+/// The members with their shares of what is in use while all are up.
 fn describe_set(set: &DestinationSet) -> String {
-    let total: u32 = set.members.iter().map(|m| u32::from(m.weight)).sum();
+    let rank = |member: &Member| (member.backup, member.priority);
+    let in_service = || set.members.iter().filter(|member| member.weight > 0);
+    let first = in_service().map(rank).min();
+    let total: u32 =
+        in_service().filter(|m| Some(rank(m)) == first).map(|m| u32::from(m.weight)).sum();
     let share = |member: &Member| {
+        let limit = match member.capacity {
+            0 => String::new(),
+            capacity => format!(" up to {capacity}/s"),
+        };
+        let address = member.address;
         if member.weight == 0 {
-            format!("{} out of service", member.address)
-        } else if u32::from(member.weight) == total {
-            member.address.to_string()
-        } else {
-            let percent = f64::from(member.weight) * 100.0 / f64::from(total);
-            format!("{} {percent:.0} %", member.address)
+            return format!("{address} out of service");
         }
+        let role = match member {
+            _ if Some(rank(member)) == first && u32::from(member.weight) == total => String::new(),
+            _ if Some(rank(member)) == first => {
+                let percent = f64::from(member.weight) * 100.0 / f64::from(total);
+                format!(" {percent:.0} %")
+            }
+            Member { backup: true, .. } => " as backup".to_owned(),
+            Member { priority, .. } => format!(" with priority {priority}"),
+        };
+        format!("{address}{role}{limit}")
     };
     format!(" ({})", set.members.iter().map(share).collect::<Vec<_>>().join(", "))
 }

@@ -15,6 +15,9 @@ pub struct DestinationSet {
     /// How a request finds its member. Default `rendezvous`.
     #[serde(default)]
     pub algorithm: sip::Algorithm,
+    /// What of a request is hashed. Default `call-id`.
+    #[serde(default)]
+    pub hash: sip::HashKey,
     /// The next hops. Required; 1 to 256.
     pub members: Vec<Member>,
 }
@@ -29,6 +32,15 @@ pub struct Member {
     /// Share relative to the other members. Default 1; 0 (out of service) to 65,535.
     #[serde(default = "one", deserialize_with = "value::weight")]
     pub weight: u16,
+    /// Tier: members of the lowest number are used as long as one of them can be. Default 0; to 255.
+    #[serde(default)]
+    pub priority: u8,
+    /// Used only while no other member can be. Default false.
+    #[serde(default)]
+    pub backup: bool,
+    /// Requests per second that open dialogs, all workers together. Default 0, no limit; to 1,000,000.
+    #[serde(default)]
+    pub capacity: u32,
 }
 
 fn one() -> u16 {
@@ -36,7 +48,7 @@ fn one() -> u16 {
 }
 
 /// `[[routes]]`: a match and what happens to a request that it fits. Exactly one of `forward`,
-/// `relay` and `reject` stands in the file.
+/// `forward_by_prefix`, `relay` and `reject` stands in the file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "RouteText")]
 pub struct Route {
@@ -59,6 +71,38 @@ pub struct RouteMatch {
     /// Networks the request comes from, such as `10.0.0.0/8`. Default any; at most 256.
     #[serde(deserialize_with = "value::networks")]
     pub sources: Vec<sip::Network>,
+    /// Headers of the request, of which one is enough. Default any; at most 256.
+    pub headers: Vec<Header>,
+}
+
+/// A header that a request must have: any value, or at most one of the three.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "HeaderText")]
+pub struct Header(pub sip::HeaderMatch);
+
+/// A header as it stands in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeaderText {
+    name: String,
+    is: Option<String>,
+    begins_with: Option<String>,
+    contains: Option<String>,
+}
+
+impl TryFrom<HeaderText> for Header {
+    type Error = &'static str;
+
+    fn try_from(text: HeaderText) -> Result<Self, Self::Error> {
+        let test = match (text.is, text.begins_with, text.contains) {
+            (None, None, None) => sip::HeaderTest::Present,
+            (Some(value), None, None) => sip::HeaderTest::Is(value),
+            (None, Some(begin), None) => sip::HeaderTest::BeginsWith(begin),
+            (None, None, Some(part)) => sip::HeaderTest::Contains(part),
+            _ => return Err("takes at most one of is, begins_with, contains"),
+        };
+        Ok(Self(sip::HeaderMatch { name: text.name, test }))
+    }
 }
 
 /// What a route does with a request.
@@ -66,6 +110,9 @@ pub struct RouteMatch {
 pub enum Action {
     /// `forward = "NAME"`: to a member of this destination set.
     Forward(String),
+    /// `forward_by_prefix = "NAME"`: to the set that this prefix table has for the longest prefix of
+    /// the user part; without one, the next route is tried.
+    ForwardByPrefix(String),
     /// `relay = true`: to the next Route of the request, or without one to its Request-URI.
     Relay,
     /// `reject = { code = 403, reason = "Forbidden" }`.
@@ -89,6 +136,7 @@ struct RouteText {
     #[serde(default, rename = "match")]
     matching: RouteMatch,
     forward: Option<String>,
+    forward_by_prefix: Option<String>,
     relay: Option<bool>,
     reject: Option<Reject>,
 }
@@ -97,12 +145,14 @@ impl TryFrom<RouteText> for Route {
     type Error = &'static str;
 
     fn try_from(text: RouteText) -> Result<Self, Self::Error> {
-        let action = match (text.forward, text.relay, text.reject) {
-            (Some(set), None, None) => Action::Forward(set),
-            (None, Some(true), None) => Action::Relay,
-            (None, None, Some(reject)) => Action::Reject(reject),
+        let action = match (text.forward, text.forward_by_prefix, text.relay, text.reject) {
+            (Some(set), None, None, None) => Action::Forward(set),
+            (None, Some(table), None, None) => Action::ForwardByPrefix(table),
+            (None, None, Some(true), None) => Action::Relay,
+            (None, None, None, Some(reject)) => Action::Reject(reject),
             _ => {
-                return Err("needs exactly one of forward = \"SET\", relay = true, \
+                return Err("needs exactly one of forward = \"SET\", \
+                            forward_by_prefix = \"TABLE\", relay = true, \
                             reject = { code = 403, reason = \"Forbidden\" }");
             }
         };
@@ -113,12 +163,19 @@ impl TryFrom<RouteText> for Route {
 impl DestinationSet {
     /// The same set as the router knows it.
     pub(super) fn to_sip(&self) -> sip::DestinationSet {
-        let member = |m: &Member| sip::Member { weight: m.weight, ..sip::Member::new(m.address) };
+        let member = |member: &Member| sip::Member {
+            address: member.address,
+            weight: member.weight,
+            priority: member.priority,
+            backup: member.backup,
+            capacity: member.capacity,
+            state: sip::MemberState::Up,
+        };
         sip::DestinationSet {
             name: self.name.clone(),
             algorithm: self.algorithm,
+            hash: self.hash,
             members: self.members.iter().map(member).collect(),
-            ..sip::DestinationSet::default()
         }
     }
 }
@@ -131,9 +188,10 @@ impl Route {
             domains: self.matching.domains.clone(),
             user_prefixes: self.matching.user_prefixes.clone(),
             sources: self.matching.sources.clone(),
-            headers: Vec::new(),
+            headers: self.matching.headers.iter().map(|header| header.0.clone()).collect(),
             action: match &self.action {
                 Action::Forward(set) => sip::Action::Forward(set.clone()),
+                Action::ForwardByPrefix(table) => sip::Action::ForwardByPrefix(table.clone()),
                 Action::Relay => sip::Action::RequestUri,
                 Action::Reject(Reject { code, reason }) => {
                     sip::Action::Reject { code: *code, reason: reason.clone() }

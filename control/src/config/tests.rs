@@ -35,15 +35,19 @@ forward = "core"
 level = "warn"
 "#;
 
+fn parsed(text: &str) -> Result<Config, Vec<super::Mistake>> {
+    Config::parse(text, std::path::Path::new(""))
+}
+
 fn refusals(text: &str) -> Vec<String> {
-    let mistakes = Config::parse(text).unwrap_err();
+    let mistakes = parsed(text).unwrap_err();
     let line = |m: &super::Mistake| format!("{}|{}|{}", m.line.unwrap_or(0), m.setting, m.problem);
     mistakes.iter().map(line).collect()
 }
 
 #[test]
 fn a_whole_file_becomes_settings() {
-    let config = Config::parse(WHOLE).unwrap();
+    let config = parsed(WHOLE).unwrap();
     assert_eq!(config.log.level, Level::Warn);
     assert_eq!(config.appliance.socket().to_str(), Some("/run/trunkline/dataplane.sock"));
     assert_eq!(config.routes[1].action, Action::Forward("core".into()));
@@ -64,7 +68,7 @@ fn a_whole_file_becomes_settings() {
 
 #[test]
 fn routes_are_explained_in_words() {
-    let words = explain_routes(&Config::parse(WHOLE).unwrap());
+    let words = explain_routes(&parsed(WHOLE).unwrap());
     let expected = "\
 1. INVITE to a user beginning with 00 coming from 203.0.113.0/24 is answered with 403 No international calls
 2. any request at example.com is forwarded to core (198.51.100.1:5060 25 %, 198.51.100.2:5060 75 %)";
@@ -124,4 +128,86 @@ fn all_mistakes_are_reported_in_one_run() {
         .replace("\"warn\"", "3")
         .replace("interface", "inteface");
     assert_eq!(refusals(&text).len(), 3);
+}
+
+#[test]
+fn destination_sets_and_headers_become_settings() {
+    let text = WHOLE
+        .replace("name = \"core\"", "name = \"core\"\nalgorithm = \"maglev\"\nhash = \"to-user\"")
+        .replace("weight = 3", "weight = 3, priority = 2, backup = true, capacity = 500")
+        .replace(
+            "user_prefixes = [\"00\"]",
+            "headers = [{ name = \"User-Agent\", contains = \"scanner\" }]",
+        );
+    let config = parsed(&text).unwrap();
+    let settings = config.to_settings([0; 16]);
+    let set = &settings.sets[0];
+    assert_eq!((set.algorithm, set.hash), (sip::Algorithm::Maglev, sip::HashKey::ToUser));
+    let member = set.members[1];
+    assert_eq!((member.priority, member.backup, member.capacity), (2, true, 500));
+    let test = sip::HeaderTest::Contains("scanner".into());
+    let header = sip::HeaderMatch { name: "User-Agent".into(), test };
+    assert_eq!(settings.rules[0].headers, [header]);
+    let words = explain_routes(&config);
+    assert!(words.contains("with User-Agent: …scanner… is answered with 403"), "{words}");
+    assert!(words.contains("198.51.100.2:5060 as backup up to 500/s)"), "{words}");
+
+    let wrong = |from: &str, to: &str| refusals(&text.replacen(from, to, 1)).remove(0);
+    let refusal = wrong("\"maglev\"", "\"magelv\"");
+    assert!(refusal.ends_with("allowed here: rendezvous, maglev, round-robin"), "{refusal}");
+    let refusal = wrong("\"to-user\"", "\"to-usr\"");
+    assert!(refusal.contains("did you mean `to-user`?"), "{refusal}");
+    let refusal = wrong("= 500", "= 2000000");
+    assert!(
+        refusal.contains("destination_sets[0].members[1].capacity|2000000 is more"),
+        "{refusal}"
+    );
+    let refusal = wrong("contains = \"scanner\"", "contains = \"a\", is = \"b\"");
+    assert!(refusal.contains("takes at most one of is, begins_with, contains"), "{refusal}");
+    let refusal = wrong("contains = \"scanner\"", "contains = \"\"");
+    assert!(refusal.contains("routes[0].match.headers[0]|has 0 bytes"), "{refusal}");
+}
+
+const PREFIXES: &str = r#"
+[[prefix_tables]]
+name = "numbers"
+file = "prefixes.csv"
+
+[[routes]]
+forward_by_prefix = "numbers"
+"#;
+
+#[test]
+fn prefix_tables_are_read_from_their_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = [WHOLE, PREFIXES].concat();
+    let with_file = |content: &str| {
+        std::fs::write(directory.path().join("prefixes.csv"), content).unwrap();
+        Config::parse(&text, directory.path())
+    };
+    let config = with_file("# numbers\n+49,core\n\n +4930 , core \n").unwrap();
+    let settings = config.to_settings([0; 16]);
+    let entries: Vec<_> = settings.prefix_tables[0].entries().collect();
+    assert_eq!(entries, [("+49", 0), ("+4930", 0)]);
+    assert_eq!(settings.rules[2].action, sip::Action::ForwardByPrefix("numbers".into()));
+    assert!(
+        explain_routes(&config).contains("3. any request is forwarded to the set that numbers")
+    );
+
+    let cases = [
+        ("+49,core\n+49;core\n", "/prefixes.csv:2: is not `prefix,set`"),
+        (",core", "/prefixes.csv:1: has no prefix before the comma"),
+        ("+49,", "/prefixes.csv:1: has no set behind the comma"),
+        ("+4,core\n+49,cores", "/prefixes.csv:2: there is no destination set \"cores\""),
+        ("+49,core\n\n+49,core", "/prefixes.csv:3: \"+49\" stands twice"),
+    ];
+    for (content, expected) in cases {
+        let mistakes = with_file(content).unwrap_err();
+        let mistake = &mistakes[0];
+        assert!(mistake.problem.ends_with(expected), "{mistake:?}");
+        assert!(mistake.setting.starts_with("prefix_tables[0]") && mistake.line == Some(32));
+    }
+    assert_eq!(with_file(&"x\n".repeat(30)).unwrap_err().len(), 11);
+    let gone = Config::parse(&text, &directory.path().join("no")).unwrap_err();
+    assert!(gone[0].problem.contains("cannot be read"), "{gone:?}");
 }

@@ -80,13 +80,15 @@ forward = "uas"
 mod tests {
     use super::default_config;
     use crate::config::Config;
+    use std::path::Path;
 
     #[test]
     fn the_default_is_a_valid_configuration() {
         for (queues, lcores, workers) in
             [(1, &[0][..], [0].as_slice()), (1, &[0, 1], &[1]), (2, &[0, 1], &[0, 1])]
         {
-            let config = Config::parse(&default_config(queues, lcores).unwrap()).unwrap();
+            let config =
+                Config::parse(&default_config(queues, lcores).unwrap(), Path::new("")).unwrap();
             assert_eq!(config.nic.lcores.workers, workers);
             assert_eq!(config.nic.ports.len(), 2);
             assert_eq!(config.listen.len(), 4);

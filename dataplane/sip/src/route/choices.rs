@@ -1,12 +1,12 @@
 //! What a worker remembers of its choices, where no hash can tell them again.
 //!
 //! ```text
-//!   call hash ⊕ CSeq ──► bucket ─► [ key | member, second ] [ · ] [ · ] [ · ]
+//!   call hash ⊕ CSeq ──► bucket ─► [ key | member, second ] [ · ] [ · ] … 8
 //!                                    newest ──────────────────────► oldest, falls out
 //! ```
 //!
 //! A table of fixed size, made once at start: nothing in it grows or is freed, and a choice costs
-//! one bucket, which is one or two cache lines. A request that is not found is left to the hash.
+//! one bucket, which is two cache lines. A request that is not found is left to the hash.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -15,8 +15,8 @@ use crate::limits::{
     CAPACITIES_MAX, CHOICES_MAX, SETS_MAX, TRANSACTION_SECONDS_MAX as LIFE_SECONDS,
 };
 
-/// Entries of a bucket, which share 64 bytes.
-const WAYS: usize = 4;
+/// Entries of a bucket: enough that none is lost before the table is half full.
+const WAYS: usize = 8;
 
 /// How far ahead of its rate a member may be asked, in microseconds: bursts of a tenth of a second.
 const BURST_US: u64 = 100_000;

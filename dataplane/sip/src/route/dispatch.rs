@@ -136,11 +136,6 @@ impl Dispatcher {
         matches!(self.pick, Pick::Turns(_))
     }
 
-    /// Every member that can be used.
-    pub(super) fn members(&self) -> &[Candidate] {
-        &self.members
-    }
-
     /// Whether `other` gives every call to the same member.
     pub(super) fn chooses_as(&self, other: &Self) -> bool {
         let tier = |of: &Self| {
@@ -246,4 +241,19 @@ const fn log2_fixed(x: u64) -> u64 {
         i += 1;
     }
     bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithm_is_right() {
+        for x in [1_u64, 3, 1 << 20, 0x1234_5678_9abc_def1, u64::MAX, u64::MAX / 3] {
+            #[expect(clippy::cast_precision_loss)]
+            let (got, want) =
+                (neg_log2(x) as f64 / f64::from(1_u32 << 31), 64.0 - (x as f64).log2());
+            assert!((got - want).abs() < 1e-5, "{x}: {got} {want}");
+        }
+    }
 }

@@ -9,9 +9,10 @@
 //! ```
 //!
 //! The last of them that is not above the number is the answer. It is searched in a static B+ tree
-//! without pointers, in nodes of 16 words that are compared at once: a million prefixes make six
-//! levels, of which the upper four stay in the cache of the core. Prefixes with other characters, or
-//! longer ones, are few: they lie in a sorted list of their own.
+//! without pointers, in nodes that are compared at once: for a million prefixes, four levels of 16
+//! words, which stay in the cache of the core, and one of leaves, which costs one access to memory.
+//! A leaf keeps its words as 32-bit distances from the first, since they are close to each other.
+//! Prefixes with other characters, or longer ones, are few: they lie in a sorted list of their own.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -22,8 +23,8 @@ use crate::parse::uri::Scheme;
 /// Words of a node.
 const NODE: usize = 16;
 
-/// Characters in a word.
-const WORD_LENGTH: usize = 16;
+/// Words of a leaf: as many as fit two cache lines with their targets.
+const LEAF: usize = 18;
 
 /// What stands for "no prefix" among the targets.
 const NONE: u16 = u16::MAX;
@@ -33,15 +34,24 @@ const NONE: u16 = u16::MAX;
 #[repr(align(64))]
 struct Node([i64; NODE]);
 
+/// Words as distances from `first`, which are shifted by `shift`, and what is right from each on.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Leaf {
+    first: u64,
+    distances: [u32; LEAF],
+    targets: [u16; LEAF],
+    shift: u8,
+}
+
 /// A table of prefixes, each with a target below [`u16::MAX`].
 #[derive(Debug)]
 pub(super) struct PrefixMap {
-    /// All nodes, level by level from the root down.
+    /// All nodes above the leaves, level by level from the root down.
     nodes: Box<[Node]>,
-    /// Where the levels begin; the last one holds every word.
+    /// Where the levels begin.
     levels: Box<[usize]>,
-    /// What is right from each word of the last level on.
-    targets: Box<[u16]>,
+    leaves: Box<[Leaf]>,
     texts: Texts,
     entries: usize,
 }
@@ -69,37 +79,33 @@ impl PrefixMap {
         if let Some(pair) = numbers.windows(2).find(same) {
             return Err(Twice(pair[0].prefix));
         }
-        let changes = changes(&numbers);
-        let (nodes, levels) = tree(&changes);
-        let mut targets: Vec<_> = changes.iter().map(|&(_, target)| target).collect();
-        // A search may end behind the last word of a node that is not full.
-        targets.resize(targets.len().next_multiple_of(NODE), NONE);
+        let leaves = leaves(&changes(&numbers));
+        let (nodes, levels) = tree(&leaves);
         let texts = Texts::build(texts)?;
-        Ok(Self { nodes, levels, targets: targets.into(), texts, entries: count })
+        Ok(Self { nodes, levels, leaves, texts, entries: count })
     }
 
     /// The target of the longest prefix of this user part.
     #[inline]
     pub(super) fn find(&self, scheme: Scheme, user: &[u8]) -> Option<u16> {
-        let mut characters = UserBytes::new(scheme, user);
-        let (mut word, mut shift) = (0, 64);
-        let is_all_number = loop {
-            let Some(byte) = characters.next() else { break true };
-            let digit = DIGITS[usize::from(byte)];
-            if digit == 0 || shift == 0 {
-                break false;
-            }
-            shift -= 4;
-            word |= u64::from(digit) << shift;
+        let target = match word_of(user.iter().copied()) {
+            (word, None) => self.search(word),
+            (word, Some(_)) => self.find_unusual(scheme, user, word),
+        };
+        Some(target).filter(|&target| target != NONE)
+    }
+
+    /// As [`Self::find`], for a user part that is more than a word of digits, which is `word`.
+    #[cold]
+    fn find_unusual(&self, scheme: Scheme, user: &[u8], word: u64) -> u16 {
+        let is_plain = scheme != Scheme::Tel && !user.contains(&b'%');
+        let (word, rest) = match is_plain {
+            true => (word, Some(0)),
+            false => word_of(UserBytes::new(scheme, user)),
         };
         // A text prefix that fits is longer than what can be read as a number.
-        if !is_all_number
-            && !self.texts.list.is_empty()
-            && let Some(target) = self.texts.find(scheme, user)
-        {
-            return Some(target);
-        }
-        Some(self.search(word)).filter(|&target| target != NONE)
+        let text = if rest.is_some() { self.texts.find(scheme, user) } else { None };
+        text.unwrap_or_else(|| self.search(word))
     }
 
     /// How many prefixes there are.
@@ -110,7 +116,7 @@ impl PrefixMap {
     /// Bytes of memory.
     pub(super) fn memory(&self) -> usize {
         size_of_val(&*self.nodes)
-            + size_of_val(&*self.targets)
+            + size_of_val(&*self.leaves)
             + size_of_val(&*self.texts.list)
             + self.texts.bytes.len()
     }
@@ -118,15 +124,49 @@ impl PrefixMap {
     /// The target of the last word that is not above `word`.
     #[inline]
     fn search(&self, word: u64) -> u16 {
-        let word = ordered(word);
-        let (mut child, mut node, mut rank) = (0, 0, 0);
+        let key = ordered(word);
+        let mut child = 0;
         for &level in &self.levels {
-            node = child;
-            let Some(keys) = self.nodes.get(level + node) else { return NONE };
-            rank = keys.0.iter().map(|&key| usize::from(key <= word)).sum();
-            child = node * (NODE + 1) + rank;
+            let Some(node) = self.nodes.get(level + child) else { return NONE };
+            let rank: usize = node.0.iter().map(|&other| usize::from(other <= key)).sum();
+            child = child * (NODE + 1) + rank;
         }
-        self.targets.get((node * NODE + rank).wrapping_sub(1)).copied().unwrap_or(NONE)
+        self.leaves.get(child).map_or(NONE, |leaf| leaf.search(word))
+    }
+}
+
+impl Leaf {
+    /// A leaf of as many of these changes as fit, of which there is one, and how many those are.
+    fn fill(changes: &[(u64, u16)]) -> (Self, usize) {
+        let first = changes[0].0;
+        let mut leaf = Self { first, distances: [u32::MAX; LEAF], targets: [NONE; LEAF], shift: 0 };
+        let mut count = changes.len().min(LEAF);
+        // Distances end in zeros: prefixes are shorter than words.
+        loop {
+            let words = changes[..count].iter().map(|&(word, _)| word - first);
+            let (bits, last) =
+                words.fold((0, 0), |(bits, _), distance| (bits | distance, distance));
+            let shift = if bits == 0 { 0 } else { bits.trailing_zeros() };
+            if last >> shift < u64::from(u32::MAX - 1) {
+                leaf.shift = shift as u8;
+                break;
+            }
+            count -= 1;
+        }
+        for (place, &(word, target)) in changes[..count].iter().enumerate() {
+            leaf.distances[place] = ((word - first) >> leaf.shift) as u32;
+            leaf.targets[place] = target;
+        }
+        (leaf, count)
+    }
+
+    /// The target of the last word that is not above `word`.
+    #[inline]
+    fn search(&self, word: u64) -> u16 {
+        let distance = word.saturating_sub(self.first) >> (self.shift & 63);
+        let distance = u32::try_from(distance).unwrap_or(u32::MAX).min(u32::MAX - 1);
+        let rank: usize = self.distances.iter().map(|&other| usize::from(other <= distance)).sum();
+        self.targets.get(rank.wrapping_sub(1)).copied().unwrap_or(NONE)
     }
 }
 
@@ -148,17 +188,27 @@ static DIGITS: [u8; 256] = {
     table
 };
 
+/// The word of the digits that `characters` begin with, and the first character that is not in it.
+#[inline]
+fn word_of(characters: impl Iterator<Item = u8>) -> (u64, Option<u8>) {
+    let (mut word, mut shift) = (0, 64);
+    for byte in characters {
+        let digit = DIGITS[usize::from(byte)];
+        if digit == 0 || shift == 0 {
+            return (word, Some(byte));
+        }
+        shift -= 4;
+        word |= u64::from(digit) << shift;
+    }
+    (word, None)
+}
+
 /// The word of a prefix that fits one.
 fn number(prefix: &str) -> Option<u64> {
-    if prefix.len() > WORD_LENGTH {
-        return None;
+    match word_of(prefix.bytes()) {
+        (word, None) => Some(word),
+        (_, Some(_)) => None,
     }
-    let digits = prefix.bytes().map(|byte| u64::from(DIGITS[usize::from(byte)]));
-    let add = |(word, shift): (u64, u32), digit| match digit {
-        0 => None,
-        digit => Some((word | digit << (shift - 4), shift - 4)),
-    };
-    digits.into_iter().try_fold((0, 64), add).map(|(word, _)| word)
 }
 
 /// The words at which the answer changes, and the answer from there on.
@@ -198,29 +248,30 @@ fn change(changes: &mut Vec<(u64, u16)>, word: u64, target: u16) {
     }
 }
 
-/// The nodes over these words, level by level from the root, and where each level begins. The key i
-/// of an upper node is the first word beneath its child i + 1.
-fn tree(changes: &[(u64, u16)]) -> (Box<[Node]>, Box<[usize]>) {
-    let fill = |key: &dyn Fn(usize) -> Option<u64>| {
-        let mut node = Node([i64::MAX; NODE]);
-        for (place, word) in node.0.iter_mut().zip((0..).map_while(key)) {
-            *place = ordered(word);
-        }
-        node
-    };
-    let word = |at: usize| changes.get(at).map(|&(word, _)| word);
-    let leaves = changes.len().div_ceil(NODE);
-    let mut levels: Vec<Vec<Node>> =
-        vec![(0..leaves).map(|leaf| fill(&|i| word(leaf * NODE + i))).collect()];
-    // Words beneath one node of the level that was made last.
-    let mut beneath = NODE;
-    while let Some(last) = levels.last()
-        && last.len() > 1
-    {
-        let count = last.len().div_ceil(NODE + 1);
-        let first = |child: usize| word(child * beneath);
-        levels.push((0..count).map(|at| fill(&|i| first(at * (NODE + 1) + i + 1))).collect());
-        beneath *= NODE + 1;
+/// The leaves that hold these changes.
+fn leaves(mut changes: &[(u64, u16)]) -> Box<[Leaf]> {
+    let mut leaves = Vec::with_capacity(changes.len() / LEAF + 1);
+    while !changes.is_empty() {
+        let (leaf, count) = Leaf::fill(changes);
+        leaves.push(leaf);
+        changes = &changes[count..];
+    }
+    leaves.into()
+}
+
+/// The nodes over these leaves, level by level from the root, and where each level begins. The key i
+/// of a node is the first word beneath its child i + 1.
+fn tree(leaves: &[Leaf]) -> (Box<[Node]>, Box<[usize]>) {
+    let mut levels: Vec<Vec<Node>> = Vec::new();
+    let (mut children, mut leaves_beneath) = (leaves.len(), 1);
+    while children > 1 {
+        let first = |child: usize| leaves.get(child * leaves_beneath).map(|leaf| leaf.first);
+        let node = |at: usize| {
+            Node(core::array::from_fn(|i| first(at * (NODE + 1) + i + 1).map_or(i64::MAX, ordered)))
+        };
+        children = children.div_ceil(NODE + 1);
+        levels.push((0..children).map(node).collect());
+        leaves_beneath *= NODE + 1;
     }
     let (mut nodes, mut begins) = (Vec::new(), Vec::new());
     for level in levels.into_iter().rev() {
@@ -340,4 +391,64 @@ impl Iterator for UserBytes<'_> {
 
 fn nibble(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::v1::*;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive(entries: &[(String, u16)], user: &str) -> Option<u16> {
+        let fits = entries.iter().filter(|(prefix, _)| user.starts_with(prefix.as_str()));
+        fits.max_by_key(|(prefix, _)| prefix.len()).map(|&(_, target)| target)
+    }
+
+    fn map(entries: &[(String, u16)]) -> PrefixMap {
+        PrefixMap::build(entries.iter().map(|(prefix, target)| (prefix.as_str(), *target))).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_walk_over_all_finds(
+            entries in prop::collection::btree_map("[0-3+#]{1,5}|[0-2]{14,18}|[0-2a]{1,4}", 0..3_u16, 0..400),
+            users in prop::collection::vec("[0-3+#]{0,7}|[0-2]{13,20}|[0-2a]{0,6}", 100),
+        ) {
+            let entries: Vec<_> = entries.into_iter().collect();
+            let map = map(&entries);
+            for user in &users {
+                prop_assert_eq!(map.find(Scheme::Sip, user.as_bytes()), naive(&entries, user), "{}", user);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts_in_every_spelling() {
+        let entries =
+            [("+49", 1), ("+4930", 2), ("+49a", 3), ("123456789012345678", 4), ("sos", 5)];
+        let map = map(&entries.map(|(prefix, target)| (prefix.to_string(), target)));
+        let find = |scheme, user: &str| map.find(scheme, user.as_bytes());
+        assert_eq!(find(Scheme::Sip, "+493"), Some(1));
+        assert_eq!(find(Scheme::Sip, "%2b4%3930"), Some(2));
+        assert_eq!(find(Scheme::Tel, "+49-(3)0.1"), Some(2));
+        assert_eq!(find(Scheme::Sip, "+49-30"), Some(1));
+        assert_eq!(find(Scheme::Sip, "+49ab"), Some(3));
+        assert_eq!(find(Scheme::Sip, "1234567890123456789"), Some(4));
+        assert_eq!(find(Scheme::Sip, "12345678901234567"), None);
+        assert_eq!(find(Scheme::Sip, "sos.fire"), Some(5));
+        assert_eq!(find(Scheme::Sip, "+48"), None);
+        assert_eq!(find(Scheme::Sip, ""), None);
+        assert_eq!(find(Scheme::Sip, "%4"), None);
+    }
+
+    #[test]
+    fn nothing_and_what_stands_twice() {
+        let none = PrefixMap::build([].into_iter()).unwrap();
+        assert_eq!(none.find(Scheme::Sip, b"49"), None);
+        let twice = |prefix| PrefixMap::build([(prefix, 1), ("5", 1), (prefix, 2)].into_iter());
+        assert_eq!(twice("49").unwrap_err(), Twice("49"));
+        assert_eq!(twice("ab").unwrap_err(), Twice("ab"));
+    }
 }

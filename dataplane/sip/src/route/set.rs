@@ -9,10 +9,10 @@
 //! ```text
 //!   ──── INVITE a ──┬─ change ─────────┬──────────────────────────────────┬──────► time
 //!                   │ settling         │ window                           │
-//!   hash only       │ both hashes: the same member ─► that one            │ hash only
-//!                   │ not the same: remembered ─────► as remembered       │
-//!                   │               ACK, CANCEL of a ─► as before         │
-//!                   │ new: as before,  │ new: as now,                     │
+//!   hash only       │ remembered ─────────────────► as remembered         │ hash only
+//!                   │ both hashes give one member ─► that one             │
+//!                   │ else ACK and CANCEL, as of a ─► as before           │
+//!                   │ else as before,  │ else as now,                     │
 //!                   │ remembered       │ remembered                       │
 //! ```
 //!
@@ -22,11 +22,12 @@
 //! set chose before the first of them, which is how everything went that is not remembered.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::choices::{self, Choices};
-use super::dispatch::{Candidate, Dispatcher};
+use super::dispatch::{Candidate, Dispatcher, GONE};
 use super::outcome::Reply;
-use crate::limits::{SETTLE_MS, SETTLE_MS_MAX, TRANSACTION_SECONDS_MAX};
+use crate::limits::{MEMBERS_MAX, SETTLE_MS, SETTLE_MS_MAX, TRANSACTION_SECONDS_MAX};
 use crate::message::{Method, Request};
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
@@ -53,9 +54,12 @@ pub(super) struct Set {
 struct Before {
     dispatcher: Dispatcher,
     hash: HashKey,
-    /// When the first and the last change of the window were.
-    opened_ms: u64,
+    /// Members that left the settings in the window.
+    gone: Arc<[Candidate]>,
+    /// When the last change of the window was.
     changed_ms: u64,
+    /// When the first change was since which it has not settled.
+    unsettled_ms: u64,
 }
 
 /// What a choice depends on beside the set.
@@ -115,18 +119,20 @@ impl Set {
             before.dispatcher.chooses_as(&self.dispatcher) && before.hash == self.hash;
         let kept = match open {
             Some(open) if chooses_alike => Some(open.clone()),
-            Some(open) => Some(Before { changed_ms: now_ms, ..open.clone() }),
+            Some(open) => Some(open.clone().changed_again(now_ms)),
             None if chooses_alike => None,
             None => Some(Before {
                 dispatcher: before.dispatcher.clone(),
                 hash: before.hash,
-                opened_ms: now_ms,
                 changed_ms: now_ms,
+                unsettled_ms: now_ms,
+                gone: Arc::default(),
             }),
         };
-        let kept = kept.map(|before| Before {
-            dispatcher: before.dispatcher.renumbered(&self.members),
-            ..before
+        let kept = kept.map(|kept| Before {
+            dispatcher: kept.dispatcher.renumbered(&self.members),
+            gone: self.gone(kept.gone.iter().chain(&*before.members)),
+            ..kept
         });
         self.with_before(kept)
     }
@@ -146,6 +152,21 @@ impl Set {
         let dispatcher = Dispatcher::new(settings.algorithm, &self.members, &settings.members);
         let settings = Arc::new(settings);
         Self { dispatcher, settings, before: None, ..self.clone() }.after(self, now_ms)
+    }
+
+    /// Those of `members`, each once, that are not among ours; no more than a set can have.
+    fn gone<'a>(&self, members: impl Iterator<Item = &'a Candidate>) -> Arc<[Candidate]> {
+        let mut gone: Vec<Candidate> = Vec::new();
+        for member in members {
+            let is_same = |other: &Candidate| other.address == member.address;
+            if !self.members.iter().any(is_same) && !gone.iter().any(is_same) {
+                let mut member = *member;
+                member.index = GONE;
+                gone.push(member);
+            }
+        }
+        gone.drain(..gone.len().saturating_sub(MEMBERS_MAX));
+        gone.into()
     }
 
     fn with_before(mut self, before: Option<Before>) -> Self {
@@ -181,17 +202,18 @@ impl Set {
     ) -> Result<&Candidate, Reply> {
         let now = self.dispatcher.choose(|| key(self.hash));
         let before = self.before.as_ref().filter(|before| before.is_open(choices.now_ms()));
-        let had = before.and_then(|before| before.choose(&mut key));
-        let is_same = before.is_none() || had.map(Candidate::id) == now.map(Candidate::id);
-        if is_same && !self.has_capacities && !self.dispatcher.takes_turns() {
+        let is_told_by_hash = !self.has_capacities && !self.dispatcher.takes_turns();
+        if before.is_none() && is_told_by_hash {
             return now.ok_or(Reply::NoDestination);
         }
         let remembered = choices.find(asked.transaction).and_then(|id| self.alive(id));
         if let Some(member) = remembered {
             return Ok(member);
         }
+        let had = before.and_then(|before| before.choose(&mut key));
+        let is_same = before.is_none() || had.map(Candidate::id) == now.map(Candidate::id);
         let had = had.filter(|had| self.is_alive(had));
-        if asked.follows {
+        if asked.follows || is_same && is_told_by_hash {
             return had.or(now).ok_or(Reply::NoDestination);
         }
         let settles = before.is_some_and(|before| before.settles(choices.now_ms()));
@@ -224,7 +246,7 @@ impl Set {
 
     /// The member that is remembered by this id, unless it is down.
     fn alive(&self, id: u32) -> Option<&Candidate> {
-        let gone = self.before.iter().flat_map(|before| before.dispatcher.members());
+        let gone = self.before.iter().flat_map(|before| &*before.gone);
         let known = self.members.iter().chain(gone);
         known.into_iter().find(|member| member.id() == id).filter(|member| self.is_alive(member))
     }
@@ -237,6 +259,11 @@ impl Set {
 }
 
 impl Before {
+    fn changed_again(self, now_ms: u64) -> Self {
+        let unsettled_ms = if self.settles(now_ms) { self.unsettled_ms } else { now_ms };
+        Self { changed_ms: now_ms, unsettled_ms, ..self }
+    }
+
     /// Whether a transaction may still run that was sent by it.
     fn is_open(&self, now_ms: u64) -> bool {
         now_ms < self.changed_ms + TRANSACTION_SECONDS_MAX * 1000
@@ -244,7 +271,7 @@ impl Before {
 
     /// Whether what looks new may be a retransmission of what was sent by it.
     fn settles(&self, now_ms: u64) -> bool {
-        now_ms < (self.changed_ms + SETTLE_MS).min(self.opened_ms + SETTLE_MS_MAX)
+        now_ms < (self.changed_ms + SETTLE_MS).min(self.unsettled_ms + SETTLE_MS_MAX)
     }
 
     /// The member that it gave to a request, which nobody knows when it took turns.
@@ -253,3 +280,6 @@ impl Before {
         if has_hash { self.dispatcher.choose(|| key(self.hash)) } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests;

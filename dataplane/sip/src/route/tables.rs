@@ -135,6 +135,12 @@ impl Tables {
         self.keeps_time
     }
 
+    /// The destination set, by its index, that a prefix table has for a user part, as routes find it.
+    #[inline]
+    pub fn prefix_set(&self, table: u16, user: &[u8]) -> Option<u16> {
+        self.fixed.prefix_tables.get(usize::from(table))?.find(Scheme::Sip, user)
+    }
+
     /// The sizes of the prefix tables, in the order of the settings.
     pub fn prefix_sizes(&self) -> impl Iterator<Item = PrefixSize> {
         let size = |map: &PrefixMap| PrefixSize { entries: map.entries(), memory: map.memory() };
