@@ -68,6 +68,11 @@ impl FastPath {
         self.fib.replace(fib)
     }
 
+    /// Where the last message was to be sent.
+    pub fn target(&self) -> SocketAddr {
+        self.scratch.egress.target
+    }
+
     /// Takes one datagram from the parser to the encoder. On `Forward` and `Reply` the frame holds
     /// what is to be sent; on `Park` it is as it was.
     pub fn process<P: PacketBuf>(
@@ -243,9 +248,14 @@ impl Way<'_> {
                 scratch.egress.adjacency = *adjacency;
                 Ok(())
             }
-            Err(Lookup::Unresolved(next_hop)) => Err(Verdict::Park(next_hop)),
-            Err(Lookup::Failed(next_hop)) => Err(Verdict::Unreachable(next_hop)),
-            Err(Lookup::NoRoute | Lookup::Ready(_)) => Err(Verdict::Drop(DropReason::NoRoute)),
+            Err(not_ready) => {
+                scratch.egress.target = target;
+                Err(match not_ready {
+                    Lookup::Unresolved(next_hop) => Verdict::Park(next_hop),
+                    Lookup::Failed(next_hop) => Verdict::Unreachable(next_hop),
+                    Lookup::NoRoute | Lookup::Ready(_) => Verdict::Drop(DropReason::NoRoute),
+                })
+            }
         }
     }
 

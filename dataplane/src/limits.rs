@@ -44,5 +44,9 @@ pub const KEEPALIVE_MAX: usize = 4;
 /// Connections to the management socket at one time: control, a status command, a monitor, and room.
 pub const LINKS_MAX: usize = 32;
 
+/// Hosts with a sign that they are unreachable, which control has not asked for yet: as many next
+/// hops as two large destination sets have, and no more memory for whoever forges ICMP errors.
+pub const UNREACHABLE_MAX: usize = 1_024;
+
 const _: () = assert!(BURST_MAX <= TX_BURST_MAX);
 const _: () = assert!(nic_config::limits::PORTS_MAX <= u8::MAX as usize);

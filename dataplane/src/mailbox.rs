@@ -5,6 +5,7 @@
 
 use crate::fib::{Fib, NextHop};
 use crate::limits::{EVENTS_MAX, MAILBOX_MAX};
+use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
 use sip_core::Tables;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub enum Command {
 pub enum Event {
     /// Ask the kernel for this neighbour.
     Resolve(NextHop),
+    /// A message to this host was dropped, because the next hop on the way there does not answer.
+    Unreachable(SocketAddr),
     /// The worker runs on this epoch; the one before, if any, is handed back to be freed.
     Applied {
         /// Number of the epoch now in force.

@@ -205,8 +205,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
             Verdict::Unreachable(next_hop) => {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
-                // With the ring full the question is lost; the next message asks again.
+                // With the ring full these are lost; the next message says them again.
                 let _ = self.mailbox.send(Event::Resolve(next_hop));
+                let _ = self.mailbox.send(Event::Unreachable(self.fast_path.target()));
             }
             Verdict::Park(next_hop) => {
                 let may_wait = !self.parked.is_full()
@@ -217,8 +218,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     return;
                 }
                 let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
-                let datagram = datagram.clone();
-                self.parked.push(Waiting { packet, datagram, port, next_hop, deadline_ns });
+                let (datagram, target) = (datagram.clone(), self.fast_path.target());
+                let waiting = Waiting { packet, datagram, port, target, next_hop, deadline_ns };
+                self.parked.push(waiting);
                 self.ports[port].counters.parked.add(1);
             }
         }
@@ -240,6 +242,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             counters.parked.set(counters.parked.get() - 1);
             if is_overdue {
                 counters.drop_for(DropReason::NeighbourFailed);
+                let _ = self.mailbox.send(Event::Unreachable(waiting.target));
             } else {
                 let Waiting { packet, datagram, port, deadline_ns, .. } = waiting;
                 self.take(packet, &datagram, port, now, Some(deadline_ns));

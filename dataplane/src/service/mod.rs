@@ -5,6 +5,7 @@
 
 mod link;
 mod state;
+mod unreachable;
 
 pub use state::{Drain, PortFilter, QueueInfo, Service, ServiceParts};
 

@@ -1,9 +1,11 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
+use super::unreachable::UnreachableHosts;
 use crate::fib::Fib;
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
-use control_api::status::Status;
+use control_api::status::{KernelStatus, Status};
+use control_api::{UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::Settings;
@@ -94,6 +96,7 @@ pub struct Service {
     epoch: Cell<u64>,
     acknowledged: RefCell<Vec<u64>>,
     acknowledgement: Notify,
+    unreachable: RefCell<UnreachableHosts>,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -109,6 +112,7 @@ impl Service {
             epoch: Cell::new(0),
             acknowledged,
             acknowledgement: Notify::new(),
+            unreachable: RefCell::default(),
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -133,6 +137,9 @@ impl Service {
     fn take_event(&self, worker: usize, event: Event, resolve: &impl Fn(crate::fib::NextHop)) {
         match event {
             Event::Resolve(next_hop) => resolve(next_hop),
+            Event::Unreachable(target) => {
+                self.unreachable.borrow_mut().note(target, UnreachableSign::Neighbour);
+            }
             Event::Applied { number, retired } => {
                 drop(retired); // The last of them frees the tables: here, not on a poll-mode core.
                 self.acknowledged.borrow_mut()[worker] = number;
@@ -232,6 +239,11 @@ impl Service {
         self.parts.drain.is_done.store(true, Ordering::Release);
     }
 
+    /// The signs of unreachable hosts since the last call.
+    pub fn take_unreachable(&self) -> Vec<UnreachableHost> {
+        self.unreachable.borrow_mut().take()
+    }
+
     /// A reading of all counters.
     pub fn status(&self) -> Status {
         let queues = self.parts.queues.iter();
@@ -242,6 +254,7 @@ impl Service {
             queues: queues.map(|q| q.counters.status(&q.port, q.queue, q.lcore)).collect(),
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
+            kernel: KernelStatus::default(),
         }
     }
 }
