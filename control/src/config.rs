@@ -17,7 +17,7 @@ pub use routes::{Action, DestinationSet, Member, Reject, Route, RouteMatch};
 use document::Document;
 use nic_config::settings::{LcoreSettings, MemorySettings, NicSettings, PortSettings};
 use serde::Deserialize;
-use sip_core::{ListenPoint, Settings, Tables};
+use sip_core::{ListenPoint, Oversize, Settings, Tables};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +53,9 @@ pub struct Appliance {
     /// Retry-After in our 503 replies, in seconds. Default 5; 0 (leave the header out) to 3,600.
     #[serde(deserialize_with = "value::retry_after")]
     pub retry_after: u16,
+    /// What happens to a message that is larger than the MTU of its way. Default `fragment`: it leaves in
+    /// IP fragments; `refuse`: a request is answered with 513, a response dropped.
+    pub oversize: Oversize,
     /// Directory of the management socket `dataplane.sock` and of process ids. Default
     /// `/run/trunkline`; absolute; one per appliance on a machine.
     #[serde(deserialize_with = "value::absolute")]
@@ -70,6 +73,7 @@ impl Default for Appliance {
             domains: Vec::new(),
             record_route: false,
             retry_after: 5,
+            oversize: Oversize::Fragment,
             run_directory: "/run/trunkline".into(),
             state_directory: "/var/lib/trunkline".into(),
         }
@@ -199,6 +203,7 @@ impl Config {
             listen: self.listen.iter().map(listen_point).collect(),
             record_route: self.appliance.record_route,
             retry_after_seconds: self.appliance.retry_after,
+            oversize: self.appliance.oversize,
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
         }

@@ -10,14 +10,16 @@ use crate::fib::{AdjacencyCache, Fib, Lookup};
 use crate::limits::KEEPALIVE_MAX;
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
+use crate::parcel::{PAYLOAD_MAX, Parcel};
 use crate::probe::{Probe, Stage};
 use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
+use core::ops::Range;
 use sip_core::{
-    Arrival, EditList, Headers, ListenId, Message, Output, Refusal, Reply, Request, RequestRoute,
-    Response, SipDrop, Tables, rewrite_request, rewrite_response, route_request, route_response,
-    write_reply,
+    Arrival, EditList, Headers, ListenId, Message, Output, Oversize, Refusal, Reply, Request,
+    RequestRoute, Response, SipDrop, Tables, rewrite_request, rewrite_response, route_request,
+    route_response, write_reply,
 };
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ struct Scratch {
     edits: EditList,
     prefix: Output,
     egress: Egress,
+    /// What follows the prefix in a message that is larger than the MTU: a range of the frame.
+    kept: Range<usize>,
 }
 
 impl Default for Scratch {
@@ -45,6 +49,7 @@ impl Default for Scratch {
             edits: EditList::default(),
             prefix: Output::default(),
             egress: Egress::NOWHERE,
+            kept: 0..0,
         }
     }
 }
@@ -74,7 +79,7 @@ impl FastPath {
     }
 
     /// Takes one datagram from the parser to the encoder. On `Forward` and `Reply` the frame holds
-    /// what is to be sent; on `Park` it is as it was.
+    /// what is to be sent; on `Park` it is as it was; on `Oversize` [`Self::pack`] comes next.
     pub fn process<P: PacketBuf>(
         &mut self,
         packet: &mut P,
@@ -84,14 +89,51 @@ impl FastPath {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
             return Verdict::Drop(DropReason::NoEpoch);
         };
-        let way = Way { tables: &epoch.tables, fib, datagram };
+        let oversize = epoch.oversize;
+        let way = Way { tables: &epoch.tables, fib, datagram, oversize, by_kernel: false };
         let outgoing = match way.decide(packet.frame(), &mut self.scratch, probe) {
             Ok(outgoing) => outgoing,
             Err(verdict) => return verdict,
         };
-        let verdict = self.scratch.make(packet, datagram, &outgoing, probe);
+        let verdict = self.scratch.make(packet, datagram, &outgoing, oversize, probe);
         probe.end(Stage::Encode);
         verdict
+    }
+
+    /// Takes a message from the kernel to the end of the rewriting; it leaves through the kernel again,
+    /// which knows its neighbours itself. Gives whether the parcel now holds our own reply.
+    ///
+    /// # Errors
+    /// Why the message ends here.
+    #[cold]
+    pub fn process_parcel(
+        &mut self,
+        parcel: &mut Parcel,
+        probe: &mut impl Probe,
+    ) -> Result<bool, DropReason> {
+        let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
+            return Err(DropReason::NoEpoch);
+        };
+        let (source, target) = (parcel.source, parcel.target);
+        if source.port() == 0 {
+            return Err(DropReason::PortZero);
+        }
+        let datagram = Datagram { source, target, payload: 0..parcel.message().len() };
+        let (tables, oversize) = (&epoch.tables, epoch.oversize);
+        let way = Way { tables, fib, datagram: &datagram, oversize, by_kernel: true };
+        match way.decide(parcel.message(), &mut self.scratch, probe) {
+            Ok(outgoing) => self.scratch.make_parcel(parcel, &outgoing, oversize),
+            Err(Verdict::Drop(reason)) => Err(reason),
+            Err(_) => Err(DropReason::NoRoute),
+        }
+    }
+
+    /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit.
+    #[cold]
+    pub fn pack<P: PacketBuf>(&self, packet: &P, parcel: &mut Parcel) -> bool {
+        let Scratch { egress, prefix, kept, .. } = &self.scratch;
+        (parcel.source, parcel.target) = (egress.source, egress.target);
+        parcel.fill(prefix.bytes(), &packet.frame()[kept.clone()])
     }
 }
 
@@ -102,6 +144,7 @@ impl Scratch {
         packet: &mut P,
         datagram: &Datagram,
         outgoing: &Outgoing,
+        oversize: Oversize,
         probe: &mut impl Probe,
     ) -> Verdict {
         let start = datagram.payload.start;
@@ -120,11 +163,48 @@ impl Scratch {
             }
         };
         probe.end(Stage::Rewrite);
-        match encode(packet, self.prefix.bytes(), kept, &self.egress) {
+        match encode(packet, self.prefix.bytes(), kept.clone(), &self.egress) {
             Ok(()) => verdict,
+            Err(DropReason::EgressTooLarge) if oversize == Oversize::Fragment => {
+                self.kept = kept;
+                Verdict::Oversize { is_reply: matches!(verdict, Verdict::Reply { .. }) }
+            }
             Err(reason) => Verdict::Drop(reason),
         }
     }
+
+    /// Makes the outgoing message in the parcel of the incoming one; gives whether it is our reply.
+    fn make_parcel(
+        &mut self,
+        parcel: &mut Parcel,
+        outgoing: &Outgoing,
+        oversize: Oversize,
+    ) -> Result<bool, DropReason> {
+        let fits = match *outgoing {
+            Outgoing::Reply => parcel.fill(self.prefix.bytes(), &[]),
+            Outgoing::Edited { end } => {
+                self.edits.patch(parcel.message_mut());
+                self.prefix.clear();
+                let emitted = self.edits.emit_prefix(parcel.message(), &mut self.prefix);
+                let replaced = emitted.map_err(|_| DropReason::EgressTooLarge)?;
+                parcel.begin_anew(self.prefix.bytes(), replaced..end.max(replaced))
+            }
+        };
+        if !fits || is_too_large(parcel.message().len(), &self.egress, oversize) {
+            return Err(DropReason::EgressTooLarge);
+        }
+        (parcel.source, parcel.target) = (self.egress.source, self.egress.target);
+        Ok(matches!(outgoing, Outgoing::Reply))
+    }
+}
+
+/// Whether a message of this length has no way out, not even in fragments.
+fn is_too_large(length: usize, egress: &Egress, oversize: Oversize) -> bool {
+    length
+        > match oversize {
+            Oversize::Fragment => PAYLOAD_MAX,
+            Oversize::Refuse => egress.message_max(),
+        }
 }
 
 /// One datagram on its way, with what it is decided by.
@@ -132,6 +212,9 @@ struct Way<'t> {
     tables: &'t Tables,
     fib: &'t Fib,
     datagram: &'t Datagram,
+    oversize: Oversize,
+    /// Whether the message came from the kernel and leaves through it.
+    by_kernel: bool,
 }
 
 impl Way<'_> {
@@ -196,7 +279,10 @@ impl Way<'_> {
         probe.end(Stage::Adjacency);
         rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
         let end = request.body_end();
-        if end.saturating_add_signed(scratch.edits.growth()) > scratch.egress.message_max() {
+        let length = end.saturating_add_signed(scratch.edits.growth());
+        if length > scratch.egress.message_max()
+            && is_too_large(length, &scratch.egress, self.oversize)
+        {
             return Err(Refused::Reply(Reply::MessageTooLarge));
         }
         Ok(Outgoing::Edited { end })
@@ -250,12 +336,23 @@ impl Way<'_> {
             }
             Err(not_ready) => {
                 scratch.egress.target = target;
-                Err(match not_ready {
-                    Lookup::Unresolved(next_hop) => Verdict::Park(next_hop),
-                    Lookup::Failed(next_hop) => Verdict::Unreachable(next_hop),
-                    Lookup::NoRoute | Lookup::Ready(_) => Verdict::Drop(DropReason::NoRoute),
-                })
+                self.without_neighbour(not_ready, scratch)
             }
+        }
+    }
+
+    /// The kernel asks for its neighbours itself; for our own frames we have to wait.
+    #[cold]
+    fn without_neighbour(&self, lookup: Lookup, scratch: &mut Scratch) -> Result<(), Verdict> {
+        match lookup {
+            Lookup::Unresolved(_) | Lookup::Failed(_) if self.by_kernel => {
+                let way_out = self.fib.way_out(scratch.egress.target.ip());
+                scratch.egress.adjacency = way_out.ok_or(Verdict::Drop(DropReason::NoRoute))?;
+                Ok(())
+            }
+            Lookup::Unresolved(next_hop) => Err(Verdict::Park(next_hop)),
+            Lookup::Failed(next_hop) => Err(Verdict::Unreachable(next_hop)),
+            Lookup::NoRoute | Lookup::Ready(_) => Err(Verdict::Drop(DropReason::NoRoute)),
         }
     }
 

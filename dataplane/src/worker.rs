@@ -4,8 +4,11 @@
 //! ```text
 //!   rx burst ─ decode all ─┬─ per packet: parse, route, rewrite, encode ─ Verdict ─┬─ tx burst
 //!                          └─ drop, counted                                        ├─ drop, counted
-//!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┴─ park
+//!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┼─ park
+//!   parcels: messages from the kernel ── parse, route, rewrite ────────────────────┴─ to the kernel
 //! ```
+
+mod parcels;
 
 use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
@@ -13,6 +16,7 @@ use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TX_ATTEMPTS_MAX, T
 use crate::mailbox::{Command, Event, WorkerEnd};
 use crate::packet::PacketBuf;
 use crate::packet_io::{Burst, PacketIo, TxFrames};
+use crate::parcel::Origin;
 use crate::parked::{Parked, Waiting};
 use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::QueueCounters;
@@ -52,12 +56,6 @@ struct Port<P> {
     tx_bytes: u64,
     /// For each frame in `tx`, which counter it moves when it has left.
     origins: SmallVec<[Origin; TX_BURST_MAX]>,
-}
-
-#[derive(Clone, Copy)]
-struct Origin {
-    port: u8,
-    is_reply: bool,
 }
 
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
@@ -102,7 +100,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         is_busy
     }
 
-    /// Looks into the mailbox, and after parked messages.
+    /// Looks into the mailbox, after parked messages and after parcels.
     pub fn attend(&mut self) {
         let mut has_news = false;
         while let Some(command) = self.mailbox.next() {
@@ -126,6 +124,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if !self.parked.is_empty() {
             self.reconsider_parked(has_news);
         }
+        self.take_parcels();
     }
 
     /// Whether the service core has told this worker to end.
@@ -203,6 +202,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Forward { port: egress } => self.queue(egress, packet, port, false),
             Verdict::Reply { port: egress } => self.queue(egress, packet, port, true),
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
+            Verdict::Oversize { is_reply } => self.send_oversize(&packet, port, is_reply),
             Verdict::Unreachable(next_hop) => {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
                 // With the ring full these are lost; the next message says them again.

@@ -53,6 +53,6 @@ pub use route::request::{RequestRoute, RouteReason, route_request};
 pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::Tables;
 pub use settings::{
-    Action, Algorithm, DestinationSet, ListenId, ListenPoint, Member, Network, NetworkError, Rule,
-    Settings,
+    Action, Algorithm, DestinationSet, ListenId, ListenPoint, Member, Network, NetworkError,
+    Oversize, Rule, Settings,
 };

@@ -22,10 +22,24 @@ pub struct Settings {
     pub record_route: bool,
     /// Value of Retry-After in our 503 replies; 0 leaves the header out.
     pub retry_after_seconds: u16,
+    /// What happens to a message that is larger than the MTU of its way.
+    pub oversize: Oversize,
     /// Groups of next hops that rules name.
     pub sets: Vec<DestinationSet>,
     /// What to do with a request; the first rule that matches decides.
     pub rules: Vec<Rule>,
+}
+
+/// What happens to a message that is larger than the MTU of its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Oversize {
+    /// It leaves in IP fragments.
+    #[default]
+    Fragment,
+    /// A request is answered with 513, a response dropped.
+    Refuse,
 }
 
 /// One address and port of ours that speaks SIP over UDP.

@@ -9,10 +9,11 @@ use crate::packet_io::MemoryQueues;
 use crate::probe::NoProbe;
 use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
-use control_api::status::QueueStatus;
+use control_api::status::{KERNEL_PORT, QueueStatus};
 use core::net::IpAddr;
 use sip_core::{
-    Action, Algorithm, DestinationSet, ListenPoint, Member, Network, Rule, Settings, Tables,
+    Action, Algorithm, DestinationSet, ListenPoint, Member, Network, Oversize, Rule, Settings,
+    Tables,
 };
 use std::sync::Arc;
 
@@ -95,14 +96,11 @@ impl Appliance {
         wanted.collect()
     }
 
-    /// The counters of the two queue pairs.
+    /// The counters of the two queue pairs, and of the worker's way through the kernel.
     pub fn status(&self) -> Vec<QueueStatus> {
-        let names = ["uac", "uas"];
-        self.counters
-            .iter()
-            .zip(names)
-            .map(|(counters, name)| counters.status(name, 0, 1))
-            .collect()
+        let names = ["uac", "uas", KERNEL_PORT];
+        let counters = self.counters.iter().chain([self.service.parcels.counters()]);
+        counters.zip(names).map(|(counters, name)| counters.status(name, 0, 1)).collect()
     }
 }
 
@@ -138,6 +136,7 @@ pub fn lab_settings() -> Settings {
             .collect(),
         record_route: true,
         retry_after_seconds: 5,
+        oversize: Oversize::Fragment,
         sets: vec![set("uas", "10.77.2.2:5060"), set("uas6", "[fd77:2::2]:5060")],
         rules: vec![
             rule(Some("six"), None, "uas6"),
@@ -154,7 +153,7 @@ pub fn lab_settings() -> Settings {
 /// When the settings are refused.
 pub fn lab_epoch(settings: &Settings) -> Epoch {
     let tables = Tables::build(settings).expect("the settings are right");
-    Epoch { number: 1, tables }
+    Epoch { number: 1, tables, oversize: settings.oversize }
 }
 
 /// The lab's routes as picture number `generation`; callers and callees on these two `ports`; with or without the MAC addresses of the two hosts.

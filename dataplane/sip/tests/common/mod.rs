@@ -31,6 +31,7 @@ pub fn settings() -> Settings {
         listen: listen.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
         record_route: true,
         retry_after_seconds: 5,
+        oversize: sip_core::Oversize::default(),
         sets: vec![set("uas", &[("10.77.2.2:5060", 1)])],
         rules: vec![always(Action::Forward("uas".into()))],
     }
