@@ -71,7 +71,7 @@ fn large_messages_go_through_and_back_whole() {
     let _servers = [Server::start("tl-uas", "10.77.2.2"), Server::start("tl-uas", "fd77:2::2")];
     for family in FAMILIES {
         // The second outgrows the MTU only by what we add; the last is all that UDP can hold.
-        for body in [100, 1_000, 4_000, 20_000, 64_000] {
+        for body in [100, 1_050, 4_000, 20_000, 64_000] {
             assert_eq!(invite(&lab, family, body), "200 echo", "{family:?} {body}");
         }
     }
@@ -95,7 +95,7 @@ fn large_messages_are_refused_where_fragments_are_not_wanted() {
     let _server = Server::start("tl-uas", "10.77.2.2");
     assert_eq!(invite(&lab, FAMILIES[0], 4_000), "200 echo");
     reconfigure(&lab, "[appliance]\n", "[appliance]\noversize = \"refuse\"\n");
-    for body in [1_000, 4_000, 20_000] {
+    for body in [1_050, 4_000, 20_000] {
         assert_eq!(invite(&lab, FAMILIES[0], body), "513 no echo", "{body}");
     }
     assert_eq!(invite(&lab, FAMILIES[0], 100), "200 echo");
@@ -150,13 +150,13 @@ fn a_smaller_path_mtu_is_learnt_and_kept_to() {
         assert_eq!(invite(&lab, family, 100), "200 echo", "{family:?}");
         let before = lab.status();
         // Fits our link and not the path: the first copy is lost, and its ICMP error tells why.
-        assert_eq!(invite(&lab, family, 800), "200 echo", "{family:?}");
+        assert_eq!(invite(&lab, family, 920), "200 echo", "{family:?}");
         let learnt = lab.status();
         assert_eq!(kernel(&learnt, "path_mtus"), number as u64 + 1, "{learnt:#}");
         assert_eq!(kernel(&learnt, "too_big"), kernel(&before, "too_big") + 1, "{learnt:#}");
         // From now on nothing is lost.
         let start = Instant::now();
-        assert_eq!(invite(&lab, family, 800), "200 echo", "{family:?}");
+        assert_eq!(invite(&lab, family, 920), "200 echo", "{family:?}");
         assert!(start.elapsed() < Duration::from_millis(450), "took {:?}", start.elapsed());
         assert_eq!(kernel(&lab.status(), "too_big"), kernel(&learnt, "too_big"));
     }
@@ -226,7 +226,7 @@ fn a_hundred_thousand_fragments_that_fit_nothing_beside_calls() {
     assert_eq!(lab.dataplane(), pid, "the data plane died");
     let grown = resident_kilobytes(pid).saturating_sub(before);
     assert!(grown < 32 << 10, "the data plane grew by {grown} KiB");
-    // What the flood left behind expires or is pushed out; whole messages get through at once.
+    // The kernel takes no new fragments until the old ones have expired: the lab gives them 3 s.
     let _server = Server::start("tl-uas", "10.77.2.2");
-    assert_eq!(invite(&lab, FAMILIES[0], 4_000), "200 echo");
+    assert!((0..2).any(|_| invite(&lab, FAMILIES[0], 4_000) == "200 echo"), "{:#}", lab.status());
 }
