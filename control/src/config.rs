@@ -19,7 +19,7 @@ pub use routes::{Action, DestinationSet, Header, Member, Reject, Route, RouteMat
 use document::Document;
 use nic_config::settings::{LcoreSettings, MemorySettings, NicSettings, PortSettings};
 use serde::Deserialize;
-use sip_core::{ListenPoint, Maddr, Settings, SettingsError, Tables};
+use sip_core::{ListenPoint, Maddr, Oversize, Settings, SettingsError, Tables};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,9 @@ pub struct Appliance {
     pub retry_after: u16,
     /// Whether `maddr` in a Via or URI sends messages elsewhere. Default `refuse`; or `honour`.
     pub maddr: Maddr,
+    /// What happens to a message that is larger than the MTU of its way. Default `fragment`: it leaves in
+    /// IP fragments; `refuse`: a request is answered with 513, a response dropped.
+    pub oversize: Oversize,
     /// Directory of the management socket `dataplane.sock` and of process ids. Default
     /// `/run/trunkline`; absolute; one per appliance on a machine.
     #[serde(deserialize_with = "value::absolute")]
@@ -77,6 +80,7 @@ impl Default for Appliance {
             record_route: false,
             retry_after: 5,
             maddr: Maddr::Refuse,
+            oversize: Oversize::Fragment,
             run_directory: "/run/trunkline".into(),
             state_directory: "/var/lib/trunkline".into(),
         }
@@ -210,6 +214,7 @@ impl Config {
             record_route: self.appliance.record_route,
             retry_after_seconds: self.appliance.retry_after,
             maddr: self.appliance.maddr,
+            oversize: self.appliance.oversize,
             prefix_tables: self.prefix_tables.iter().map(|own| own.table().clone()).collect(),
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),

@@ -2,7 +2,7 @@
 
 use control_api::frame::{self, Assembler, FrameError, PACKET_MAX};
 use control_api::status::Status;
-use control_api::{API_VERSION, FromDataplane, ToDataplane};
+use control_api::{API_VERSION, FromDataplane, ToDataplane, UnreachableHost};
 use serde::Serialize;
 use sip_core::Settings;
 use std::io;
@@ -120,6 +120,17 @@ impl Link {
         }
     }
 
+    /// Takes the signs of unreachable hosts since the last time anybody took them.
+    ///
+    /// # Errors
+    /// Any [`LinkError`] but [`LinkError::Refused`].
+    pub async fn unreachable(&mut self) -> Result<Vec<UnreachableHost>, LinkError> {
+        match self.ask(&ToDataplane::<()>::Unreachable).await? {
+            FromDataplane::Unreachable(hosts) => Ok(hosts),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
     /// Makes a worker panic; the connection ends with the process.
     ///
     /// # Errors
@@ -213,6 +224,7 @@ mod tests {
             FromDataplane::Applied { epoch: 4 },
             FromDataplane::Refused { epoch: 5, reason: "routes[0]: no".into() },
             FromDataplane::Status(status.clone()),
+            FromDataplane::Unreachable(vec![]),
         ];
         let peer = Peer::with_answers(answers);
         let mut link = Link::connect(peer.path()).await.unwrap();
@@ -223,6 +235,7 @@ mod tests {
         assert!(refused.to_string().contains("routes[0]: no"), "{refused}");
         assert_eq!(link.epoch(), 4);
         assert_eq!(link.status().await.unwrap(), status);
+        assert_eq!(link.unreachable().await.unwrap(), []);
         assert!(matches!(link.ended().await, LinkError::Closed | LinkError::Broken(_)));
     }
 

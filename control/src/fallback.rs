@@ -1,5 +1,5 @@
-//! The kernel's side of the listen points: SIP gets there only while the data plane is away, or in
-//! fragments. Whoever asks is told to come back later, instead of being left in silence.
+//! The kernel's side of the listen points while the data plane is away: whoever asks is told to come
+//! back later, instead of being left in silence. A data plane that is there listens itself.
 
 use crate::limits::{BIND_RETRY, DATAGRAM_MAX, ERROR_PAUSE, FALLBACK_LOG_EVERY};
 use sip_core::{Arrival, Output, Reply, Settings, SettingsError, Tables, write_reply};
@@ -88,6 +88,8 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    // The data plane may be on the address already; the socket that was bound last receives.
+    socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
@@ -120,7 +122,7 @@ impl Tally {
                 %source,
                 answered = self.answered,
                 ignored = self.ignored,
-                "{} datagram(s) reached the kernel: the data plane is away, or they were fragments",
+                "{} datagram(s) while the data plane is away",
                 self.unlogged
             );
             (self.logged, self.unlogged) = (Some(Instant::now()), 0);

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-/// Publishes what stands in `settings` to the data plane behind `socket`, for ever.
+/// Publishes what stands in `settings` to the data plane behind `socket`, for ever, and says in
+/// `is_served` whether a data plane with an epoch is there: then it listens on all listen points itself.
 ///
 /// # Errors
 /// Only when the epoch number cannot be stored.
@@ -20,6 +21,7 @@ pub async fn publish(
     socket: PathBuf,
     mut state: State,
     mut settings: watch::Receiver<Arc<Settings>>,
+    is_served: watch::Sender<bool>,
 ) -> Result<()> {
     let mut current = Epoch { number: 0, settings: settings.borrow_and_update().clone() };
     let mut pause = RECONNECT_FIRST;
@@ -32,7 +34,9 @@ pub async fn publish(
             Ok(mut link) => {
                 info!(socket = %socket.display(), "connected to the data plane");
                 (pause, complained) = (RECONNECT_FIRST, false);
-                let why = serve(&mut link, &mut current, &mut state, &mut settings).await?;
+                let why =
+                    serve(&mut link, &mut current, &mut state, &mut settings, &is_served).await?;
+                is_served.send_replace(false);
                 warn!("{why}: connecting again");
             }
             Err(error) if !complained => {
@@ -58,6 +62,7 @@ async fn serve(
     current: &mut Epoch,
     state: &mut State,
     settings: &mut watch::Receiver<Arc<Settings>>,
+    is_served: &watch::Sender<bool>,
 ) -> Result<LinkError> {
     loop {
         // The number alone proves nothing when it is 0: a control process that just started
@@ -72,6 +77,7 @@ async fn serve(
                 Err(other) => return Ok(other),
             }
         }
+        is_served.send_replace(link.epoch() != 0);
         tokio::select! {
             why = link.ended() => return Ok(why),
             changed = settings.changed() => {
@@ -126,8 +132,11 @@ mod tests {
         let state = State::open(directory.path()).unwrap();
         let peer = Peer::with_answers(vec![hello(4), FromDataplane::Applied { epoch: 5 }]);
         let (sender, receiver) = watch::channel(Arc::new(settings()));
-        let task = tokio::spawn(publish(peer.path().to_owned(), state, receiver));
+        let (is_served, mut served) = watch::channel(false);
+        let task = tokio::spawn(publish(peer.path().to_owned(), state, receiver, is_served));
+        served.wait_for(|is_served| *is_served).await.unwrap();
         until(&peer, &[5]).await;
+        served.wait_for(|is_served| !is_served).await.unwrap();
         // The first connection has ended by now: the data plane comes back without an epoch.
         peer.serve(vec![
             hello(0),

@@ -44,9 +44,10 @@ impl Service {
         let Self { path, mut config, state, _lock } = self;
         let secret = state.secret();
         let (sender, settings) = watch::channel(Arc::new(config.to_settings(secret)));
-        let publishing = publish(config.appliance.socket(), state, settings);
+        let (is_served, mut served) = watch::channel(false);
+        let publishing = publish(config.appliance.socket(), state, settings, is_served);
         tokio::pin!(publishing);
-        let mut fallback = Fallback::start(&config.to_settings(secret))?;
+        let mut fallback = Some(Fallback::start(&config.to_settings(secret))?);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -56,12 +57,16 @@ impl Service {
                 outcome = &mut publishing => return outcome,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                Ok(()) = served.changed() => {
+                    let is_served = *served.borrow_and_update();
+                    replace(&mut fallback, (!is_served).then(|| config.to_settings(secret))).await?;
+                }
                 _ = hangup.recv() => {
                     if let Some(new) = reload(&path, &config) {
-                        // The old sockets must be closed before the new ones are bound.
-                        fallback.stop().await;
                         let settings = new.to_settings(secret);
-                        fallback = Fallback::start(&settings)?;
+                        if fallback.is_some() {
+                            replace(&mut fallback, Some(settings.clone())).await?;
+                        }
                         publish_if_changed(&sender, settings);
                         config = new;
                     }
@@ -71,6 +76,15 @@ impl Service {
         info!("control stops: the data plane goes on with its epoch");
         Ok(())
     }
+}
+
+/// Ends the old answers before the new ones begin, or leaves the listen points to the data plane.
+async fn replace(fallback: &mut Option<Fallback>, settings: Option<Settings>) -> Result<()> {
+    if let Some(old) = fallback.take() {
+        old.stop().await;
+    }
+    *fallback = settings.map(|settings| Fallback::start(&settings)).transpose()?;
+    Ok(())
 }
 
 /// The new configuration, when it is a good one.

@@ -1,7 +1,7 @@
 //! The counters of the data plane, for people and as JSON.
 
 use control_api::DropReason;
-use control_api::status::{QueueStatus, Status};
+use control_api::status::{KernelStatus, QueueStatus, Status};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -27,6 +27,8 @@ pub struct StatusReport {
     pub drops: BTreeMap<&'static str, u64>,
     /// Whether every packet received was forwarded, answered, dropped or is parked.
     pub conserved: bool,
+    /// Kernel sockets and what ICMP said, since the data plane started.
+    pub kernel: KernelStatus,
 }
 
 /// One queue pair.
@@ -134,6 +136,7 @@ impl StatusReport {
             total: queues.iter().map(|q| q.counters).fold(Counters::default(), Counters::plus),
             drops: DropReason::ALL.iter().filter_map(drops).collect(),
             conserved: status.queues.iter().all(|q| q.unaccounted() == 0),
+            kernel: status.kernel,
             queues,
         }
     }
@@ -189,6 +192,23 @@ impl StatusReport {
         list
     }
 
+    /// What went through the kernel's sockets, and what ICMP said.
+    pub fn kernel_line(&self) -> String {
+        let kernel = &self.kernel;
+        format!(
+            "{} socket(s), {} received, {} sent, {} refused; ICMP: {} unreachable, {} too big, \
+             {} ignored; {} path MTU(s)",
+            kernel.sockets,
+            grouped(kernel.received),
+            grouped(kernel.sent),
+            grouped(kernel.send_failed),
+            grouped(kernel.unreachable),
+            grouped(kernel.too_big),
+            grouped(kernel.ignored),
+            kernel.path_mtus
+        )
+    }
+
     /// The law of conservation with its numbers, and by how much it is broken if it is.
     pub fn conservation_line(&self) -> String {
         let total = &self.total;
@@ -225,6 +245,7 @@ impl fmt::Display for StatusReport {
             grouped(self.mbufs_in_use.into()),
             grouped(self.mbufs_total.into())
         )?;
+        writeln!(f, "kernel       {}", self.kernel_line())?;
         writeln!(f, "\n{}", self.queue_table())?;
         write!(f, "drops\n{}", indented(&self.drop_list()))?;
         write!(f, "\nconserved    {}", self.conservation_line())

@@ -11,6 +11,7 @@ use crate::{decode::DecodeRules, kernel::PortInterface};
 use anyhow::{Context, Result};
 use capsule::Runtime;
 use capsule::UnixSignal;
+use control_api::status::KERNEL_PORT;
 use core::net::SocketAddr;
 use nic_config::cleanup::remove_leftovers;
 use nic_config::lock::InstanceLock;
@@ -140,7 +141,15 @@ impl Queues {
         }
     }
 
+    /// Every queue pair, and for each worker what goes through the kernel.
     fn infos(&self, plan: &NicPlan) -> Vec<QueueInfo> {
+        let kernel =
+            plan.workers.iter().zip(&self.workers).map(|(worker, (_, service))| QueueInfo {
+                port: KERNEL_PORT.to_owned(),
+                queue: worker.queue,
+                lcore: worker.lcore,
+                counters: Arc::clone(service.parcels.counters()),
+            });
         let pairs = plan.workers.iter().zip(&self.counters).flat_map(|(worker, counters)| {
             plan.ports.iter().zip(counters).map(|(port, counters)| QueueInfo {
                 port: port.name.clone(),
@@ -149,7 +158,7 @@ impl Queues {
                 counters: Arc::clone(counters),
             })
         });
-        pairs.collect()
+        pairs.chain(kernel).collect()
     }
 }
 

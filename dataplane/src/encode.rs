@@ -96,16 +96,18 @@ fn write_headers(headers: &mut [u8], message: &[u8], egress: &Egress) {
     // message_max keeps the lengths under 65,536.
     #[expect(clippy::cast_possible_truncation, reason = "bounded by the MTU, a u16")]
     let udp_len = (UDP_LEN + message.len()) as u16;
+    write_udp(udp, message, udp_len, egress);
     match (egress.source.ip(), egress.target.ip()) {
         (IpAddr::V4(source), IpAddr::V4(target)) => {
-            write_ipv4(ip, udp_len, source.octets(), target.octets());
+            // Two different messages have different checksums, but for one pair in 65,536 (RFC 6864 5.2).
+            let identification = egress.adjacency.may_fragment.then(|| [udp[6], udp[7]]);
+            write_ipv4(ip, udp_len, source.octets(), target.octets(), identification);
         }
         (IpAddr::V6(source), IpAddr::V6(target)) => {
             write_ipv6(ip, udp_len, source.octets(), target.octets());
         }
         _ => unreachable!("the listen point was chosen for the family of the next hop"),
     }
-    write_udp(udp, message, udp_len, egress);
 }
 
 fn write_ethernet(link: &mut [u8], egress: &Egress) {
@@ -122,12 +124,19 @@ fn write_ethernet(link: &mut [u8], egress: &Egress) {
     link[at..at + 2].copy_from_slice(&ethertype.to_be_bytes());
 }
 
-fn write_ipv4(ip: &mut [u8], udp_len: u16, source: [u8; 4], target: [u8; 4]) {
+/// With an identification, routers may fragment the packet.
+fn write_ipv4(
+    ip: &mut [u8],
+    udp_len: u16,
+    source: [u8; 4],
+    target: [u8; 4],
+    identification: Option<[u8; 2]>,
+) {
     const IPV4_LEN_U16: u16 = 20;
     ip[..2].copy_from_slice(&[0x45, 0]);
     ip[2..4].copy_from_slice(&(udp_len + IPV4_LEN_U16).to_be_bytes());
-    ip[4..6].fill(0);
-    ip[6..8].copy_from_slice(&DONT_FRAGMENT);
+    ip[4..6].copy_from_slice(&identification.unwrap_or_default());
+    ip[6..8].copy_from_slice(if identification.is_some() { &[0; 2] } else { &DONT_FRAGMENT });
     ip[8..12].copy_from_slice(&[HOP_LIMIT, PROTOCOL_UDP, 0, 0]);
     ip[12..16].copy_from_slice(&source);
     ip[16..20].copy_from_slice(&target);
@@ -178,6 +187,7 @@ mod tests {
                 target_mac: [2, 0, 0, 0, 0, 2],
                 source: source.ip(),
                 mtu: 1500,
+                may_fragment: false,
             },
         }
     }
@@ -201,6 +211,23 @@ mod tests {
                     let message = &packet.frame()[seen.payload];
                     assert_eq!(message, [&prefix[..], &body[4..]].concat());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_narrow_path_lets_routers_fragment() {
+        let mut egress = egress("10.0.0.1:5060", "10.0.0.2:5060", None);
+        for may_fragment in [false, true] {
+            egress.adjacency.may_fragment = may_fragment;
+            let mut packet = MemoryPacket::new(&frames::udp("10.9.0.1:1", "10.9.0.2:2", b"body"));
+            encode(&mut packet, b"a ", 42..46, &egress).unwrap();
+            decode(packet.frame(), DecodeRules { verify_checksums: true }).unwrap();
+            let (identification, flags) = (&packet.frame()[18..20], &packet.frame()[20..22]);
+            if may_fragment {
+                assert!(identification != [0, 0] && flags == [0, 0]);
+            } else {
+                assert!(identification == [0, 0] && flags == [0x40, 0]);
             }
         }
     }

@@ -4,6 +4,8 @@
 //! request (its Route proves itself), then one that meets the rule table; answers of our own and parked messages are
 //! rare.
 
+mod parcels;
+
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup};
@@ -14,10 +16,12 @@ use crate::probe::{Probe, Stage};
 use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
+use core::ops::Range;
+use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
-    Arrival, Choices, EditList, Headers, ListenId, Message, Output, Refusal, Reply, Request,
-    RequestRoute, Response, Share, SipDrop, Tables, rewrite_request, rewrite_response,
+    Arrival, Choices, EditList, Headers, ListenId, Message, Output, Oversize, Refusal, Reply,
+    Request, RequestRoute, Response, Share, SipDrop, Tables, rewrite_request, rewrite_response,
     route_request, route_response, stun, write_reply,
 };
 use std::sync::Arc;
@@ -38,6 +42,8 @@ struct Scratch {
     edits: EditList,
     prefix: Output,
     egress: Egress,
+    /// What follows the prefix in a message that is larger than the MTU: a range of the frame.
+    kept: Range<usize>,
 }
 
 impl Default for Scratch {
@@ -48,6 +54,7 @@ impl Default for Scratch {
             edits: EditList::default(),
             prefix: Output::default(),
             egress: Egress::NOWHERE,
+            kept: 0..0,
         }
     }
 }
@@ -86,8 +93,13 @@ impl FastPath {
         self.fib.replace(fib)
     }
 
+    /// Where the last message was to be sent.
+    pub fn target(&self) -> SocketAddr {
+        self.scratch.egress.target
+    }
+
     /// Takes one datagram from the parser to the encoder. On `Forward` and `Reply` the frame holds
-    /// what is to be sent; on `Park` it is as it was.
+    /// what is to be sent; on `Park` it is as it was; on `Oversize` [`Self::pack`] comes next.
     pub fn process<P: PacketBuf>(
         &mut self,
         packet: &mut P,
@@ -97,12 +109,13 @@ impl FastPath {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
             return Verdict::Drop(DropReason::NoEpoch);
         };
-        let way = Way { tables: &epoch.tables, fib, datagram };
+        let oversize = epoch.oversize;
+        let way = Way { tables: &epoch.tables, fib, datagram, oversize, by_kernel: false };
         let outgoing = match way.decide(packet.frame(), &mut self.scratch, probe) {
             Ok(outgoing) => outgoing,
             Err(verdict) => return verdict,
         };
-        let verdict = self.scratch.make(packet, datagram, &outgoing, probe);
+        let verdict = self.scratch.make(packet, datagram, &outgoing, oversize, probe);
         probe.end(Stage::Encode);
         verdict
     }
@@ -115,6 +128,7 @@ impl Scratch {
         packet: &mut P,
         datagram: &Datagram,
         outgoing: &Outgoing,
+        oversize: Oversize,
         probe: &mut impl Probe,
     ) -> Verdict {
         let start = datagram.payload.start;
@@ -133,8 +147,12 @@ impl Scratch {
             }
         };
         probe.end(Stage::Rewrite);
-        match encode(packet, self.prefix.bytes(), kept, &self.egress) {
+        match encode(packet, self.prefix.bytes(), kept.clone(), &self.egress) {
             Ok(()) => verdict,
+            Err(DropReason::EgressTooLarge) if oversize == Oversize::Fragment => {
+                self.kept = kept;
+                Verdict::Oversize { is_reply: matches!(verdict, Verdict::Reply { .. }) }
+            }
             Err(reason) => Verdict::Drop(reason),
         }
     }
@@ -145,6 +163,9 @@ struct Way<'t> {
     tables: &'t Tables,
     fib: &'t Fib,
     datagram: &'t Datagram,
+    oversize: Oversize,
+    /// Whether the message came from the kernel and leaves through it.
+    by_kernel: bool,
 }
 
 impl Way<'_> {
@@ -231,7 +252,10 @@ impl Way<'_> {
         probe.end(Stage::Adjacency);
         rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
         let end = request.body_end();
-        if end.saturating_add_signed(scratch.edits.growth()) > scratch.egress.message_max() {
+        let length = end.saturating_add_signed(scratch.edits.growth());
+        if length > scratch.egress.message_max()
+            && is_too_large(length, &scratch.egress, self.oversize)
+        {
             return Err(Refused::Reply(Reply::MessageTooLarge));
         }
         Ok(Outgoing::Edited { end })
@@ -283,9 +307,25 @@ impl Way<'_> {
                 scratch.egress.adjacency = *adjacency;
                 Ok(())
             }
-            Err(Lookup::Unresolved(next_hop)) => Err(Verdict::Park(next_hop)),
-            Err(Lookup::Failed(next_hop)) => Err(Verdict::Unreachable(next_hop)),
-            Err(Lookup::NoRoute | Lookup::Ready(_)) => Err(Verdict::Drop(DropReason::NoRoute)),
+            Err(not_ready) => {
+                scratch.egress.target = target;
+                self.without_neighbour(not_ready, scratch)
+            }
+        }
+    }
+
+    /// The kernel asks for its neighbours itself; for our own frames we have to wait.
+    #[cold]
+    fn without_neighbour(&self, lookup: Lookup, scratch: &mut Scratch) -> Result<(), Verdict> {
+        match lookup {
+            Lookup::Unresolved(_) | Lookup::Failed(_) if self.by_kernel => {
+                let way_out = self.fib.way_out(scratch.egress.target.ip());
+                scratch.egress.adjacency = way_out.ok_or(Verdict::Drop(DropReason::NoRoute))?;
+                Ok(())
+            }
+            Lookup::Unresolved(next_hop) => Err(Verdict::Park(next_hop)),
+            Lookup::Failed(next_hop) => Err(Verdict::Unreachable(next_hop)),
+            Lookup::NoRoute | Lookup::Ready(_) => Err(Verdict::Drop(DropReason::NoRoute)),
         }
     }
 

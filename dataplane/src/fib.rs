@@ -17,6 +17,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 pub use cache::AdjacencyCache;
+use topology::Hop;
 pub use topology::{InterfaceAddress, Route, Topology, Via};
 
 /// An interface over which a port's frames leave: the port's own or one of its VLAN interfaces.
@@ -59,8 +60,10 @@ pub struct Adjacency {
     /// Source address that the kernel would take: the route's preferred source, or else an address
     /// of the link. Always of the destination's family.
     pub source: IpAddr,
-    /// Largest IP packet in bytes, the smaller one of the link's and the route's.
+    /// Largest IP packet in bytes, the smallest one of the link's, the route's and the path's.
     pub mtu: u16,
+    /// Whether routers may fragment our IPv4 packets: the path takes less than [`PATH_MTU_MIN`].
+    pub may_fragment: bool,
 }
 
 impl Adjacency {
@@ -72,6 +75,7 @@ impl Adjacency {
         target_mac: [0; 6],
         source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         mtu: 0,
+        may_fragment: false,
     };
 }
 
@@ -102,6 +106,13 @@ pub enum Neighbour {
 /// The kernel's neighbours on our links.
 pub type Neighbours = HashMap<NextHop, Neighbour>;
 
+/// Path MTUs that ICMP errors told, by destination, in bytes.
+pub type PathMtus = HashMap<IpAddr, u16>;
+
+/// Smallest path MTU that makes us send fragments: IPv6 knows no smaller one (RFC 8200 section 5),
+/// and for IPv4 whoever forges a smaller one must not push ordinary messages off the fast path.
+pub const PATH_MTU_MIN: u16 = 1_280;
+
 /// Immutable picture of the kernel's routes and neighbours, as far as our ports matter.
 #[derive(Debug)]
 pub struct Fib {
@@ -109,6 +120,7 @@ pub struct Fib {
     pub generation: u64,
     topology: Arc<Topology>,
     neighbours: Neighbours,
+    path_mtus: Arc<PathMtus>,
 }
 
 impl Fib {
@@ -118,7 +130,14 @@ impl Fib {
     /// When `generation` is 0, which marks an empty slot of [`AdjacencyCache`].
     pub fn new(generation: u64, topology: Arc<Topology>, neighbours: Neighbours) -> Self {
         assert!(generation != 0, "generation 0 marks empty cache slots");
-        Self { generation, topology, neighbours }
+        Self { generation, topology, neighbours, path_mtus: Arc::default() }
+    }
+
+    /// The same picture with what is known of paths behind the first link.
+    #[must_use]
+    pub fn with_path_mtus(mut self, path_mtus: Arc<PathMtus>) -> Self {
+        self.path_mtus = path_mtus;
+        self
     }
 
     /// A picture with static entries, for tests and benches.
@@ -140,16 +159,32 @@ impl Fib {
         let next_hop =
             NextHop { ifindex: link.ifindex, address: hop.gateway.unwrap_or(destination) };
         match self.neighbours.get(&next_hop) {
-            Some(Neighbour::Valid(target_mac)) => Lookup::Ready(Adjacency {
-                port: link.port,
-                vlan: link.vlan,
-                source_mac: link.mac,
-                target_mac: *target_mac,
-                source: hop.source,
-                mtu: hop.mtu,
-            }),
+            Some(Neighbour::Valid(target_mac)) => {
+                Lookup::Ready(self.adjacency(hop, link, *target_mac, destination))
+            }
             Some(Neighbour::Failed) => Lookup::Failed(next_hop),
             None => Lookup::Unresolved(next_hop),
+        }
+    }
+
+    /// Source address and MTU towards `destination`, for the kernel as the sender: it finds the
+    /// neighbour itself, so the MAC address stays empty.
+    pub fn way_out(&self, destination: IpAddr) -> Option<Adjacency> {
+        let (hop, link) =
+            is_routable(destination).then(|| self.topology.hop(destination)).flatten()?;
+        Some(self.adjacency(hop, link, [0; 6], destination))
+    }
+
+    fn adjacency(&self, hop: &Hop, link: &Link, target_mac: [u8; 6], to: IpAddr) -> Adjacency {
+        let path_mtu = self.path_mtus.get(&to).copied().unwrap_or(u16::MAX);
+        Adjacency {
+            port: link.port,
+            vlan: link.vlan,
+            source_mac: link.mac,
+            target_mac,
+            source: hop.source,
+            mtu: hop.mtu.min(path_mtu.max(PATH_MTU_MIN)),
+            may_fragment: path_mtu < PATH_MTU_MIN,
         }
     }
 

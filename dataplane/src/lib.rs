@@ -16,6 +16,7 @@
 //! - [`fib`] knows the next hop's MAC address; [`parked`] keeps messages while it does not.
 //! - [`encode`] writes the new headers, [`checksum`] their sums.
 //! - [`verdict`] is how each packet ends, [`stats`] counts it.
+//! - [`parcel`] carries messages larger than the MTU between a worker and the kernel's sockets.
 //! - [`mailbox`] links a worker with the [`service`] core, which speaks with control and, through
 //!   [`kernel`], with the kernel.
 
@@ -31,6 +32,7 @@ pub mod mailbox;
 pub mod mbuf;
 pub mod packet;
 pub mod packet_io;
+pub mod parcel;
 pub mod parked;
 pub mod poll_loop;
 pub mod probe;

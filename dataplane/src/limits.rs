@@ -1,5 +1,7 @@
 //! Every bound of this crate, each with its reason.
 
+use core::time::Duration;
+
 /// Frames taken from a receive queue at once: what DPDK's vector drivers hand out per call, and
 /// few enough that a burst's headers stay in the L1 cache.
 pub const BURST_MAX: usize = 32;
@@ -43,6 +45,43 @@ pub const KEEPALIVE_MAX: usize = 4;
 
 /// Connections to the management socket at one time: control, a status command, a monitor, and room.
 pub const LINKS_MAX: usize = 32;
+
+/// Parcels of the service core: messages from the kernel that are with the workers at one time. 64 of
+/// 68 KiB are 4 MiB; with none left the kernel's socket buffers hold what comes, and then drop.
+pub const SERVICE_PARCELS: usize = 64;
+
+/// Parcels of one worker: messages that came in one frame and leave in fragments. The service core
+/// looks every millisecond, so a worker can send 32,000 of them per second.
+pub const WORKER_PARCELS: usize = 32;
+
+/// Parcels that a worker takes at one look: each may cost as much as a burst of frames.
+pub const PARCELS_PER_LOOK: usize = 8;
+
+/// Hosts with a sign that they are unreachable, which control has not asked for yet: as many next
+/// hops as two large destination sets have, and no more memory for whoever forges ICMP errors.
+pub const UNREACHABLE_MAX: usize = 1_024;
+
+/// Hosts whose path MTU is known to be smaller than the link's; others are then sent what the link takes.
+pub const PATH_MTUS_MAX: usize = 1_024;
+
+/// How long a path MTU counts before a larger one is tried (RFC 1191 section 6.3, RFC 8201 section 4).
+pub const PATH_MTU_AGE: Duration = Duration::from_secs(600);
+
+/// Least time between two changes of the workers' path MTUs: each costs them their caches.
+pub const PATH_MTU_PAUSE: Duration = Duration::from_secs(1);
+
+/// Datagrams or ICMP errors taken from one kernel socket before the others have their turn.
+pub const SOCKET_BATCH: usize = 32;
+
+/// Attempts to send a message while ICMP errors of earlier ones are reported instead.
+pub const SEND_ATTEMPTS_MAX: usize = 4;
+
+/// Send and receive buffer of a kernel socket, in bytes: a hundred messages of 20 KB with what the
+/// kernel adds to each fragment.
+pub const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Pause before a listen address that is not there yet is tried again.
+pub const BIND_RETRY: Duration = Duration::from_millis(500);
 
 const _: () = assert!(BURST_MAX <= TX_BURST_MAX);
 const _: () = assert!(nic_config::limits::PORTS_MAX <= u8::MAX as usize);

@@ -1,12 +1,14 @@
-//! The two bounded rings between a worker and the service core.
+//! The bounded rings between a worker and the service core.
 //!
 //! New tables come as `Arc`s and the old ones go back, so that nothing is allocated or freed on a
 //! poll-mode core. A worker takes a command only while there is room for its answer.
 
 use crate::fib::{Fib, NextHop};
 use crate::limits::{EVENTS_MAX, MAILBOX_MAX};
+use crate::parcel::{self, ServiceParcels, WorkerParcels};
+use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
-use sip_core::Tables;
+use sip_core::{Oversize, Tables};
 use std::sync::Arc;
 
 /// A configuration epoch as the workers use it.
@@ -16,6 +18,8 @@ pub struct Epoch {
     pub number: u64,
     /// The routing tables built from its settings.
     pub tables: Tables,
+    /// What happens to messages that are larger than the MTU.
+    pub oversize: Oversize,
 }
 
 /// From the service core to a worker.
@@ -36,6 +40,8 @@ pub enum Command {
 pub enum Event {
     /// Ask the kernel for this neighbour.
     Resolve(NextHop),
+    /// A message to this host was dropped, because the next hop on the way there does not answer.
+    Unreachable(SocketAddr),
     /// The worker runs on this epoch; the one before, if any, is handed back to be freed.
     Applied {
         /// Number of the epoch now in force.
@@ -52,6 +58,8 @@ pub enum Event {
 pub struct WorkerEnd {
     commands: Arc<ArrayQueue<Command>>,
     events: Arc<ArrayQueue<Event>>,
+    /// The way of large messages.
+    pub parcels: WorkerParcels,
 }
 
 /// The service core's end.
@@ -59,14 +67,21 @@ pub struct WorkerEnd {
 pub struct ServiceEnd {
     commands: Arc<ArrayQueue<Command>>,
     events: Arc<ArrayQueue<Event>>,
+    /// The way of large messages.
+    pub parcels: ServiceParcels,
 }
 
 /// Makes the two ends of one worker's mailbox.
 pub fn mailbox() -> (WorkerEnd, ServiceEnd) {
     let commands = Arc::new(ArrayQueue::new(MAILBOX_MAX));
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
-    let worker = WorkerEnd { commands: Arc::clone(&commands), events: Arc::clone(&events) };
-    (worker, ServiceEnd { commands, events })
+    let (to_service, parcels) = parcel::rings();
+    let worker = WorkerEnd {
+        commands: Arc::clone(&commands),
+        events: Arc::clone(&events),
+        parcels: to_service,
+    };
+    (worker, ServiceEnd { commands, events, parcels })
 }
 
 impl WorkerEnd {

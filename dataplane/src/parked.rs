@@ -6,6 +6,7 @@
 use crate::decode::Datagram;
 use crate::fib::NextHop;
 use crate::limits::PARKED_MAX;
+use core::net::SocketAddr;
 use std::collections::VecDeque;
 
 /// One waiting message.
@@ -17,6 +18,8 @@ pub struct Waiting<P> {
     pub datagram: Datagram,
     /// The port it came from.
     pub port: usize,
+    /// Where it is to be sent.
+    pub target: SocketAddr,
     /// The neighbour it waits for.
     pub next_hop: NextHop,
     /// Nanoseconds on the worker's clock at which it is given up.

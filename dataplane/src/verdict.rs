@@ -19,6 +19,11 @@ pub enum Verdict {
         /// Index of the port.
         port: u8,
     },
+    /// The rewritten message is larger than the MTU: the kernel is to send it in fragments.
+    Oversize {
+        /// Whether it is our own answer.
+        is_reply: bool,
+    },
     /// The frame is as received; it waits until the kernel has found this neighbour.
     Park(NextHop),
     /// The frame ends here, because this neighbour does not answer; the kernel is asked again.

@@ -4,8 +4,11 @@
 //! ```text
 //!   rx burst ─ decode all ─┬─ per packet: parse, route, rewrite, encode ─ Verdict ─┬─ tx burst
 //!                          └─ drop, counted                                        ├─ drop, counted
-//!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┴─ park
+//!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┼─ park
+//!   parcels: messages from the kernel ── parse, route, rewrite ────────────────────┴─ to the kernel
 //! ```
+
+mod parcels;
 
 use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
@@ -13,6 +16,7 @@ use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TX_ATTEMPTS_MAX, T
 use crate::mailbox::{Command, Event, WorkerEnd};
 use crate::packet::PacketBuf;
 use crate::packet_io::{Burst, PacketIo, TxFrames};
+use crate::parcel::Origin;
 use crate::parked::{Parked, Waiting};
 use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::QueueCounters;
@@ -53,12 +57,6 @@ struct Port<P> {
     tx_bytes: u64,
     /// For each frame in `tx`, which counter it moves when it has left.
     origins: SmallVec<[Origin; TX_BURST_MAX]>,
-}
-
-#[derive(Clone, Copy)]
-struct Origin {
-    port: u8,
-    is_reply: bool,
 }
 
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
@@ -110,7 +108,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         is_busy
     }
 
-    /// Looks into the mailbox, and after parked messages.
+    /// Looks into the mailbox, after parked messages and after parcels.
     pub fn attend(&mut self) {
         let mut has_news = false;
         while let Some(command) = self.mailbox.next() {
@@ -134,6 +132,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if !self.parked.is_empty() {
             self.reconsider_parked(has_news);
         }
+        self.take_parcels();
     }
 
     /// Whether the service core has told this worker to end.
@@ -214,10 +213,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Forward { port: egress } => self.queue(egress, packet, port, false),
             Verdict::Reply { port: egress } => self.queue(egress, packet, port, true),
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
+            Verdict::Oversize { is_reply } => self.send_oversize(&packet, port, is_reply),
             Verdict::Unreachable(next_hop) => {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
-                // With the ring full the question is lost; the next message asks again.
+                // With the ring full these are lost; the next message says them again.
                 let _ = self.mailbox.send(Event::Resolve(next_hop));
+                let _ = self.mailbox.send(Event::Unreachable(self.fast_path.target()));
             }
             Verdict::Park(next_hop) => {
                 let may_wait = !self.parked.is_full()
@@ -228,8 +229,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     return;
                 }
                 let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
-                let datagram = datagram.clone();
-                self.parked.push(Waiting { packet, datagram, port, next_hop, deadline_ns });
+                let (datagram, target) = (datagram.clone(), self.fast_path.target());
+                let waiting = Waiting { packet, datagram, port, target, next_hop, deadline_ns };
+                self.parked.push(waiting);
                 self.ports[port].counters.parked.add(1);
             }
         }
@@ -251,6 +253,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             counters.parked.set(counters.parked.get() - 1);
             if is_overdue {
                 counters.drop_for(DropReason::NeighbourFailed);
+                let _ = self.mailbox.send(Event::Unreachable(waiting.target));
             } else {
                 let Waiting { packet, datagram, port, deadline_ns, .. } = waiting;
                 self.take(packet, &datagram, port, now, Some(deadline_ns));

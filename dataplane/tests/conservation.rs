@@ -8,6 +8,7 @@ use dataplane::packet::{MemoryPacket, PacketBuf};
 use dataplane::testing::appliance::{Appliance, CALLEES, lab_epoch, lab_fib, lab_settings};
 use dataplane::testing::frames;
 use proptest::prelude::*;
+use sip_core::{Oversize, Settings};
 use std::sync::Arc;
 
 const CALLER: &str = "10.77.1.2:5060";
@@ -125,8 +126,11 @@ fn a_request_that_has_no_hops_left_is_answered_to_where_it_came_from() {
 }
 
 #[test]
-fn a_message_that_outgrows_the_mtu_is_answered_with_513() {
+fn a_message_that_outgrows_the_mtu_is_answered_with_513_where_fragments_are_refused() {
     let mut appliance = Appliance::default();
+    let refuse = Settings { oversize: Oversize::Refuse, ..lab_settings() };
+    appliance.command(Command::Epoch(Arc::new(lab_epoch(&refuse))));
+    appliance.worker.attend();
     let body = "x".repeat(1_080); // Arrives within the MTU, and outgrows it by our headers.
     let message =
         invite("service").replace("Content-Length: 5\r\n\r\nhello", &format!("\r\n{body}"));

@@ -117,7 +117,8 @@ fn adjacency(interface: &str, local: SocketAddr, target: SocketAddr) -> Result<A
     let target_mac = found.and_then(|entry| entry.hw_address).with_context(|| {
         format!("{} does not answer ARP on {interface}: targets must be on its link", target.ip())
     })?;
-    Ok(Adjacency { port: 0, vlan: None, source_mac, target_mac, source: local.ip(), mtu: MTU })
+    let source = local.ip();
+    Ok(Adjacency { source_mac, target_mac, source, mtu: MTU, ..Adjacency::NOWHERE })
 }
 
 /// The XDP program's file, while EAL needs it.

@@ -13,7 +13,7 @@ pub mod message;
 pub mod reasons;
 pub mod status;
 
-pub use message::{FromDataplane, ToDataplane};
+pub use message::{FromDataplane, ToDataplane, UnreachableHost, UnreachableSign};
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.

@@ -6,6 +6,8 @@
 
 use crate::status::Status;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 /// From control, or an operator's command, to the data plane.
@@ -25,6 +27,9 @@ pub enum ToDataplane<S> {
     },
     /// Asks for `Status`.
     Status,
+    /// Asks for the signs of unreachable hosts since the last time anybody asked. Answered by
+    /// `Unreachable`.
+    Unreachable,
     /// Makes a worker panic, to see that the process ends and is started again. Answered by
     /// `Refused` unless the data plane was started with `--allow-faults`.
     PanicWorker {
@@ -57,4 +62,32 @@ pub enum FromDataplane {
     },
     /// The answer to `ToDataplane::Status`.
     Status(Status),
+    /// The answer to `ToDataplane::Unreachable`; empty when there was no sign.
+    Unreachable(Vec<UnreachableHost>),
+}
+
+/// A host that messages did not reach, as the network said.
+///
+/// An ICMP error proves little: whoever can send us one with a forged source can name any
+/// destination in it (RFC 5927 section 4). It is a reason to look (to probe now), not to give a
+/// destination up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreachableHost {
+    /// Where the messages were sent.
+    pub address: SocketAddr,
+    /// What said that they did not arrive.
+    pub sign: UnreachableSign,
+    /// How many times, from 1.
+    pub reports: u32,
+}
+
+/// What says that a message did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum UnreachableSign {
+    /// ICMP: nobody listens on the port.
+    Port,
+    /// ICMP: no way to the host or its network, or a filter forbids it.
+    Host,
+    /// The next hop answers neither ARP nor neighbour discovery: our own kernel said so.
+    Neighbour,
 }

@@ -58,7 +58,9 @@ drop_reasons! {
     NoListenPoint, "no_listen_point", "No listen point has the source address of the route to the next hop.";
     NeighbourFailed, "neighbour_failed", "The next hop did not answer ARP or neighbour discovery.";
     NeighbourQueueFull, "neighbour_queue_full", "Too many messages wait for ARP or neighbour discovery.";
-    EgressTooLarge, "egress_too_large", "The rewritten message is larger than the MTU or the mbuf.";
+    EgressTooLarge, "egress_too_large", "The rewritten message is larger than the MTU, and may not be or cannot be fragmented.";
+    KernelBuffers, "kernel_buffers", "Too many messages larger than the MTU are on their way to the kernel.";
+    KernelSend, "kernel_send", "The kernel refused to send a message larger than the MTU.";
     TxRingFull, "tx_ring_full", "The transmit queue took no more frames.";
 }
 

@@ -20,7 +20,35 @@ pub struct Status {
     pub mbufs_in_use: u32,
     /// Mbufs in the mempool.
     pub mbufs_total: u32,
+    /// The way of large messages through the kernel, and what ICMP said.
+    pub kernel: KernelStatus,
 }
+
+/// Kernel sockets of the data plane's service core: the way of messages larger than the MTU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelStatus {
+    /// Listen points whose kernel socket is open.
+    pub sockets: u32,
+    /// Datagrams that the kernel gave us and a worker got: put together from fragments, or left to
+    /// the kernel by the XDP program.
+    pub received: u64,
+    /// Messages that the kernel sent, in fragments or whole.
+    pub sent: u64,
+    /// Messages that the kernel refused to send.
+    pub send_failed: u64,
+    /// ICMP errors: no such port, host or network.
+    pub unreachable: u64,
+    /// ICMP errors: larger than the path's MTU.
+    pub too_big: u64,
+    /// ICMP errors that changed nothing: of another kind, without sense, or beyond a bound.
+    pub ignored: u64,
+    /// Hosts whose path MTU is known to be smaller than the link's.
+    pub path_mtus: u32,
+}
+
+/// Name of the port in the [`QueueStatus`] of what a worker gets from and gives to the kernel's
+/// sockets: it has no frames, but each message counts once in and once out there as well.
+pub const KERNEL_PORT: &str = "kernel";
 
 /// The counters of one queue pair, written by the one lcore that polls it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,7 +67,7 @@ pub struct QueueStatus {
     pub replied: u64,
     /// Drops by [`DropReason`], in the order of [`DropReason::ALL`].
     pub dropped: Vec<u64>,
-    /// Messages that wait for ARP or neighbour discovery now.
+    /// Messages kept aside now: for ARP or neighbour discovery, or on their way through the kernel.
     pub parked: u64,
     /// Frames handed to the driver's transmit ring on this queue.
     pub transmitted: u64,

@@ -44,6 +44,11 @@ pub(super) fn make(queues: u16) -> Result<()> {
         )
     };
     run_with_input("ip", &["-batch", "-"], &(pair("uac0", Host::Uac) + &pair("uas0", Host::Uas)))?;
+    // Fragments of one message arrive within milliseconds. What is left of others makes room for new ones
+    // only when its time is over, which is 30 s by default.
+    let settings =
+        "echo 3 > /proc/sys/net/ipv4/ipfrag_time; echo 3 > /proc/sys/net/ipv6/ip6frag_time";
+    run("ip", &["netns", "exec", Host::Sut.namespace(), "sh", "-ec", settings])?;
     bring_up(Host::Sut, &[("uac0", "10.77.1.1", "fd77:1::1"), ("uas0", "10.77.2.1", "fd77:2::1")])?;
     bring_up(Host::Uac, &[("eth0", "10.77.1.2", "fd77:1::2")])?;
     bring_up(Host::Uas, &[("eth0", "10.77.2.2", "fd77:2::2")])

@@ -9,5 +9,6 @@ mod calls;
 mod hostile;
 mod kernel;
 mod lab;
+mod large;
 mod refusals;
 mod supervisor;

@@ -56,5 +56,6 @@ pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
     Action, Algorithm, DestinationSet, HashKey, HeaderMatch, HeaderTest, ListenId, ListenPoint,
-    Maddr, Member, MemberChange, MemberState, Network, NetworkError, PrefixTable, Rule, Settings,
+    Maddr, Member, MemberChange, MemberState, Network, NetworkError, Oversize, PrefixTable, Rule,
+    Settings,
 };

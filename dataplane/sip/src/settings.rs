@@ -30,6 +30,8 @@ pub struct Settings {
     pub retry_after_seconds: u16,
     /// Whether `maddr` may send messages elsewhere.
     pub maddr: Maddr,
+    /// What happens to a message that is larger than the MTU of its way.
+    pub oversize: Oversize,
     /// Tables of number prefixes that rules name.
     pub prefix_tables: Vec<PrefixTable>,
     /// Groups of next hops that rules name.
@@ -49,6 +51,18 @@ pub enum Maddr {
     Refuse,
     /// Messages go there, if it is the address of one host (RFC 3261 sections 16.6 step 7, 18.2.2).
     Honour,
+}
+
+/// What happens to a message that is larger than the MTU of its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Oversize {
+    /// It leaves in IP fragments.
+    #[default]
+    Fragment,
+    /// A request is answered with 513, a response dropped.
+    Refuse,
 }
 
 /// One address and port of ours that speaks SIP over UDP.

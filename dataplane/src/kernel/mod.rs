@@ -26,7 +26,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::fib::{Fib, NextHop};
+use crate::fib::{Fib, NextHop, PathMtus};
 use limits::REQUESTS_MAX;
 use watcher::Watcher;
 
@@ -77,6 +77,7 @@ pub enum KernelError {
 pub struct KernelWatch {
     pictures: watch::Receiver<Arc<Fib>>,
     requests: mpsc::Sender<NextHop>,
+    path_mtus: watch::Sender<Arc<PathMtus>>,
     task: JoinHandle<()>,
 }
 
@@ -88,9 +89,15 @@ impl KernelWatch {
     /// [`NoRoute`](crate::fib::Lookup::NoRoute) until an interface of that name is back.
     pub async fn start(ports: Vec<PortInterface>) -> Result<Self, KernelError> {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
-        let (watcher, pictures) = Watcher::start(ports, waiting).await?;
+        let (path_mtus, paths) = watch::channel(Arc::default());
+        let (watcher, pictures) = Watcher::start(ports, waiting, paths).await?;
         let task = tokio::spawn(watcher.run());
-        Ok(Self { pictures, requests, task })
+        Ok(Self { pictures, requests, path_mtus, task })
+    }
+
+    /// Makes what is known of the paths behind the first link a part of all pictures from now on.
+    pub fn set_path_mtus(&self, path_mtus: Arc<PathMtus>) {
+        self.path_mtus.send_replace(path_mtus);
     }
 
     /// The picture of the moment, and all that follow. Later ones replace each other unseen when

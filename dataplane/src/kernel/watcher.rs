@@ -12,13 +12,14 @@ use super::limits::{COALESCE, DUMP_PAUSE_FACTOR, DUMP_TIMEOUT, REOPEN_PAUSE};
 use super::neighbours::{NeighbourTable, Outcome};
 use super::sockets::{Event, Sockets};
 use super::{KernelError, PortInterface, decode};
-use crate::fib::{Fib, NextHop, Topology};
+use crate::fib::{Fib, NextHop, PathMtus, Topology};
 
 /// Owner of everything that the watch knows.
 pub(super) struct Watcher {
     ports: Vec<PortInterface>,
     sockets: Sockets,
     requests: mpsc::Receiver<NextHop>,
+    path_mtus: watch::Receiver<Arc<PathMtus>>,
     pictures: watch::Sender<Arc<Fib>>,
     generation: u64,
     topology: Arc<Topology>,
@@ -36,6 +37,7 @@ impl Watcher {
     pub(super) async fn start(
         ports: Vec<PortInterface>,
         requests: mpsc::Receiver<NextHop>,
+        path_mtus: watch::Receiver<Arc<PathMtus>>,
     ) -> Result<(Self, watch::Receiver<Arc<Fib>>), KernelError> {
         let topology = Arc::new(Topology::default());
         let empty = Fib::new(1, Arc::clone(&topology), crate::fib::Neighbours::new());
@@ -44,6 +46,7 @@ impl Watcher {
             ports,
             sockets: Sockets::open()?,
             requests,
+            path_mtus,
             pictures,
             generation: 1,
             topology,
@@ -88,6 +91,9 @@ impl Watcher {
                     None => return KernelError::Closed,
                 },
                 Some(next_hop) = self.requests.recv() => self.ask(next_hop).await,
+                Ok(()) = self.path_mtus.changed() => {
+                    self.due.get_or_insert(Instant::now() + COALESCE);
+                }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Err(error) = self.renew().await {
                         return error;
@@ -166,8 +172,9 @@ impl Watcher {
     fn publish(&mut self) {
         self.generation += 1;
         let neighbours = self.neighbours.snapshot();
+        let path_mtus = Arc::clone(&self.path_mtus.borrow_and_update());
         let fib = Fib::new(self.generation, Arc::clone(&self.topology), neighbours);
-        self.pictures.send_replace(Arc::new(fib));
+        self.pictures.send_replace(Arc::new(fib.with_path_mtus(path_mtus)));
     }
 
     async fn ask(&mut self, next_hop: NextHop) {

@@ -98,6 +98,9 @@ impl Service {
                     }
                 }
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
+                ToDataplane::Unreachable => {
+                    send(socket, &FromDataplane::Unreachable(self.take_unreachable())).await?;
+                }
             }
         }
     }

@@ -1,10 +1,15 @@
 //! The service core: everything of the data plane that may block, allocate or call the kernel.
 //!
 //! One thread, not poll-mode. It watches the kernel's routes and neighbours, speaks with control over the
-//! management socket, hands epochs and routing tables to the workers and frees what they hand back.
+//! management socket, hands epochs and routing tables to the workers and frees what they hand back. It owns
+//! a kernel socket on every listen point, for what is larger than one frame and for what ICMP says.
 
+mod icmp;
+mod kernel_sockets;
 mod link;
+mod path_mtu;
 mod state;
+mod unreachable;
 
 pub use state::{Drain, PortFilter, QueueInfo, Service, ServiceParts};
 
@@ -52,6 +57,7 @@ async fn serve(
     tokio::select! {
         never = service.serve_workers(|next_hop| { watch.resolve(next_hop); }) => never,
         ended = follow_kernel(&service, watch) => ended,
+        never = service.follow_path_mtus(|path_mtus| watch.set_path_mtus(path_mtus)) => never,
         ended = Rc::clone(&service).serve_links(listener) => ended,
         () = service.drain() => {
             // The runtime's own signal handler takes the second one as the end.

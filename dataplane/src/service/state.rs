@@ -1,9 +1,11 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
-use crate::fib::Fib;
+use super::kernel_sockets::KernelSockets;
+use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::status::Status;
+use control_api::{UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::Settings;
@@ -17,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Pause between two looks at the workers' events: the longest that a first packet to a new
 /// neighbour waits for us, and a thousand wake-ups a second on a core that does little else.
-const EVENTS_INTERVAL: Duration = Duration::from_millis(1);
+pub(super) const EVENTS_INTERVAL: Duration = Duration::from_millis(1);
 /// How long workers may take to acknowledge an epoch; they look into their mailbox every few
 /// thousand polls, so only a dead one takes this long.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,6 +99,7 @@ pub struct Service {
     clock: quanta::Clock,
     acknowledged: RefCell<Vec<u64>>,
     acknowledgement: Notify,
+    kernel: Rc<KernelSockets>,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -106,6 +109,8 @@ impl Service {
     pub fn new(mut parts: ServiceParts) -> Rc<Self> {
         let filters = RefCell::new(std::mem::take(&mut parts.filters));
         let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
+        let parcels = parts.workers.iter().map(|worker| worker.parcels.clone());
+        let kernel = KernelSockets::new(parcels.collect());
         Rc::new(Self {
             parts,
             filters,
@@ -114,6 +119,7 @@ impl Service {
             clock: quanta::Clock::new(),
             acknowledged,
             acknowledgement: Notify::new(),
+            kernel,
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -130,6 +136,7 @@ impl Service {
                 while let Some(event) = worker.next() {
                     self.take_event(index, event, &resolve);
                 }
+                self.kernel.take_parcels(index);
             }
             sleep(EVENTS_INTERVAL).await;
         }
@@ -138,6 +145,9 @@ impl Service {
     fn take_event(&self, worker: usize, event: Event, resolve: &impl Fn(crate::fib::NextHop)) {
         match event {
             Event::Resolve(next_hop) => resolve(next_hop),
+            Event::Unreachable(target) => {
+                self.kernel.note_unreachable(target, UnreachableSign::Neighbour);
+            }
             Event::Applied { number, retired } => {
                 drop(retired); // The last of them frees the tables: here, not on a poll-mode core.
                 self.acknowledged.borrow_mut()[worker] = number;
@@ -149,10 +159,16 @@ impl Service {
 
     /// Hands a new picture of routes and neighbours to every worker.
     pub async fn publish_fib(&self, fib: Arc<Fib>) {
+        self.kernel.set_fib(Arc::clone(&fib));
         for worker in &self.parts.workers {
             self.deliver(worker, Command::Fib(Arc::clone(&fib)), Instant::now() + APPLY_TIMEOUT)
                 .await;
         }
+    }
+
+    /// Hands every change of what is known of paths to `publish`, for ever.
+    pub async fn follow_path_mtus(&self, publish: impl Fn(Arc<PathMtus>)) -> ! {
+        self.kernel.follow_path_mtus(publish).await
     }
 
     /// Waits for room in a worker's mailbox. Gives false when there was none until `deadline`.
@@ -181,8 +197,11 @@ impl Service {
             None => Tables::build(settings),
         };
         let tables = tables.map_err(|error| error.to_string())?;
-        self.publish_epoch(Arc::new(Epoch { number, tables })).await?;
+        let epoch = Arc::new(Epoch { number, tables, oversize: settings.oversize });
+        self.publish_epoch(epoch).await?;
         let listen: Vec<SocketAddr> = settings.listen.iter().map(|point| point.address).collect();
+        // Before the filters: what they leave to the kernel is to find us there.
+        self.kernel.listen_on(&listen);
         self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
         self.epoch.set(number);
         tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
@@ -254,6 +273,11 @@ impl Service {
         self.parts.drain.is_done.store(true, Ordering::Release);
     }
 
+    /// The signs of unreachable hosts since the last call.
+    pub fn take_unreachable(&self) -> Vec<UnreachableHost> {
+        self.kernel.take_unreachable()
+    }
+
     /// A reading of all counters.
     pub fn status(&self) -> Status {
         let queues = self.parts.queues.iter();
@@ -264,6 +288,7 @@ impl Service {
             queues: queues.map(|q| q.counters.status(&q.port, q.queue, q.lcore)).collect(),
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
+            kernel: self.kernel.status(),
         }
     }
 }

@@ -9,10 +9,10 @@ use crate::packet_io::MemoryQueues;
 use crate::probe::NoProbe;
 use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
-use control_api::status::QueueStatus;
+use control_api::status::{KERNEL_PORT, QueueStatus};
 use core::net::IpAddr;
 use sip_core::{
-    Action, DestinationSet, ListenPoint, Maddr, Member, Network, Rule, Settings, Tables,
+    Action, DestinationSet, ListenPoint, Maddr, Member, Network, Oversize, Rule, Settings, Tables,
 };
 use std::sync::Arc;
 
@@ -95,14 +95,11 @@ impl Appliance {
         wanted.collect()
     }
 
-    /// The counters of the two queue pairs.
+    /// The counters of the two queue pairs, and of the worker's way through the kernel.
     pub fn status(&self) -> Vec<QueueStatus> {
-        let names = ["uac", "uas"];
-        self.counters
-            .iter()
-            .zip(names)
-            .map(|(counters, name)| counters.status(name, 0, 1))
-            .collect()
+        let names = ["uac", "uas", KERNEL_PORT];
+        let counters = self.counters.iter().chain([self.service.parcels.counters()]);
+        counters.zip(names).map(|(counters, name)| counters.status(name, 0, 1)).collect()
     }
 }
 
@@ -137,6 +134,7 @@ pub fn lab_settings() -> Settings {
         record_route: true,
         retry_after_seconds: 5,
         maddr: Maddr::Refuse,
+        oversize: Oversize::Fragment,
         prefix_tables: vec![],
         sets: vec![set("uas", "10.77.2.2:5060"), set("uas6", "[fd77:2::2]:5060")],
         rules: vec![
@@ -154,7 +152,7 @@ pub fn lab_settings() -> Settings {
 /// When the settings are refused.
 pub fn lab_epoch(settings: &Settings) -> Epoch {
     let tables = Tables::build(settings).expect("the settings are right");
-    Epoch { number: 1, tables }
+    Epoch { number: 1, tables, oversize: settings.oversize }
 }
 
 /// The lab's routes as picture number `generation`; callers and callees on these two `ports`; with or without the MAC addresses of the two hosts.

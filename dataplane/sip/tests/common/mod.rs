@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Headers, ListenId, ListenPoint, Maddr,
-    Member, Message, Output, Refusal, RequestRoute, RouteReason, Rule, Settings, Share, SipDrop,
-    Tables, parse, rewrite_request, rewrite_response, route_request, route_response, write_reply,
+    Member, Message, Output, Oversize, Refusal, RequestRoute, RouteReason, Rule, Settings, Share,
+    SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request, route_response,
+    write_reply,
 };
 
 /// Faces the callers.
@@ -32,6 +33,7 @@ pub fn settings() -> Settings {
         record_route: true,
         retry_after_seconds: 5,
         maddr: Maddr::Refuse,
+        oversize: Oversize::Fragment,
         prefix_tables: vec![],
         sets: vec![set("uas", &[("10.77.2.2:5060", 1)])],
         rules: vec![always(Action::Forward("uas".into()))],

@@ -16,8 +16,8 @@ pub use scan::check as scan;
 pub use stun::check as stun;
 
 use sip_core::{
-    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Maddr, Member, Output, Rule,
-    Settings, Tables,
+    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Maddr, Member, Output,
+    Oversize, Rule, Settings, Tables,
 };
 
 /// The listen points of the appliance: the two families, and two of one family.
@@ -49,6 +49,7 @@ impl Appliance {
             record_route: true,
             retry_after_seconds: 5,
             maddr: Maddr::Refuse,
+            oversize: Oversize::Fragment,
             prefix_tables: vec![],
             sets: vec![DestinationSet {
                 name: "farm".into(),

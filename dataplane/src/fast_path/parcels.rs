@@ -1,0 +1,84 @@
+//! The SIP stages for messages that go through the kernel: the same decisions, another buffer.
+
+use super::{FastPath, Outgoing, Scratch, Way};
+use crate::decode::Datagram;
+use crate::encode::Egress;
+use crate::packet::PacketBuf;
+use crate::parcel::{PAYLOAD_MAX, Parcel};
+use crate::probe::Probe;
+use crate::verdict::Verdict;
+use control_api::DropReason;
+use sip_core::Oversize;
+
+impl FastPath {
+    /// Takes a message from the kernel to the end of the rewriting; it leaves through the kernel again,
+    /// which knows its neighbours itself. Gives whether the parcel now holds our own reply.
+    ///
+    /// # Errors
+    /// Why the message ends here.
+    #[cold]
+    pub fn process_parcel(
+        &mut self,
+        parcel: &mut Parcel,
+        probe: &mut impl Probe,
+    ) -> Result<bool, DropReason> {
+        let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
+            return Err(DropReason::NoEpoch);
+        };
+        let (source, target) = (parcel.source, parcel.target);
+        if source.port() == 0 {
+            return Err(DropReason::PortZero);
+        }
+        let datagram = Datagram { source, target, payload: 0..parcel.message().len() };
+        let (tables, oversize) = (&epoch.tables, epoch.oversize);
+        let way = Way { tables, fib, datagram: &datagram, oversize, by_kernel: true };
+        match way.decide(parcel.message(), &mut self.scratch, probe) {
+            Ok(outgoing) => self.scratch.make_parcel(parcel, &outgoing, oversize),
+            Err(Verdict::Drop(reason)) => Err(reason),
+            Err(_) => Err(DropReason::NoRoute),
+        }
+    }
+
+    /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit.
+    #[cold]
+    pub fn pack<P: PacketBuf>(&self, packet: &P, parcel: &mut Parcel) -> bool {
+        let Scratch { egress, prefix, kept, .. } = &self.scratch;
+        (parcel.source, parcel.target) = (egress.source, egress.target);
+        parcel.fill(prefix.bytes(), &packet.frame()[kept.clone()])
+    }
+}
+
+impl Scratch {
+    /// Makes the outgoing message in the parcel of the incoming one; gives whether it is our reply.
+    fn make_parcel(
+        &mut self,
+        parcel: &mut Parcel,
+        outgoing: &Outgoing,
+        oversize: Oversize,
+    ) -> Result<bool, DropReason> {
+        let fits = match *outgoing {
+            Outgoing::Reply => parcel.fill(self.prefix.bytes(), &[]),
+            Outgoing::Edited { end } => {
+                self.edits.patch(parcel.message_mut());
+                self.prefix.clear();
+                let emitted = self.edits.emit_prefix(parcel.message(), &mut self.prefix);
+                let replaced = emitted.map_err(|_| DropReason::EgressTooLarge)?;
+                parcel.begin_anew(self.prefix.bytes(), replaced..end.max(replaced))
+            }
+        };
+        if !fits || is_too_large(parcel.message().len(), &self.egress, oversize) {
+            return Err(DropReason::EgressTooLarge);
+        }
+        (parcel.source, parcel.target) = (self.egress.source, self.egress.target);
+        Ok(matches!(outgoing, Outgoing::Reply))
+    }
+}
+
+/// Whether a message of this length has no way out, not even in fragments.
+pub(super) fn is_too_large(length: usize, egress: &Egress, oversize: Oversize) -> bool {
+    length
+        > match oversize {
+            Oversize::Fragment => PAYLOAD_MAX,
+            Oversize::Refuse => egress.message_max(),
+        }
+}

@@ -1,0 +1,264 @@
+//! Messages that go through the kernel, on their way between a worker and the service core.
+//!
+//! The kernel puts fragments together and makes fragments; a worker decides. What lies between
+//! them is a parcel: a buffer for the largest message there is.
+//!
+//! ```text
+//!             Received                       Send                    Sent
+//! service core ─────► worker: parse … rewrite ────► service core: send ────► worker: count
+//!      ▲                                                                       │ goes home
+//!      └──────────────────────────────── Empty ────────────────────────────────┘
+//! ```
+//!
+//! Parcels are made at the start and never freed: each belongs to the service core or to one
+//! worker, and comes home when its errand is done. Both rings hold all parcels there are, so they
+//! are never full; who has no parcel left waits (the service core) or drops (a worker).
+
+use crate::limits::{SERVICE_PARCELS, WORKER_PARCELS};
+use crate::stats::QueueCounters;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::ops::Range;
+use crossbeam::queue::ArrayQueue;
+use std::sync::Arc;
+
+/// Largest UDP payload over either family in bytes: RFC 791's total length less both headers.
+pub const PAYLOAD_MAX: usize = 65_507;
+/// Room before a received message, for all that the edits of one message can add.
+const HEADROOM: usize = 4_096;
+const _: () = assert!(sip_core::limits::EDIT_TEXT_MAX <= HEADROOM);
+/// Room for a received message, and one byte more, so that one that is too long shows.
+const ROOM: usize = 1 << 16;
+
+/// What is to be done with a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// It holds a message that the kernel received: the worker takes it through the stages.
+    Received,
+    /// It holds a message to be sent from `source` to `target`.
+    Send(Origin),
+    /// The service core has done that, or the kernel has refused.
+    Sent(Origin, bool),
+    /// Nothing: it is at home, or on the way there.
+    Empty,
+}
+
+/// Where a message came from, and which counter it moves when it has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Index of the port; the first index after the ports for the kernel.
+    pub port: u8,
+    /// Whether it is our own reply.
+    pub is_reply: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    ServiceCore,
+    Worker,
+}
+
+/// A large buffer with one message in it.
+#[derive(Debug)]
+pub struct Parcel {
+    buffer: Box<[u8]>,
+    message: Range<usize>,
+    home: Home,
+    /// Where the message came from, or the listen point that it leaves from.
+    pub source: SocketAddr,
+    /// The listen point where it arrived, or where it goes.
+    pub target: SocketAddr,
+    /// What is to be done with it.
+    pub errand: Errand,
+}
+
+impl Parcel {
+    fn new(home: Home) -> Box<Self> {
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Box::new(Self {
+            buffer: vec![0; HEADROOM + ROOM].into_boxed_slice(),
+            message: HEADROOM..HEADROOM,
+            home,
+            source: nowhere,
+            target: nowhere,
+            errand: Errand::Empty,
+        })
+    }
+
+    /// The message.
+    pub fn message(&self) -> &[u8] {
+        &self.buffer[self.message.clone()]
+    }
+
+    /// The message, to be changed in place.
+    pub fn message_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.message.clone()]
+    }
+
+    /// Where a message is received into; then [`Self::set_received`].
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[HEADROOM..]
+    }
+
+    /// Declares the first `length` bytes of the room to be a message that came this way.
+    pub fn set_received(&mut self, length: usize, source: SocketAddr, target: SocketAddr) {
+        self.message = HEADROOM..HEADROOM + length;
+        (self.source, self.target, self.errand) = (source, target, Errand::Received);
+    }
+
+    /// Makes the message `beginning` and, behind it, the bytes `kept` of the message that was there,
+    /// which stay where they lie. Gives false, and changes nothing, when the beginning grows by more
+    /// than edits can make it.
+    #[must_use]
+    pub fn begin_anew(&mut self, beginning: &[u8], kept: Range<usize>) -> bool {
+        let kept = self.message.start + kept.start..self.message.start + kept.end;
+        let Some(start) = kept.start.checked_sub(beginning.len()) else { return false };
+        self.buffer[start..kept.start].copy_from_slice(beginning);
+        self.message = start..kept.end;
+        true
+    }
+
+    /// Makes the message these two parts. Gives false, and changes nothing, when there is no room.
+    #[must_use]
+    pub fn fill(&mut self, beginning: &[u8], rest: &[u8]) -> bool {
+        let length = beginning.len() + rest.len();
+        let Some(room) = self.room().get_mut(..length) else { return false };
+        let (first, second) = room.split_at_mut(beginning.len());
+        first.copy_from_slice(beginning);
+        second.copy_from_slice(rest);
+        self.message = HEADROOM..HEADROOM + length;
+        true
+    }
+}
+
+type Ring = Arc<ArrayQueue<Box<Parcel>>>;
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct WorkerParcels {
+    from_service: Ring,
+    to_service: Ring,
+    free: Vec<Box<Parcel>>,
+    counters: Arc<QueueCounters>,
+}
+
+/// The service core's end towards one worker.
+#[derive(Clone, Debug)]
+pub struct ServiceParcels {
+    to_worker: Ring,
+    from_worker: Ring,
+    counters: Arc<QueueCounters>,
+}
+
+/// Makes the two ends of one worker's rings, with the parcels of the worker.
+pub(crate) fn rings() -> (WorkerParcels, ServiceParcels) {
+    let ring = || Arc::new(ArrayQueue::new(SERVICE_PARCELS + WORKER_PARCELS));
+    let (down, up, counters): (Ring, Ring, Arc<QueueCounters>) = (ring(), ring(), Arc::default());
+    let worker = WorkerParcels {
+        from_service: Arc::clone(&down),
+        to_service: Arc::clone(&up),
+        free: (0..WORKER_PARCELS).map(|_| Parcel::new(Home::Worker)).collect(),
+        counters: Arc::clone(&counters),
+    };
+    (worker, ServiceParcels { to_worker: down, from_worker: up, counters })
+}
+
+/// The parcels of the service core, for all workers together.
+pub fn service_parcels() -> Vec<Box<Parcel>> {
+    (0..SERVICE_PARCELS).map(|_| Parcel::new(Home::ServiceCore)).collect()
+}
+
+impl WorkerParcels {
+    /// The next parcel from the service core.
+    #[inline]
+    pub fn next(&self) -> Option<Box<Parcel>> {
+        // Nearly always there is none, and `is_empty` says so without a fence.
+        if self.from_service.is_empty() { None } else { self.from_service.pop() }
+    }
+
+    /// An empty parcel for a message that is to leave through the kernel.
+    pub fn take_free(&mut self) -> Option<Box<Parcel>> {
+        self.free.pop()
+    }
+
+    /// Sends a parcel with an errand to the service core.
+    pub fn send(&self, parcel: Box<Parcel>) {
+        let is_sent = self.to_service.push(parcel).is_ok();
+        debug_assert!(is_sent, "the ring holds all parcels there are");
+    }
+
+    /// Sends a parcel home.
+    pub fn send_home(&mut self, mut parcel: Box<Parcel>) {
+        parcel.errand = Errand::Empty;
+        match parcel.home {
+            Home::Worker => self.free.push(parcel),
+            Home::ServiceCore => self.send(parcel),
+        }
+    }
+
+    /// The counters of what this worker gets from the kernel and gives to it.
+    pub fn counters(&self) -> &QueueCounters {
+        &self.counters
+    }
+}
+
+impl ServiceParcels {
+    /// The next parcel from the worker.
+    pub fn next(&self) -> Option<Box<Parcel>> {
+        self.from_worker.pop()
+    }
+
+    /// Sends a parcel with an errand to the worker.
+    pub fn send(&self, parcel: Box<Parcel>) {
+        let is_sent = self.to_worker.push(parcel).is_ok();
+        debug_assert!(is_sent, "the ring holds all parcels there are");
+    }
+
+    /// The counters of what this worker gets from the kernel and gives to it.
+    pub fn counters(&self) -> &Arc<QueueCounters> {
+        &self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Errand, HEADROOM, Origin, ROOM, rings, service_parcels};
+    use crate::limits::WORKER_PARCELS;
+
+    #[test]
+    fn a_new_beginning_takes_the_room_before_the_message() {
+        let mut parcel = service_parcels().pop().unwrap();
+        parcel.room()[..8].copy_from_slice(b"old+rest");
+        let here = "192.0.2.1:5060".parse().unwrap();
+        parcel.set_received(8, here, here);
+        assert!(parcel.begin_anew(b"a new one+", 4..8));
+        assert_eq!(parcel.message(), b"a new one+rest");
+        assert!(!parcel.begin_anew(&vec![b'x'; HEADROOM + 1], 0..4));
+        assert_eq!(parcel.message(), b"a new one+rest");
+        assert!(parcel.fill(b"whole ", b"message") && !parcel.fill(b"x", &[b'y'; ROOM]));
+        assert_eq!(parcel.message(), b"whole message");
+    }
+
+    #[test]
+    fn parcels_come_home() {
+        let (mut worker, service) = rings();
+        let ours = service_parcels().pop().unwrap();
+        service.send(ours);
+        let parcel = worker.next().unwrap();
+        worker.send_home(parcel);
+        assert_eq!(service.next().unwrap().errand, Errand::Empty);
+
+        let origin = Origin { port: 0, is_reply: false };
+        for _ in 0..WORKER_PARCELS {
+            let mut parcel = worker.take_free().unwrap();
+            parcel.errand = Errand::Send(origin);
+            worker.send(parcel);
+        }
+        assert!(worker.take_free().is_none());
+        let parcel = service.next().unwrap();
+        assert_eq!(parcel.errand, Errand::Send(origin));
+        service.send(parcel);
+        let parcel = worker.next().unwrap();
+        worker.send_home(parcel);
+        assert!(worker.take_free().is_some());
+    }
+}

@@ -1,0 +1,281 @@
+//! One kernel socket on each listen point. Through them comes what the kernel put together from
+//! fragments (and what the XDP program left to it), through them leaves what is larger than the MTU,
+//! and they collect the ICMP errors of everything that was sent from the listen points.
+
+use super::icmp::{self, IcmpError};
+use super::path_mtu::PathMtuTable;
+use super::unreachable::UnreachableHosts;
+use crate::fib::{Fib, PathMtus};
+use crate::limits::{
+    BIND_RETRY, PATH_MTU_AGE, PATH_MTU_PAUSE, SEND_ATTEMPTS_MAX, SOCKET_BATCH, SOCKET_BUFFER,
+};
+use crate::parcel::{Errand, Parcel, ServiceParcels, service_parcels};
+use control_api::status::KernelStatus;
+use control_api::{UnreachableHost, UnreachableSign};
+use core::hash::BuildHasher;
+use core::net::SocketAddr;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use nix::sys::socket::{setsockopt, sockopt as option};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, spawn_local, yield_now};
+use tokio::time::{Instant, sleep, timeout};
+
+/// The kernel sockets and all that they tell.
+pub(super) struct KernelSockets {
+    workers: Vec<ServiceParcels>,
+    free: RefCell<Vec<Box<Parcel>>>,
+    listen: RefCell<HashMap<SocketAddr, ListenPoint>>,
+    fib: RefCell<Option<Arc<Fib>>>,
+    unreachable: RefCell<UnreachableHosts>,
+    path_mtus: RefCell<PathMtuTable>,
+    has_new_path: Notify,
+    counters: Cell<KernelStatus>,
+    hasher: DefaultHashBuilder,
+}
+
+/// The task that serves a listen point, and its socket once that is bound.
+struct ListenPoint {
+    task: AbortHandle,
+    socket: Option<Rc<UdpSocket>>,
+}
+
+impl KernelSockets {
+    /// Without any socket yet.
+    pub(super) fn new(workers: Vec<ServiceParcels>) -> Rc<Self> {
+        Rc::new(Self {
+            workers,
+            free: RefCell::new(service_parcels()),
+            listen: RefCell::default(),
+            fib: RefCell::default(),
+            unreachable: RefCell::default(),
+            path_mtus: RefCell::default(),
+            has_new_path: Notify::new(),
+            counters: Cell::default(),
+            hasher: DefaultHashBuilder::default(),
+        })
+    }
+
+    /// Serves exactly these listen points from now on, each as soon as its address is there.
+    pub(super) fn listen_on(self: &Rc<Self>, points: &[SocketAddr]) {
+        let mut listen = self.listen.borrow_mut();
+        listen.retain(|address, point| {
+            let stays = points.contains(address);
+            if !stays {
+                point.task.abort();
+            }
+            stays
+        });
+        for &address in points {
+            listen.entry(address).or_insert_with(|| {
+                let task = spawn_local(Rc::clone(self).serve(address)).abort_handle();
+                ListenPoint { task, socket: None }
+            });
+        }
+    }
+
+    /// Notes where messages go, for judging what ICMP says about paths.
+    pub(super) fn set_fib(&self, fib: Arc<Fib>) {
+        self.fib.replace(Some(fib));
+    }
+
+    /// Does the errands of the parcels that a worker has sent.
+    pub(super) fn take_parcels(&self, worker: usize) {
+        while let Some(mut parcel) = self.workers[worker].next() {
+            let Errand::Send(origin) = parcel.errand else {
+                self.free.borrow_mut().push(parcel);
+                continue;
+            };
+            let is_sent = self.send(&parcel);
+            self.count(|counters| match is_sent {
+                true => counters.sent += 1,
+                false => counters.send_failed += 1,
+            });
+            parcel.errand = Errand::Sent(origin, is_sent);
+            self.workers[worker].send(parcel);
+        }
+    }
+
+    /// The signs of unreachable hosts since the last call.
+    pub(super) fn take_unreachable(&self) -> Vec<UnreachableHost> {
+        self.unreachable.borrow_mut().take()
+    }
+
+    /// Notes that a message did not reach this host.
+    pub(super) fn note_unreachable(&self, host: SocketAddr, sign: UnreachableSign) -> bool {
+        self.unreachable.borrow_mut().note(host, sign)
+    }
+
+    /// A reading of all counters.
+    pub(super) fn status(&self) -> KernelStatus {
+        let open = self.listen.borrow().values().filter(|point| point.socket.is_some()).count();
+        KernelStatus {
+            sockets: u32::try_from(open).unwrap_or(u32::MAX),
+            path_mtus: u32::try_from(self.path_mtus.borrow().len()).unwrap_or(u32::MAX),
+            ..self.counters.get()
+        }
+    }
+
+    /// Hands every change of the path MTUs to `publish`, for ever.
+    pub(super) async fn follow_path_mtus(&self, publish: impl Fn(Arc<PathMtus>)) -> ! {
+        loop {
+            let is_new = timeout(PATH_MTU_AGE / 60, self.has_new_path.notified()).await.is_ok();
+            let has_expired = self.path_mtus.borrow_mut().expire(Instant::now());
+            if is_new || has_expired {
+                publish(Arc::new(self.path_mtus.borrow().snapshot()));
+                sleep(PATH_MTU_PAUSE).await;
+            }
+        }
+    }
+
+    async fn serve(self: Rc<Self>, address: SocketAddr) {
+        let socket = Rc::new(bind_patiently(address).await);
+        if let Some(point) = self.listen.borrow_mut().get_mut(&address) {
+            point.socket = Some(Rc::clone(&socket));
+        }
+        loop {
+            match socket.ready(Interest::READABLE | Interest::ERROR).await {
+                Ok(ready) if ready.is_error() => self.read_errors(&socket),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%address, "kernel socket: {error}"),
+            }
+            self.receive(&socket, address);
+            if self.free.borrow().is_empty() {
+                sleep(super::state::EVENTS_INTERVAL).await; // Until parcels have come back.
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Hands datagrams to the workers, a flow always to the same one.
+    fn receive(&self, socket: &UdpSocket, address: SocketAddr) {
+        for _ in 0..SOCKET_BATCH {
+            let Some(mut parcel) = self.free.borrow_mut().pop() else { return };
+            match socket.try_recv_from(parcel.room()) {
+                Ok((length, source)) => {
+                    // Without scope and flow label, by which two addresses would differ.
+                    let source = SocketAddr::new(source.ip(), source.port());
+                    parcel.set_received(length, source, address);
+                    let worker = self.hasher.hash_one(source) % self.workers.len() as u64;
+                    #[expect(clippy::cast_possible_truncation, reason = "less than the workers")]
+                    self.workers[worker as usize].send(parcel);
+                    self.count(|counters| counters.received += 1);
+                }
+                Err(error) => {
+                    self.free.borrow_mut().push(parcel);
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        return;
+                    }
+                    self.read_errors(socket); // The ICMP error of a message that we sent.
+                }
+            }
+        }
+    }
+
+    fn send(&self, parcel: &Parcel) -> bool {
+        let socket = self.listen.borrow().get(&parcel.source).and_then(|p| p.socket.clone());
+        let Some(socket) = socket else { return false };
+        for _ in 0..SEND_ATTEMPTS_MAX {
+            match socket.try_send_to(parcel.message(), parcel.target) {
+                Ok(_) => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // It may be the ICMP error of an earlier message, to whomever.
+                Err(_) => self.read_errors(&socket),
+            }
+        }
+        false
+    }
+
+    fn read_errors(&self, socket: &UdpSocket) {
+        for _ in 0..SOCKET_BATCH {
+            match socket.try_io(Interest::ERROR, || icmp::next_error(socket.as_fd())) {
+                Ok(Some((host, error))) => self.take_error(host, error),
+                Ok(None) => self.count(|counters| counters.ignored += 1),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take_error(&self, host: SocketAddr, error: IcmpError) {
+        let is_news = match error {
+            IcmpError::Unreachable(sign) => self.note_unreachable(host, sign),
+            IcmpError::TooBig(mtu) => self.learn_path_mtu(host, mtu),
+            IcmpError::Other => false,
+        };
+        self.count(|counters| match error {
+            _ if !is_news => counters.ignored += 1,
+            IcmpError::Unreachable(_) => counters.unreachable += 1,
+            _ => counters.too_big += 1,
+        });
+    }
+
+    fn learn_path_mtu(&self, host: SocketAddr, mtu: u32) -> bool {
+        let way_out = self.fib.borrow().as_ref().and_then(|fib| fib.way_out(host.ip()));
+        let is_news = way_out.is_some_and(|way_out| {
+            self.path_mtus.borrow_mut().learn(host.ip(), mtu, way_out.mtu, Instant::now())
+        });
+        if is_news {
+            tracing::info!(host = %host.ip(), mtu, "a smaller path MTU");
+            self.has_new_path.notify_one();
+        }
+        is_news
+    }
+
+    fn count(&self, change: impl FnOnce(&mut KernelStatus)) {
+        let mut counters = self.counters.get();
+        change(&mut counters);
+        self.counters.set(counters);
+    }
+}
+
+/// Tries until the address is there and free.
+async fn bind_patiently(address: SocketAddr) -> UdpSocket {
+    let mut has_complained = false;
+    loop {
+        match open(address) {
+            Ok(socket) => return socket,
+            Err(error) if !has_complained => {
+                has_complained = true;
+                tracing::warn!(
+                    %address,
+                    "no kernel socket, so no fragments on this listen point: {error}; trying on"
+                );
+            }
+            Err(_) => {}
+        }
+        sleep(BIND_RETRY).await;
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
+    // Control may still answer on this address; the socket that was bound last receives.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Fragments of the size that the path takes, and ICMP errors of all that leaves from here.
+    if address.is_ipv4() {
+        sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::WANT)?;
+        setsockopt(&socket, option::Ipv4RecvErr, &true)?;
+    } else {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+        sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::WANT)?;
+        setsockopt(&socket, option::Ipv6RecvErr, &true)?;
+    }
+    // Beyond what `net.core.rmem_max` allows everybody; without the privilege, up to there.
+    if sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER).is_err() {
+        sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER)?;
+    }
+    if sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER).is_err() {
+        sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER)?;
+    }
+    bind(&socket, &address)?;
+    UdpSocket::from_std(socket.into())
+}

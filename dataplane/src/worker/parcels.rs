@@ -1,0 +1,87 @@
+//! The worker's part in messages that go through the kernel.
+
+use super::Worker;
+use crate::limits::PARCELS_PER_LOOK;
+use crate::packet_io::PacketIo;
+use crate::parcel::{Errand, Origin, Parcel};
+use crate::probe::Probe;
+use crate::stats::QueueCounters;
+use control_api::DropReason;
+
+impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
+    /// Takes what the service core has sent: messages from the kernel, and word of those that went there.
+    pub(super) fn take_parcels(&mut self) {
+        for _ in 0..PARCELS_PER_LOOK {
+            let Some(parcel) = self.mailbox.parcels.next() else { break };
+            match parcel.errand {
+                Errand::Received => self.take_received(parcel),
+                Errand::Sent(origin, is_sent) => {
+                    self.count_sent(origin, is_sent, parcel.message().len());
+                    self.mailbox.parcels.send_home(parcel);
+                }
+                Errand::Send(_) | Errand::Empty => self.mailbox.parcels.send_home(parcel),
+            }
+        }
+    }
+
+    /// Sends a message that is larger than the MTU to the kernel, which makes fragments of it.
+    #[cold]
+    pub(super) fn send_oversize(&mut self, packet: &Io::Packet, port: usize, is_reply: bool) {
+        let Some(mut parcel) = self.mailbox.parcels.take_free() else {
+            self.ports[port].counters.drop_for(DropReason::KernelBuffers);
+            return;
+        };
+        if self.fast_path.pack(packet, &mut parcel) {
+            self.send_parcel(parcel, port, is_reply);
+        } else {
+            self.mailbox.parcels.send_home(parcel);
+            self.ports[port].counters.drop_for(DropReason::EgressTooLarge);
+        }
+    }
+
+    fn take_received(&mut self, mut parcel: Box<Parcel>) {
+        let began = self.clock.raw();
+        let counters = self.mailbox.parcels.counters();
+        counters.received.add(1);
+        counters.received_bytes.add(parcel.message().len() as u64);
+        let outcome = self.fast_path.process_parcel(&mut parcel, &mut self.probe);
+        counters.busy_ns.add(self.clock.delta_as_nanos(began, self.clock.raw()));
+        match outcome {
+            Ok(is_reply) => self.send_parcel(parcel, self.ports.len(), is_reply),
+            Err(reason) => {
+                counters.drop_for(reason);
+                self.mailbox.parcels.send_home(parcel);
+            }
+        }
+    }
+
+    /// Until the kernel has taken it, the message counts as parked where it came in.
+    fn send_parcel(&mut self, mut parcel: Box<Parcel>, port: usize, is_reply: bool) {
+        let parked = &self.counters_of(port).parked;
+        parked.set(parked.get() + 1);
+        #[expect(clippy::cast_possible_truncation, reason = "PORTS_MAX fits a u8")]
+        let origin = Origin { port: port as u8, is_reply };
+        parcel.errand = Errand::Send(origin);
+        self.mailbox.parcels.send(parcel);
+    }
+
+    fn count_sent(&self, origin: Origin, is_sent: bool, length: usize) {
+        let counters = self.counters_of(origin.port.into());
+        counters.parked.set(counters.parked.get() - 1);
+        match (is_sent, origin.is_reply) {
+            (true, false) => counters.forwarded.add(1),
+            (true, true) => counters.replied.add(1),
+            (false, _) => counters.drop_for(DropReason::KernelSend),
+        }
+        if is_sent {
+            let kernel = self.mailbox.parcels.counters();
+            kernel.transmitted.add(1);
+            kernel.transmitted_bytes.add(length as u64);
+        }
+    }
+
+    /// The counters of a port, or behind the last one those of the kernel.
+    fn counters_of(&self, port: usize) -> &QueueCounters {
+        self.ports.get(port).map_or(self.mailbox.parcels.counters(), |port| &port.counters)
+    }
+}
