@@ -34,8 +34,8 @@ pub struct Checked {
     pub plan: NicPlan,
     /// The tables that the router would use.
     pub tables: Tables,
-    /// How long it took to build them.
-    pub built_in: Duration,
+    /// How long it took to read and check the files, and to build the tables.
+    pub took: [Duration; 2],
 }
 
 /// Checks the file at `path` with all that can be known before a start.
@@ -43,13 +43,16 @@ pub struct Checked {
 /// # Errors
 /// Every mistake in the file, or the first thing that this machine lacks.
 pub fn check(path: &Path) -> Result<Checked, CheckError> {
+    let start = Instant::now();
     let config = Config::load(path)?;
+    let read_in = start.elapsed();
     let machine = Machine::probe()?;
     let plan = nic_config::plan(&config.nic, &machine)
         .map_err(|error| CheckError::Plan(path.display().to_string(), error))?;
     let start = Instant::now();
     let tables = Tables::build(&config.to_settings([0; 16])).map_err(CheckError::Tables)?;
-    Ok(Checked { config, plan, tables, built_in: start.elapsed() })
+    let took = [read_in, start.elapsed()];
+    Ok(Checked { config, plan, tables, took })
 }
 
 impl fmt::Display for Checked {
@@ -82,7 +85,8 @@ impl Checked {
         if self.config.prefix_tables.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\nprefix tables, built in {:.0?}", self.built_in)?;
+        let [read_in, built_in] = self.took;
+        writeln!(f, "\nprefix tables, read and checked in {read_in:.0?}, built in {built_in:.0?}")?;
         for (table, size) in self.config.prefix_tables.iter().zip(self.tables.prefix_sizes()) {
             let file = table.file.display();
             let kib = size.memory.div_ceil(1024);

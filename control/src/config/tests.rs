@@ -1,7 +1,11 @@
 //! What is read, and what is refused in which words.
 
 use super::{Action, Config, Level, explain_routes};
+use crate::dataplane_link::Link;
+use crate::testing::Peer;
+use control_api::{FromDataplane, ToDataplane};
 use sip_core as sip;
+use std::time::Instant;
 
 const WHOLE: &str = r#"
 [appliance]
@@ -210,4 +214,32 @@ fn prefix_tables_are_read_from_their_files() {
     assert_eq!(with_file(&"x\n".repeat(30)).unwrap_err().len(), 11);
     let gone = Config::parse(&text, &directory.path().join("no")).unwrap_err();
     assert!(gone[0].problem.contains("cannot be read"), "{gone:?}");
+}
+
+/// `cargo test --release -p control --lib a_million_prefixes -- --nocapture` prints the times.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "figures for people")]
+async fn a_million_prefixes_pass_from_the_file_to_the_router() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = |n: u32| format!("+{},core\n", 1_000_000_000_u64 + u64::from(n) * 7_919);
+    let content: String = (0..1_000_000).map(line).collect();
+    std::fs::write(directory.path().join("prefixes.csv"), content).unwrap();
+    let start = Instant::now();
+    let config = Config::parse(&[WHOLE, PREFIXES].concat(), directory.path()).unwrap();
+    println!("read, checked and built: {:.0?}", start.elapsed());
+    let settings = config.to_settings([0; 16]);
+    let hello = FromDataplane::Hello { api_version: control_api::API_VERSION, epoch: 0 };
+    let peer = Peer::with_answers(vec![hello, FromDataplane::Applied { epoch: 1 }]);
+    let mut link = Link::connect(peer.path()).await.unwrap();
+    let start = Instant::now();
+    link.apply(1, &settings).await.unwrap();
+    println!("sent over the management socket and read: {:.0?}", start.elapsed());
+    let asked = peer.asked.lock().unwrap();
+    let Some(ToDataplane::Apply { settings: arrived, .. }) = asked.last() else { unreachable!() };
+    assert_eq!(*arrived, settings);
+    let start = Instant::now();
+    let tables = sip::Tables::build(arrived).unwrap();
+    println!("built by the data plane: {:.0?}", start.elapsed());
+    assert_eq!(tables.prefix_set(0, b"+10000079191"), Some(0));
+    assert_eq!(tables.prefix_set(0, b"+1000007918"), None);
 }
