@@ -11,6 +11,7 @@ use core::{fmt, iter};
 use hashbrown::{HashMap, HashTable};
 
 use super::build_sets;
+use super::rule_index::RuleIndex;
 use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
 use super::set::Set;
 use super::tables::{Fixed, ListenEntry, Names, Tables, address_hash};
@@ -56,6 +57,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         sent_by: Names::default(),
         domains: domains(&settings.domains)?,
         rules: Vec::new(),
+        rule_index: RuleIndex::default(),
         prefix_tables: Vec::new(),
         record_route: settings.record_route,
         honours_maddr: settings.maddr == Maddr::Honour,
@@ -71,6 +73,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     for (index, rule) in settings.rules.iter().enumerate() {
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);
     }
+    fixed.rule_index = RuleIndex::new(&fixed.rules);
     let keys = Keys::new(&settings.secret);
     let keeps_time = keeps_time(&sets, &fixed.rules);
     Ok(Tables { keys, sets, fixed: Arc::new(fixed), keeps_time })

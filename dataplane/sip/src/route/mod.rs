@@ -12,6 +12,7 @@ pub(crate) mod prefixes;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod route_set;
+pub(crate) mod rule_index;
 pub(crate) mod rules;
 pub(crate) mod set;
 pub(crate) mod tables;

@@ -332,7 +332,8 @@ impl<'a, 'r> Path<'a, 'r> {
             host,
             source: arrival.source.ip(),
         };
-        for (index, rule) in (0_u16..).zip(&tables.fixed.rules) {
+        for index in tables.fixed.rule_index.candidates(&subject) {
+            let Some(rule) = tables.fixed.rules.get(usize::from(index)) else { break };
             if !rule.matches(&subject)
                 || !rule.headers.is_empty() && !rule.headers_fit(request, || call.hash(), choices)
             {

@@ -112,6 +112,15 @@ impl Methods {
         }
     }
 
+    /// Whether a method of this number may be in the set; of those without a number only their
+    /// names tell.
+    pub(super) fn may_contain(&self, method: u32) -> bool {
+        let is_other = method == Method::Other as u32;
+        self.known == 0 && self.others.is_empty()
+            || is_other && !self.others.is_empty()
+            || self.known & 1 << method != 0
+    }
+
     #[inline]
     fn contain(&self, subject: &Subject<'_>) -> bool {
         if self.known == 0 && self.others.is_empty() {

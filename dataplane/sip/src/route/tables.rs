@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashTable};
 use smallvec::SmallVec;
 
 use super::prefixes::PrefixMap;
+use super::rule_index::RuleIndex;
 use super::rules::CompiledRule;
 use super::set::Set;
 use crate::parse::uri::{self, Scheme};
@@ -34,6 +35,7 @@ pub(super) struct Fixed {
     pub(super) sent_by: Names,
     pub(super) domains: Names,
     pub(super) rules: Vec<CompiledRule>,
+    pub(super) rule_index: RuleIndex,
     pub(super) prefix_tables: Vec<PrefixRoutes>,
     pub(super) record_route: bool,
     pub(super) honours_maddr: bool,
@@ -246,7 +248,7 @@ impl Names {
         if self.contains(name) {
             return false;
         }
-        self.names.insert_unique(hash(name), name.into(), |name| hash(name));
+        self.names.insert_unique(name_hash(name), name.into(), |name| name_hash(name));
         true
     }
 
@@ -255,7 +257,7 @@ impl Names {
         // "example.com." is the same name as "example.com" (RFC 1034 section 3.1).
         let name = name.strip_suffix(b".").unwrap_or(name);
         !self.names.is_empty()
-            && self.names.find(hash(name), |ours| same_name(ours, name)).is_some()
+            && self.names.find(name_hash(name), |ours| same_name(ours, name)).is_some()
     }
 }
 
@@ -281,7 +283,7 @@ fn same_name(one: &[u8], other: &[u8]) -> bool {
 /// A hash over the name in lower case, eight bytes at a time; the last eight may overlap. The table
 /// holds configured names only, so that nobody outside can make its chains long.
 #[inline]
-fn hash(name: &[u8]) -> u64 {
+pub(super) fn name_hash(name: &[u8]) -> u64 {
     let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes) | 0x2020_2020_2020_2020;
     match name.last_chunk::<8>() {
         Some(last) => {
@@ -295,14 +297,23 @@ fn hash(name: &[u8]) -> u64 {
 
 /// The hash of a listen point's address, of which there are at most 64.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
 pub(super) fn address_hash(address: SocketAddr) -> u64 {
-    let port = u64::from(address.port());
-    match address.ip() {
-        IpAddr::V4(ip) => fold(port, ip.to_bits().into()),
+    ip_hash(address.port().into(), address.ip())
+}
+
+/// The hash of an address in rules.
+pub(super) fn ip_address_hash(address: IpAddr) -> u64 {
+    ip_hash(0, address)
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+fn ip_hash(start: u64, ip: IpAddr) -> u64 {
+    match ip {
+        IpAddr::V4(ip) => fold(start, ip.to_bits().into()),
         IpAddr::V6(ip) => {
             let (high, low) = (ip.to_bits() >> 64, ip.to_bits());
-            fold(fold(port, high as u64), low as u64)
+            fold(fold(start, high as u64), low as u64)
         }
     }
 }
