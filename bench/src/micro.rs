@@ -2,6 +2,7 @@
 //! published parsers on the same message.
 
 pub(crate) mod cases;
+mod destinations;
 mod instructions;
 mod messages;
 mod ours;

@@ -2,7 +2,7 @@
 
 use super::messages::Step::{self, Ack, Bye, Invite, Ok, Ringing, Trying};
 use super::messages::{Arrived, Messages};
-use super::{ours, peers};
+use super::{destinations, ours, peers};
 
 /// Does the work of a case so many times.
 pub(crate) type Work = Box<dyn FnMut(u64)>;
@@ -46,6 +46,13 @@ pub(crate) const CASES: &[Case] = &[
     ours("parse_ack", Ack, ours::parse),
     ours("parse_bye", Bye, ours::parse),
     ours("route_invite_600", Invite, ours::route),
+    ours("route_invite_10_members", Invite, destinations::rendezvous),
+    ours("route_invite_10_maglev", Invite, destinations::maglev),
+    ours("route_invite_10_from_user", Invite, destinations::from_user),
+    ours("route_invite_10_round_robin", Invite, destinations::round_robin),
+    ours("route_invite_10_after_change", Invite, destinations::after_change),
+    ours("route_invite_1000_rules", Invite, destinations::thousand_rules),
+    ours("prefix_of_1000000", Invite, destinations::prefix),
     ours("route_200", Ok, ours::route),
     ours("route_bye", Bye, ours::route),
     ours("adjacency_hit", Invite, ours::adjacency_hit),

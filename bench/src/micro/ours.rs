@@ -12,7 +12,7 @@ use dataplane::packet::{MemoryPacket, PacketBuf};
 use dataplane::testing::appliance::{lab_fib, lab_settings};
 use sip_core::{
     Arrival, Choices, EditList, Headers, ListenId, Message, Output, Request, RequestRoute,
-    Response, ResponseRoute, Tables, rewrite_request, rewrite_response, route_request,
+    Response, ResponseRoute, Settings, Tables, rewrite_request, rewrite_response, route_request,
     route_response,
 };
 use std::hint::black_box;
@@ -143,8 +143,9 @@ pub(super) fn fib_lookup(_: &Arrived) -> Work {
 }
 
 /// What a message is decided by, as in the lab.
-struct Setting {
-    tables: Tables,
+pub(super) struct Setting {
+    /// What it is routed by.
+    pub(super) tables: Tables,
     arrival: Arrival,
     leave_from: ListenId,
     choices: RefCell<Choices>,
@@ -152,7 +153,12 @@ struct Setting {
 
 impl Setting {
     fn new(arrived: &Arrived) -> Self {
-        let tables = Tables::build(&lab_settings()).expect("the lab's settings are right");
+        Self::with(arrived, &lab_settings())
+    }
+
+    /// With other settings, of which the listen points are the lab's.
+    pub(super) fn with(arrived: &Arrived, settings: &Settings) -> Self {
+        let tables = Tables::build(settings).expect("the settings are right");
         let listen = tables.listen_id(arrived.datagram.target).expect("a frame to the appliance");
         let leave_from = tables.listen_id(address(CALLEE_SIDE)).expect("a listen point");
         let arrival = Arrival { source: arrived.datagram.source, listen };
@@ -160,7 +166,8 @@ impl Setting {
     }
 
     #[inline]
-    fn route_request(&self, request: &Request, route: &mut RequestRoute) {
+    /// Where it goes, which it does.
+    pub(super) fn route_request(&self, request: &Request, route: &mut RequestRoute) {
         let choices = &mut self.choices.borrow_mut();
         route_request(request, &self.tables, &self.arrival, choices, route)
             .expect("it is forwarded");
@@ -218,7 +225,8 @@ impl Writer {
     }
 }
 
-fn parsed(message: &'static [u8]) -> Message<'static> {
+/// The message with its headers found, for the whole run.
+pub(super) fn parsed(message: &'static [u8]) -> Message<'static> {
     let headers = Box::leak(Box::new(Headers::default()));
     sip_core::parse(message, headers).expect(WELL_FORMED)
 }
