@@ -332,7 +332,11 @@ impl<'a, 'r> Path<'a, 'r> {
             host,
             source: arrival.source.ip(),
         };
-        for index in tables.fixed.rule_index.candidates(&subject) {
+        let rule_index = &tables.fixed.rule_index;
+        let candidates = rule_index.candidates(&subject);
+        let mut at = 0;
+        while let Some(index) = rule_index.next(&candidates, at) {
+            at = index + 1;
             let Some(rule) = tables.fixed.rules.get(usize::from(index)) else { break };
             if !rule.matches(&subject)
                 || !rule.headers.is_empty() && !rule.headers_fit(request, || call.hash(), choices)

@@ -16,7 +16,6 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use core::ops::Range;
 
 use hashbrown::HashMap;
 
@@ -59,14 +58,8 @@ struct Rows {
     by_value: HashMap<u64, Row>,
 }
 
-/// The rules that may match a request, taken one by one in their order.
-#[derive(Clone, Debug)]
-pub(super) enum Candidates {
-    /// All of a few.
-    All(Range<u16>),
-    /// Those whose bits are set, but for those before `at`, which have been taken.
-    Marked { words: [u64; RULES_MAX / BITS], at: usize },
-}
+/// The rules that may match a request: all of a few, or those whose bits are set.
+pub(super) struct Candidates(Option<[u64; RULES_MAX / BITS]>);
 
 impl RuleIndex {
     pub(super) fn new(rules: &[CompiledRule]) -> Self {
@@ -111,12 +104,21 @@ impl RuleIndex {
     /// The rules that are to be looked at for this request.
     #[inline]
     pub(super) fn candidates(&self, subject: &Subject<'_>) -> Candidates {
-        if self.methods.is_empty() { Candidates::All(0..self.count) } else { self.lay(subject) }
+        Candidates((!self.methods.is_empty()).then(|| self.lay(subject)))
+    }
+
+    /// The first candidate at or behind `at`.
+    #[inline(always)]
+    pub(super) fn next(&self, candidates: &Candidates, at: u16) -> Option<u16> {
+        match &candidates.0 {
+            None => (at < self.count).then_some(at),
+            Some(words) => next_set(words, at),
+        }
     }
 
     /// Lays the rows of a request over each other.
     #[cold]
-    fn lay(&self, subject: &Subject<'_>) -> Candidates {
+    fn lay(&self, subject: &Subject<'_>) -> [u64; RULES_MAX / BITS] {
         let mut words = [0; RULES_MAX / BITS];
         let method = subject.method.for_rules() as usize;
         for (word, bits) in words.iter_mut().zip(self.methods.get(method).into_iter().flatten()) {
@@ -139,7 +141,7 @@ impl RuleIndex {
             let same = self.networks.iter().filter(|(is_v4, _)| *is_v4 == source.is_ipv4());
             self.sources.lay(same.map(|&(_, length)| source_key(source, length)), &mut words);
         }
-        Candidates::Marked { words, at: 0 }
+        words
     }
 }
 
@@ -165,24 +167,16 @@ impl Rows {
     }
 }
 
-impl Iterator for Candidates {
-    type Item = u16;
-
-    #[inline]
-    fn next(&mut self) -> Option<u16> {
-        let (words, at) = match self {
-            Self::All(rules) => return rules.next(),
-            Self::Marked { words, at } => (words, at),
-        };
-        loop {
-            let word = words.get(*at / BITS)? >> (*at % BITS);
-            if word != 0 {
-                let found = *at + word.trailing_zeros() as usize;
-                *at = found + 1;
-                return u16::try_from(found).ok();
-            }
-            *at = (*at / BITS + 1) * BITS;
+/// The first bit that is set at or behind `at`.
+#[inline(never)]
+fn next_set(words: &[u64], at: u16) -> Option<u16> {
+    let mut at = usize::from(at);
+    loop {
+        let word = words.get(at / BITS)? >> (at % BITS);
+        if word != 0 {
+            return u16::try_from(at + word.trailing_zeros() as usize).ok();
         }
+        at = (at / BITS + 1) * BITS;
     }
 }
 
@@ -285,10 +279,9 @@ mod tests {
             let matches = |&at: &u16| fixed.rules[usize::from(at)].matches(&subject);
             let walked: Vec<_> = (0..fixed.rules.len() as u16).filter(matches).collect();
             let candidates = fixed.rule_index.candidates(&subject);
-            let found: Vec<_> = candidates.filter(matches).collect();
-            prop_assert_eq!(found, walked);
-            let looked_at = fixed.rule_index.candidates(&subject).count();
-            prop_assert!(looked_at <= fixed.rules.len());
+            let next = |at: &u16| fixed.rule_index.next(&candidates, at + 1);
+            let looked_at = std::iter::successors(fixed.rule_index.next(&candidates, 0), next);
+            prop_assert_eq!(looked_at.filter(matches).collect::<Vec<_>>(), walked);
         }
     }
 }
