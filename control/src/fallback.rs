@@ -148,35 +148,56 @@ mod tests {
         )
     }
 
-    async fn answers(listen: &str) {
-        let free: SocketAddr = listen.parse().unwrap();
-        let address = UdpSocket::bind(free).await.unwrap().local_addr().unwrap();
-        let settings = Settings {
+    fn settings(address: SocketAddr) -> Settings {
+        Settings {
             listen: vec![ListenPoint { address }],
             retry_after_seconds: 7,
             ..Settings::default()
-        };
-        let fallback = Fallback::start(&settings).unwrap();
-        let client = UdpSocket::bind(free).await.unwrap();
+        }
+    }
+
+    /// Asks until there is an answer.
+    async fn ask(client: &UdpSocket, address: SocketAddr) -> String {
         let port = client.local_addr().unwrap().port();
         let mut answer = [0; 2048];
-        let mut length = None;
         for _ in 0..50 {
             // Never answered, so that the first answer is one to the request after it.
             client.send_to(message("ACK", port).as_bytes(), address).await.unwrap();
             client.send_to(message("INVITE", port).as_bytes(), address).await.unwrap();
             let received = timeout(Duration::from_millis(100), client.recv(&mut answer)).await;
-            if let Ok(Ok(received)) = received {
-                length = Some(received);
-                break;
+            if let Ok(Ok(length)) = received {
+                return String::from_utf8_lossy(&answer[..length]).into_owned();
             }
         }
-        let answer = String::from_utf8_lossy(&answer[..length.unwrap()]).into_owned();
+        panic!("no answer");
+    }
+
+    async fn answers(listen: &str) {
+        let free: SocketAddr = listen.parse().unwrap();
+        let address = UdpSocket::bind(free).await.unwrap().local_addr().unwrap();
+        let fallback = Fallback::start(&settings(address)).unwrap();
+        let client = UdpSocket::bind(free).await.unwrap();
+        let answer = ask(&client, address).await;
         assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
         assert!(answer.contains("\r\nRetry-After: 7\r\n"), "{answer}");
         assert!(answer.contains("\r\nCSeq: 1 INVITE\r\n"), "{answer}");
         fallback.stop().await;
         UdpSocket::bind(address).await.expect("the address is free again");
+    }
+
+    #[tokio::test]
+    async fn a_data_plane_that_comes_takes_over_before_we_let_go() {
+        let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let address = UdpSocket::bind(free).await.unwrap().local_addr().unwrap();
+        let _fallback = Fallback::start(&settings(address)).unwrap();
+        let client = UdpSocket::bind(free).await.unwrap();
+        ask(&client, address).await;
+        let dataplane = super::bind(address).expect("both may be there");
+        client.send_to(b"to whom?", address).await.unwrap();
+        let received = timeout(Duration::from_secs(5), dataplane.recv(&mut [0; 64])).await;
+        assert_eq!(received.expect("the socket bound last receives").unwrap(), 8);
+        drop(dataplane);
+        assert!(ask(&client, address).await.starts_with("SIP/2.0 503 "));
     }
 
     #[tokio::test]

@@ -39,11 +39,13 @@ pub async fn publish(
                 is_served.send_replace(false);
                 warn!("{why}: connecting again");
             }
-            Err(error) if !complained => {
-                complained = true;
-                warn!("{error}: trying until it is there");
+            Err(error) => {
+                is_served.send_replace(false);
+                if !complained {
+                    complained = true;
+                    warn!("{error}: trying until it is there");
+                }
             }
-            Err(_) => {}
         }
         sleep(pause).await;
         pause = (pause * 2).min(RECONNECT_MAX);
@@ -134,8 +136,9 @@ mod tests {
         let (sender, receiver) = watch::channel(Arc::new(settings()));
         let (is_served, mut served) = watch::channel(false);
         let task = tokio::spawn(publish(peer.path().to_owned(), state, receiver, is_served));
-        served.wait_for(|is_served| *is_served).await.unwrap();
         until(&peer, &[5]).await;
+        // Its end follows so closely that nobody may have seen it there.
+        served.changed().await.unwrap();
         served.wait_for(|is_served| !is_served).await.unwrap();
         // The first connection has ended by now: the data plane comes back without an epoch.
         peer.serve(vec![
@@ -147,6 +150,7 @@ mod tests {
         until(&peer, &[5, 5]).await;
         sender.send(Arc::new(Settings { record_route: true, ..settings() })).unwrap();
         until(&peer, &[5, 5, 6]).await;
+        assert!(*served.borrow_and_update());
         task.abort();
     }
 }

@@ -44,10 +44,11 @@ impl Service {
         let Self { path, mut config, state, _lock } = self;
         let secret = state.secret();
         let (sender, settings) = watch::channel(Arc::new(config.to_settings(secret)));
-        let (is_served, mut served) = watch::channel(false);
+        // Until we know better: a data plane that is there must not lose its listen points for a moment.
+        let (is_served, mut served) = watch::channel(true);
         let publishing = publish(config.appliance.socket(), state, settings, is_served);
         tokio::pin!(publishing);
-        let mut fallback = Some(Fallback::start(&config.to_settings(secret))?);
+        let mut fallback = None;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -59,7 +60,10 @@ impl Service {
                 _ = interrupt.recv() => break,
                 Ok(()) = served.changed() => {
                     let is_served = *served.borrow_and_update();
-                    replace(&mut fallback, (!is_served).then(|| config.to_settings(secret))).await?;
+                    if is_served == fallback.is_some() {
+                        let settings = (!is_served).then(|| config.to_settings(secret));
+                        replace(&mut fallback, settings).await?;
+                    }
                 }
                 _ = hangup.recv() => {
                     if let Some(new) = reload(&path, &config) {

@@ -177,6 +177,9 @@ impl TryFrom<PortTable> for PortSettings {
     }
 }
 
+/// `control_api::status::KERNEL_PORT`.
+const KERNEL: &str = "kernel";
+
 fn check_name(name: &str) -> Result<(), String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     if name.is_empty() || name.len() > limits::PORT_NAME_MAX || !name.bytes().all(allowed) {
@@ -184,6 +187,9 @@ fn check_name(name: &str) -> Result<(), String> {
             "port name {name:?}: use 1 to {} letters, digits or any of _ . -",
             limits::PORT_NAME_MAX
         ));
+    }
+    if name == KERNEL {
+        return Err(format!("port name {name:?}: counters call the kernel's sockets that"));
     }
     Ok(())
 }
@@ -277,6 +283,7 @@ mod tests {
         let cases = [
             ("name = \"a\"", "exactly one of interface, pci, vdev"),
             ("name = \"a\"\ninterface = \"x\"\npci = \"0000:00:01.0\"", "exactly one of"),
+            ("name = \"kernel\"\ninterface = \"x\"", "port name \"kernel\""),
             ("name = \"a b\"\ninterface = \"x\"", "port name \"a b\""),
             (
                 "name = \"a\"\ninterface = \"eth0,queue_count=9\"",

@@ -3,20 +3,17 @@
 //! and they collect the ICMP errors of everything that was sent from the listen points.
 
 use super::icmp::{self, IcmpError};
+use super::listen_socket::bind_patiently;
 use super::path_mtu::PathMtuTable;
 use super::unreachable::UnreachableHosts;
 use crate::fib::{Fib, PathMtus};
-use crate::limits::{
-    BIND_RETRY, PATH_MTU_AGE, PATH_MTU_PAUSE, SEND_ATTEMPTS_MAX, SOCKET_BATCH, SOCKET_BUFFER,
-};
+use crate::limits::{BIND_RETRY, PATH_MTU_AGE, PATH_MTU_PAUSE, SEND_ATTEMPTS_MAX, SOCKET_BATCH};
 use crate::parcel::{Errand, Parcel, ServiceParcels, service_parcels};
 use control_api::status::KernelStatus;
 use control_api::{UnreachableHost, UnreachableSign};
 use core::hash::BuildHasher;
 use core::net::SocketAddr;
 use hashbrown::{DefaultHashBuilder, HashMap};
-use nix::sys::socket::{setsockopt, sockopt as option};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
@@ -144,7 +141,10 @@ impl KernelSockets {
             match socket.ready(Interest::READABLE | Interest::ERROR).await {
                 Ok(ready) if ready.is_error() => self.read_errors(&socket),
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%address, "kernel socket: {error}"),
+                Err(error) => {
+                    tracing::warn!(%address, "kernel socket: {error}");
+                    sleep(BIND_RETRY).await;
+                }
             }
             self.receive(&socket, address);
             if self.free.borrow().is_empty() {
@@ -235,47 +235,125 @@ impl KernelSockets {
     }
 }
 
-/// Tries until the address is there and free.
-async fn bind_patiently(address: SocketAddr) -> UdpSocket {
-    let mut has_complained = false;
-    loop {
-        match open(address) {
-            Ok(socket) => return socket,
-            Err(error) if !has_complained => {
-                has_complained = true;
-                tracing::warn!(
-                    %address,
-                    "no kernel socket, so no fragments on this listen point: {error}; trying on"
-                );
-            }
-            Err(_) => {}
-        }
-        sleep(BIND_RETRY).await;
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::{Errand, KernelSockets};
+    use crate::parcel::{Origin, WorkerParcels, rings};
+    use control_api::UnreachableSign;
+    use core::net::SocketAddr;
+    use std::rc::Rc;
+    use std::time::Duration;
+    use tokio::net::UdpSocket;
+    use tokio::task::LocalSet;
+    use tokio::time::{sleep, timeout};
 
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
-    // Control may still answer on this address; the socket that was bound last receives.
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    // Fragments of the size that the path takes, and ICMP errors of all that leaves from here.
-    if address.is_ipv4() {
-        sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::WANT)?;
-        setsockopt(&socket, option::Ipv4RecvErr, &true)?;
-    } else {
-        sockopt::set_ipv6_v6only(&socket, true)?;
-        sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::WANT)?;
-        setsockopt(&socket, option::Ipv6RecvErr, &true)?;
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// Sockets on a free port of this host's, with one worker and a client.
+    async fn start(host: &str) -> (Rc<KernelSockets>, WorkerParcels, SocketAddr, UdpSocket) {
+        let (worker, service) = rings();
+        let sockets = KernelSockets::new(vec![service]);
+        let free: SocketAddr = host.parse().unwrap();
+        let address = UdpSocket::bind(free).await.unwrap().local_addr().unwrap();
+        sockets.listen_on(&[address]);
+        while sockets.status().sockets == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        (sockets, worker, address, UdpSocket::bind(free).await.unwrap())
     }
-    // Beyond what `net.core.rmem_max` allows everybody; without the privilege, up to there.
-    if sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER).is_err() {
-        sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER)?;
+
+    async fn there_and_back(host: &str) {
+        let (sockets, mut worker, address, client) = start(host).await;
+        // More of them than there are parcels, so that these have to come home in between.
+        for number in 0..100_u8 {
+            let message = vec![number; 9_000];
+            client.send_to(&message, address).await.unwrap();
+            let arrives = async {
+                loop {
+                    if let Some(parcel) = worker.next() {
+                        return parcel;
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let mut parcel = timeout(PATIENCE, arrives).await.expect("it arrives");
+            assert_eq!((parcel.errand, parcel.message()), (Errand::Received, &message[..]));
+            assert_eq!((parcel.source, parcel.target), (client.local_addr().unwrap(), address));
+
+            (parcel.source, parcel.target) = (parcel.target, parcel.source);
+            let origin = Origin { port: 2, is_reply: true };
+            parcel.errand = Errand::Send(origin);
+            worker.send(parcel);
+            sockets.take_parcels(0);
+            let parcel = worker.next().expect("word of it");
+            assert_eq!(parcel.errand, Errand::Sent(origin, true));
+            worker.send_home(parcel);
+            sockets.take_parcels(0);
+            let mut answer = vec![0; 10_000];
+            let (length, from) = client.recv_from(&mut answer).await.unwrap();
+            assert_eq!((&answer[..length], from), (&message[..], address));
+        }
+        let status = sockets.status();
+        assert_eq!((status.received, status.sent, status.send_failed), (100, 100, 0));
     }
-    if sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER).is_err() {
-        sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER)?;
+
+    #[tokio::test]
+    async fn large_messages_over_ipv4() {
+        LocalSet::new().run_until(there_and_back("127.0.0.1:0")).await;
     }
-    bind(&socket, &address)?;
-    UdpSocket::from_std(socket.into())
+
+    #[tokio::test]
+    async fn large_messages_over_ipv6() {
+        LocalSet::new().run_until(there_and_back("[::1]:0")).await;
+    }
+
+    async fn send(
+        sockets: &KernelSockets,
+        worker: &mut WorkerParcels,
+        way: [SocketAddr; 2],
+    ) -> bool {
+        let mut parcel = worker.take_free().expect("a parcel");
+        assert!(parcel.fill(b"a message", b""));
+        let origin = Origin { port: 0, is_reply: false };
+        ([parcel.source, parcel.target], parcel.errand) = (way, Errand::Send(origin));
+        worker.send(parcel);
+        sockets.take_parcels(0);
+        let parcel = worker.next().expect("word of it");
+        let Errand::Sent(_, is_sent) = parcel.errand else { panic!("{:?}", parcel.errand) };
+        worker.send_home(parcel);
+        is_sent
+    }
+
+    #[tokio::test]
+    async fn an_error_about_one_host_costs_no_message_to_another() {
+        let test = async {
+            let (sockets, mut worker, address, client) = start("127.0.0.1:0").await;
+            let open = client.local_addr().unwrap();
+            let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            for _ in 0..10 {
+                assert!(send(&sockets, &mut worker, [address, closed]).await);
+                assert!(send(&sockets, &mut worker, [address, open]).await);
+                client.recv_from(&mut [0; 64]).await.unwrap();
+            }
+            sleep(Duration::from_millis(20)).await; // The last error is read by the socket's task.
+            let told = sockets.take_unreachable();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!((told[0].address, told[0].sign), (closed, UnreachableSign::Port));
+            assert_eq!(sockets.status().unreachable, u64::from(told[0].reports));
+            // Not one of ours, and the kernel has no socket there.
+            assert!(!send(&sockets, &mut worker, [open, closed]).await);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_listen_point_that_goes_is_free_again() {
+        let test = async {
+            let (sockets, _worker, address, _client) = start("127.0.0.1:0").await;
+            sockets.listen_on(&[]);
+            sleep(Duration::from_millis(20)).await;
+            UdpSocket::bind(address).await.expect("free again");
+        };
+        LocalSet::new().run_until(test).await;
+    }
 }

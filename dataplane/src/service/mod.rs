@@ -7,6 +7,7 @@
 mod icmp;
 mod kernel_sockets;
 mod link;
+mod listen_socket;
 mod path_mtu;
 mod state;
 mod unreachable;

@@ -41,6 +41,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
 
     fn take_received(&mut self, mut parcel: Box<Parcel>) {
         let began = self.clock.raw();
+        if self.fast_path.keeps_time() {
+            self.fast_path.set_time(self.clock_ns(began) / 1_000_000);
+        }
         let counters = self.mailbox.parcels.counters();
         counters.received.add(1);
         counters.received_bytes.add(parcel.message().len() as u64);
