@@ -53,7 +53,7 @@ fn every_command_that_operators_type_is_explained_to_them() {
 /// behind a file, each test of the fourth.
 #[test]
 fn the_rfc_map_names_what_exists() {
-    let sources = sources(&["dataplane/sip/src", "dataplane/sip/tests", "dataplane/tests"]);
+    let sources = sources(&["dataplane", "control/tests"]);
     let page = document("docs/rfc-map.md");
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
     let mut rules = 0;
@@ -81,7 +81,7 @@ fn the_rfc_map_names_what_exists() {
 fn check_code(cell: &str, row: &str) -> usize {
     let (mut file, mut files) = (None, 0);
     for name in quoted(cell) {
-        if name.ends_with(".rs") {
+        if Path::new(name).extension().is_some_and(|extension| extension == "rs") {
             let folder = if name.starts_with("dataplane/") { "" } else { "dataplane/sip/src/" };
             (file, files) = (Some(document(&format!("{folder}{name}"))), files + 1);
         } else if let Some(text) = &file {
