@@ -41,7 +41,8 @@ fn the_readme_names_the_two_commands() {
 /// behind a file, each test of the fourth.
 #[test]
 fn the_rfc_map_names_what_exists() {
-    let sources = sources(&["dataplane/sip/src", "dataplane/sip/tests", "dataplane/tests"]);
+    let sources =
+        sources(&["dataplane/sip/src", "dataplane/sip/tests", "dataplane/src", "dataplane/tests"]);
     let page = document("docs/rfc-map.md");
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
     let mut rules = 0;
