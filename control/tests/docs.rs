@@ -53,7 +53,13 @@ fn every_command_that_operators_type_is_explained_to_them() {
 /// behind a file, each test of the fourth.
 #[test]
 fn the_rfc_map_names_what_exists() {
-    let sources = sources(&["dataplane", "control/tests"]);
+    let sources = sources(&[
+        "dataplane/sip/src",
+        "dataplane/sip/tests",
+        "dataplane/src",
+        "dataplane/tests",
+        "control/tests",
+    ]);
     let page = document("docs/rfc-map.md");
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
     let mut rules = 0;

@@ -147,7 +147,8 @@ fn a_smaller_path_mtu_is_learnt_and_kept_to() {
     let _far = FarNetwork::make(&lab);
     let _servers = [Server::start("tl-far", "10.77.3.2"), Server::start("tl-far", "fd77:3::2")];
     for (number, family) in FAMILIES.into_iter().enumerate() {
-        assert_eq!(invite(&lab, family, 100), "200 echo", "{family:?}");
+        // For a while after a change a transaction may still follow the members of before.
+        assert!((0..4).any(|_| invite(&lab, family, 100) == "200 echo"), "{family:?}");
         let before = lab.status();
         // Fits our link and not the path: the first copy is lost, and its ICMP error tells why.
         assert_eq!(invite(&lab, family, 920), "200 echo", "{family:?}");
