@@ -51,6 +51,7 @@ pub use rewrite::response::rewrite_response;
 pub use route::build::SettingsError;
 pub use route::choices::{Choices, Share};
 pub use route::outcome::{Refusal, Reply, SipDrop};
+pub use route::request::explain::{Criterion, Explanation, RuleFit, explain_request};
 pub use route::request::{RequestRoute, RouteReason, route_request};
 pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::{PrefixSize, Tables};

@@ -344,7 +344,7 @@ fn unavailable_says_when_to_come_back() {
     let sets = vec![set("uas", &[("10.77.2.2:5060", 0)])];
     let tables = Tables::build(&Settings { sets, ..settings() }).unwrap();
     let reply = through(INVITE, &tables, &from_uac()).replied();
-    assert!(reply.starts_with("SIP/2.0 480 Temporarily Unavailable\r\n"));
+    assert!(reply.starts_with("SIP/2.0 503 No Destination In Use\r\n"));
     let relay = invite_with("@example.com SIP", "@example.org SIP");
     let reply = through(relay.as_bytes(), &open_relay(), &from_uac()).replied();
     assert!(reply.starts_with("SIP/2.0 503 Next Hop Needs DNS\r\n"));

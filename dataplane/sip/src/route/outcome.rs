@@ -30,7 +30,8 @@ pub enum Reply {
     UnsupportedUriScheme,
     /// 420: Proxy-Require names an extension; we support none.
     BadExtension,
-    /// 480: the destination set has no enabled member.
+    /// 503: no member of the destination set is in use. Not 480, which says that the callee is away and
+    /// ends the search of an upstream that has other ways.
     NoDestination,
     /// 480: a `sips:` URI, every hop of which must be over TLS; a 503 would say that we are ill.
     SipsNotAllowed,
@@ -74,7 +75,7 @@ impl Reply {
             Self::NotFound => (404, "Not Found"),
             Self::UnsupportedUriScheme => (416, "Unsupported URI Scheme"),
             Self::BadExtension => (420, "Bad Extension"),
-            Self::NoDestination => (480, "Temporarily Unavailable"),
+            Self::NoDestination => (503, "No Destination In Use"),
             Self::SipsNotAllowed => (480, "SIPS Not Allowed"),
             Self::LoopDetected => (482, "Loop Detected"),
             Self::TooManyHops => (483, "Too Many Hops"),

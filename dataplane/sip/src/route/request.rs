@@ -1,6 +1,8 @@
 //! Where a request goes: validation (RFC 3261 16.3), Route preprocessing (16.4), target (16.5), and
 //! what the copy that is forwarded must look like (16.6).
 
+pub(crate) mod explain;
+
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use super::choices::Choices;
@@ -324,14 +326,7 @@ impl<'a, 'r> Path<'a, 'r> {
         if !has_way && request.method == Method::Options && self.uri.user.is_empty() {
             return Err(Reply::Options.into());
         }
-        let subject = Subject {
-            method: request.method,
-            method_name: request.method_name(),
-            scheme: self.uri.scheme,
-            user: self.uri.user.of(self.bytes),
-            host,
-            source: arrival.source.ip(),
-        };
+        let subject = self.subject(request, arrival);
         for index in tables.fixed.rule_index.candidates(&subject) {
             let Some(rule) = tables.fixed.rules.get(usize::from(index)) else { break };
             if !rule.matches(&subject)
@@ -358,6 +353,19 @@ impl<'a, 'r> Path<'a, 'r> {
             return Ok((Hop::Address(&member.address), reason));
         }
         Err(if is_ours { Reply::NotFound } else { Reply::Forbidden }.into())
+    }
+
+    /// What the rules look at.
+    #[inline(always)]
+    fn subject<'s>(&'s self, request: &'s Request<'_>, arrival: &Arrival) -> Subject<'s> {
+        Subject {
+            method: request.method,
+            method_name: request.method_name(),
+            scheme: self.uri.scheme,
+            user: self.uri.user.of(self.bytes),
+            host: self.uri.host.of(self.bytes),
+            source: arrival.source.ip(),
+        }
     }
 
     /// RFC 3261 section 16.6 steps 6 and 7: the topmost Route decides, and if it is a strict router

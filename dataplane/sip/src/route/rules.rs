@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 
 use super::choices::{self, Choices};
 use super::prefixes::UserBytes;
+use super::request::explain::Criterion;
 use crate::message::{Method, Request};
 use crate::parse::header::HeaderLines;
 use crate::parse::uri::{self, Scheme};
@@ -66,13 +67,29 @@ pub(super) struct Subject<'a> {
 }
 
 impl CompiledRule {
-    /// Whether the rule matches but for its headers; lists that are empty match everything.
+    /// Whether the rule matches but for its headers.
     #[inline]
     pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {
-        self.methods.contain(subject)
-            && any(&self.domains, |domain| domain.is(subject.host))
-            && any(&self.user_prefixes, |prefix| user_begins(subject, prefix))
-            && any(&self.sources, |network| network.contains(subject.source))
+        self.first_miss(subject).is_none()
+    }
+
+    /// The first criterion that the request does not meet, leaving its headers aside; lists that are
+    /// empty match everything.
+    #[inline(always)]
+    pub(super) fn first_miss(&self, subject: &Subject<'_>) -> Option<Criterion> {
+        if !self.methods.contain(subject) {
+            return Some(Criterion::Methods);
+        }
+        if !any(&self.domains, |domain| domain.is(subject.host)) {
+            return Some(Criterion::Domains);
+        }
+        if !any(&self.user_prefixes, |prefix| user_begins(subject, prefix)) {
+            return Some(Criterion::UserPrefixes);
+        }
+        if !any(&self.sources, |network| network.contains(subject.source)) {
+            return Some(Criterion::Sources);
+        }
+        None
     }
 }
 

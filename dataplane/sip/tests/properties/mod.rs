@@ -16,32 +16,65 @@ pub use scan::check as scan;
 pub use stun::check as stun;
 
 use sip_core::{
-    Action, Arrival, DestinationSet, EditList, ListenId, ListenPoint, Maddr, Member, Output,
-    Oversize, Rule, Settings, Tables,
+    Action, Algorithm, Arrival, DestinationSet, EditList, HashKey, HeaderMatch, HeaderTest,
+    ListenId, ListenPoint, Maddr, Member, Output, Oversize, PrefixTable, Rule, Settings, Tables,
 };
 
 /// The listen points of the appliance: the two families, and two of one family.
 const LISTEN: [&str; 3] = ["10.77.1.1:5060", "10.77.2.1:5060", "[fd77:2::1]:5060"];
+const SECRET: [u8; 16] = *b"0123456789abcdef";
 
-/// An appliance that forwards what `rules` say; without a rule everything relays.
+/// An appliance and two ways into it.
 struct Appliance {
     tables: Tables,
     arrivals: Vec<Arrival>,
 }
 
 impl Appliance {
-    /// Forwards to a destination set.
+    /// Forwards everything to a destination set.
     fn forwarding() -> Self {
-        Self::new(Action::Forward("farm".into()), *b"0123456789abcdef")
+        Self::new(vec![Rule::always(Action::Forward("farm".into()))], SECRET)
     }
 
-    /// Relays to Route or Request-URI.
+    /// Relays everything to Route or Request-URI.
     fn relaying() -> Self {
-        Self::new(Action::RequestUri, *b"0123456789abcdef")
+        Self::new(vec![Rule::always(Action::RequestUri)], SECRET)
     }
 
-    fn new(action: Action, secret: [u8; 16]) -> Self {
-        let member = |at: &&str| Member::new(at.parse().unwrap());
+    /// Has a rule of every kind.
+    fn choosing() -> Self {
+        let registers = Action::Reject { code: 403, reason: "Elsewhere".into() };
+        let header = HeaderMatch { name: "s".into(), test: HeaderTest::Contains("urgent".into()) };
+        let rules = vec![
+            Rule { methods: vec!["REGISTER".into()], ..Rule::always(registers) },
+            Rule { headers: vec![header], ..Rule::always(Action::Forward("farm".into())) },
+            Rule {
+                domains: vec!["example.com".into(), "[fd77::9]".into()],
+                user_prefixes: vec!["bob".into(), "+49".into()],
+                ..Rule::always(Action::Forward("users".into()))
+            },
+            Rule::always(Action::ForwardByPrefix("numbers".into())),
+            Rule {
+                sources: vec!["fd77::/16".parse().unwrap()],
+                ..Rule::always(Action::RequestUri)
+            },
+        ];
+        Self::new(rules, SECRET)
+    }
+
+    fn new(rules: Vec<Rule>, secret: [u8; 16]) -> Self {
+        let set = |name: &str, algorithm, hash| DestinationSet {
+            name: name.into(),
+            algorithm,
+            hash,
+            members: ["10.77.2.2:5060", "10.77.2.3:5070", "[fd77:2::2]:5060"]
+                .map(|at| Member::new(at.parse().unwrap()))
+                .to_vec(),
+        };
+        let mut numbers = PrefixTable::new("numbers", vec!["farm".into(), "users".into()]);
+        for (prefix, set) in [("+4930", 0), ("1", 1), ("bo", 1)] {
+            assert!(numbers.push(prefix, set));
+        }
         let settings = Settings {
             secret,
             domains: vec!["example.com".into()],
@@ -50,16 +83,12 @@ impl Appliance {
             retry_after_seconds: 5,
             maddr: Maddr::Refuse,
             oversize: Oversize::Fragment,
-            prefix_tables: vec![],
-            sets: vec![DestinationSet {
-                name: "farm".into(),
-                members: ["10.77.2.2:5060", "10.77.2.3:5070", "[fd77:2::2]:5060"]
-                    .iter()
-                    .map(member)
-                    .collect(),
-                ..DestinationSet::default()
-            }],
-            rules: vec![Rule::always(action)],
+            prefix_tables: vec![numbers],
+            sets: vec![
+                set("farm", Algorithm::Rendezvous, HashKey::CallId),
+                set("users", Algorithm::Maglev, HashKey::FromUser),
+            ],
+            rules,
         };
         let arrival = |source: &str, listen| Arrival { source: source.parse().unwrap(), listen };
         Self {

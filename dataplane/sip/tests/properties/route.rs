@@ -1,20 +1,27 @@
 //! What is forwarded is the message that came in, with our Via on top; its response finds the way
 //! back to where it came from.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use super::{Appliance, applied, text};
 use sip_core::{
-    Action, Arrival, Choices, EditList, Headers, ListenId, Message, Output, Reply, Request,
-    RequestRoute, Share, SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request,
-    route_response, write_reply,
+    Action, Arrival, Choices, EditList, Headers, ListenId, Message, Method, Output, Refusal, Reply,
+    Request, RequestRoute, RouteReason, Rule, RuleFit, Share, SipDrop, Tables, explain_request,
+    parse, rewrite_request, rewrite_response, route_request, route_response, write_reply,
 };
 
 static FORWARDING: LazyLock<Appliance> = LazyLock::new(Appliance::forwarding);
 static RELAYING: LazyLock<Appliance> = LazyLock::new(Appliance::relaying);
+static CHOOSING: LazyLock<Appliance> = LazyLock::new(Appliance::choosing);
 /// The next hop, which answers.
 static NEXT: LazyLock<Appliance> =
-    LazyLock::new(|| Appliance::new(Action::RequestUri, *b"another one's..."));
+    LazyLock::new(|| Appliance::new(vec![Rule::always(Action::RequestUri)], *b"another one's..."));
+
+thread_local! {
+    /// What a worker remembers.
+    static CHOICES: RefCell<Choices> = RefCell::new(Choices::with_room(Share::default(), 64));
+}
 
 const OK: Reply = Reply::Other { code: 302, reason: "Moved Temporarily" };
 
@@ -27,7 +34,7 @@ pub fn check(datagram: &[u8]) {
             assert!(route_response(&response, &FORWARDING.tables).is_err());
         }
         Ok(Message::Request(request)) => {
-            for appliance in [&*FORWARDING, &*RELAYING] {
+            for appliance in [&*FORWARDING, &*RELAYING, &*CHOOSING] {
                 for arrival in &appliance.arrivals {
                     for egress in [arrival.listen, ListenId(1)] {
                         forward(datagram, &request, &appliance.tables, arrival, egress);
@@ -47,8 +54,9 @@ fn forward(
     egress: ListenId,
 ) {
     let mut route = RequestRoute::default();
-    let mut choices = Choices::with_room(Share::default(), 64);
-    let routed = route_request(request, tables, arrival, &mut choices, &mut route);
+    let routed = CHOICES
+        .with_borrow_mut(|choices| route_request(request, tables, arrival, choices, &mut route));
+    explained(request, tables, arrival, routed.map(|()| route.reason));
     if routed.is_err() {
         return;
     }
@@ -71,6 +79,34 @@ fn forward(
     let line_end = copy.windows(2).position(|two| two == b"\r\n").unwrap_or_default();
     assert!(copy[line_end + 2..].starts_with(via.as_bytes()), "{}", text(&copy));
     way_back(&copy, tables, arrival, egress);
+}
+
+/// The explanation names the rule that decided.
+fn explained(
+    request: &Request<'_>,
+    tables: &Tables,
+    arrival: &Arrival,
+    routed: Result<RouteReason, Refusal>,
+) {
+    let decided = |rule: u16| {
+        let explanation = explain_request(request, tables, arrival).unwrap();
+        assert!(!explanation.in_dialog);
+        assert_eq!(explanation.rules.last(), Some(&RuleFit::Decides), "{explanation:?}");
+        assert_eq!(explanation.rules.len(), usize::from(rule) + 1, "{explanation:?}");
+        explanation
+    };
+    match routed {
+        Ok(RouteReason::InDialog) => {
+            assert!(explain_request(request, tables, arrival).unwrap().in_dialog);
+        }
+        // By its own headers an ACK or CANCEL may fit another rule than its INVITE did.
+        Ok(_) if matches!(request.method(), Method::Ack | Method::Cancel) => {}
+        Ok(RouteReason::Member { rule, .. }) => assert!(decided(rule).hash.is_some()),
+        Ok(RouteReason::RequestUri { rule }) | Err(Refusal::Reply(Reply::Rule(rule))) => {
+            decided(rule);
+        }
+        Err(_) => {}
+    }
 }
 
 /// The next hop answers the copy; the response must reach the source of the request.
