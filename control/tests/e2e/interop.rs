@@ -1,0 +1,189 @@
+//! Other people's SIP through the appliance: baresip, sipsak, Kamailio on either side.
+
+use crate::lab::{Lab, binary, text};
+use std::fs::{File, read_to_string, write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Calls of each run with SIPp.
+const CALLS: u64 = 500;
+
+/// A program on a host of the lab, ended when dropped.
+struct Running(Child);
+
+impl Running {
+    /// Starts it; what it says goes to `log`.
+    fn start(host: &str, log: &Path, command: &[&str]) -> Self {
+        let file = File::create(log).expect("a log");
+        let mut lab = Command::new(binary("trunkline"));
+        lab.args(["lab", "exec", host, "--"]).args(command).stdin(Stdio::null());
+        lab.stdout(file.try_clone().expect("a log")).stderr(file);
+        Self(lab.spawn().expect("trunkline starts"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        // A daemon has children that only SIGTERM takes along.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let start = Instant::now();
+        while self.0.try_wait().is_ok_and(|status| status.is_none()) {
+            if start.elapsed() > Duration::from_secs(3) {
+                let _ = self.0.kill();
+                let _ = self.0.wait();
+                return;
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A lab whose appliance stays in dialogs, and whose hosts reach each other past it for media, as they
+/// do elsewhere.
+fn lab() -> Lab {
+    let lab = Lab::up(1);
+    lab.reconfigure(|text| text.replace("[appliance]\n", "[appliance]\nrecord_route = true\n"));
+    for (host, command) in [
+        ("sut", "sysctl -qw net.ipv4.ip_forward=1"),
+        ("uac", "ip route add 10.77.2.0/24 via 10.77.1.1"),
+        ("uas", "ip route add 10.77.1.0/24 via 10.77.2.1"),
+    ] {
+        let output = lab.exec(host, &command.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    lab
+}
+
+/// What the workers received so far.
+fn received(lab: &Lab) -> u64 {
+    lab.status()["total"]["received"].as_u64().expect("a count")
+}
+
+/// Waits until `host` answers OPTIONS at `address`.
+fn wait_for(lab: &Lab, host: &str, address: &str) {
+    let uri = format!("sip:ready@{address}");
+    for _ in 0..50 {
+        if lab.exec(host, &["sipsak", "-s", &uri]).status.success() {
+            return;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    panic!("nobody answers OPTIONS at {address}");
+}
+
+/// The folder of a baresip at `address` that has a sine wave as its microphone.
+fn baresip(folder: &Path, name: &str, address: &str, proxy: &str) -> String {
+    let folder = folder.join(name);
+    std::fs::create_dir(&folder).expect("a folder");
+    let modules = ["g711.so", "ausine.so", "aubridge.so"].map(|m| format!("module {m}\n")).concat();
+    let config = format!(
+        "sip_listen {address}:5060\nsip_trans_def udp\ncall_max_calls 4\nrtp_ports 10000-10100\n\
+         audio_player aubridge,player\naudio_source ausine,440\naudio_alert aubridge,alert\n\
+         ausrc_srate 48000\nauplay_srate 48000\nausrc_channels 2\nauplay_channels 2\n\
+         module_path /usr/lib/baresip/modules\n{modules}module_tmp account.so\nmodule_app menu.so\n"
+    );
+    let account =
+        format!("<sip:{name}@{address}>;regint=0;answermode=auto;outbound=\"sip:{proxy};lr\"\n");
+    for (file, content) in [("config", config.as_str()), ("accounts", &account), ("contacts", "")] {
+        write(folder.join(file), content).expect("a file");
+    }
+    folder.display().to_string()
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn baresip_calls_baresip_and_hangs_up() {
+    let lab = lab();
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (alice, bob) = (folder.join("alice.log"), folder.join("bob.log"));
+    let callee = baresip(folder, "bob", "10.77.2.2", "10.77.2.1");
+    let caller = baresip(folder, "alice", "10.77.1.2", "10.77.1.1");
+    let _callee = Running::start("uas", &bob, &["timeout", "30", "baresip", "-f", &callee]);
+    let said = |log: &Path| read_to_string(log).expect("a log");
+    let start = Instant::now();
+    while !said(&bob).contains("baresip is ready") {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", said(&bob));
+        sleep(Duration::from_millis(50));
+    }
+    let before = received(&lab);
+    // Six seconds, then it hangs up and ends.
+    let command = ["timeout", "20", "baresip", "-f", &caller, "-t", "6", "-e"];
+    let dial = "/dial sip:bob@10.77.1.1";
+    let mut calling = Running::start("uac", &alice, &[&command[..], &[dial]].concat());
+    let status = calling.0.wait().expect("baresip ends");
+    sleep(Duration::from_millis(300));
+    assert!(status.success(), "{}", said(&alice));
+    for log in [&alice, &bob] {
+        let said = said(log);
+        assert!(said.contains("Call established"), "{said}");
+        assert!(said.contains("incoming rtp for 'audio' established"), "{said}");
+        assert!(said.contains("terminated (duration:"), "{said}");
+    }
+    assert_eq!(received(&lab) - before, 6, "INVITE, 180, 200, ACK, BYE, 200 came through us");
+    // The same server, asked by sipsak through the appliance.
+    let output = lab.exec("uac", &["sipsak", "-vv", "-s", "sip:bob@10.77.1.1"]);
+    assert!(text(&output).contains("200 OK"), "{}", text(&output));
+    assert_eq!(lab.status()["conserved"], true);
+}
+
+/// A Kamailio on `host` at `address` that relays to `next`.
+fn kamailio(lab: &Lab, folder: &Path, host: &str, address: &str, next: &str) -> Running {
+    let config = folder.join("proxy.cfg");
+    write(&config, include_str!("interop/proxy.cfg")).expect("a file");
+    let (config, pid) = (config.display().to_string(), folder.join("pid").display().to_string());
+    let (listen, next) = (format!("LISTEN=udp:{address}:5060"), format!("NEXT=\"sip:{next}\""));
+    let directory = folder.display().to_string();
+    let command = ["kamailio", "-f", &config, "-DD", "-E", "-A", &listen, "-A", &next];
+    let rest = ["-m", "64", "-M", "8", "-Y", &directory, "-P", &pid];
+    let all = [&command[..], &rest[..]].concat();
+    let running = Running::start(host, &folder.join("kamailio.log"), &all);
+    wait_for(lab, host, address);
+    running
+}
+
+/// Calls with SIPp from 10.77.1.2:5070 to `target`; the server answers on 10.77.2.2 at `port`.
+fn call(lab: &Lab, folder: &Path, target: &str, port: &str) {
+    let server = ["sipp", "-sn", "uas", "-i", "10.77.2.2", "-p", port, "-bind_local", "-nostdin"];
+    let _server = Running::start("uas", &folder.join("server.log"), &server);
+    sleep(Duration::from_millis(500));
+    let scenario = folder.join("caller.xml");
+    write(&scenario, include_str!("interop/caller.xml")).expect("a file");
+    let (scenario, calls) = (scenario.display().to_string(), CALLS.to_string());
+    let client = ["timeout", "60", "sipp", target, "-sf", &scenario, "-i", "10.77.1.2"];
+    let rest = ["-p", "5070", "-r", "100", "-m", &calls, "-nostdin", "-timeout", "30"];
+    let output = lab.exec("uac", &[&client[..], &rest[..]].concat());
+    // SIPp's exit status is 0 when every call went through its whole scenario.
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn kamailio_upstream() {
+    let lab = lab();
+    let folder = tempfile::tempdir().expect("a folder");
+    let _proxy = kamailio(&lab, folder.path(), "uac", "10.77.1.2", "10.77.1.1:5060");
+    let before = received(&lab);
+    call(&lab, folder.path(), "10.77.1.2:5060", "5060");
+    assert!(received(&lab) - before >= 6 * CALLS, "each call came through us whole");
+    assert_eq!(lab.status()["conserved"], true);
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn kamailio_downstream() {
+    let lab = lab();
+    let folder = tempfile::tempdir().expect("a folder");
+    let _proxy = kamailio(&lab, folder.path(), "uas", "10.77.2.2", "10.77.2.2:5080");
+    let before = received(&lab);
+    call(&lab, folder.path(), "10.77.1.1:5060", "5080");
+    assert!(received(&lab) - before >= 6 * CALLS, "each call came through us whole");
+    let output = lab.exec("uac", &["sipsak", "-vv", "-s", "sip:bob@10.77.1.1"]);
+    assert!(text(&output).contains("200 OK"), "{}", text(&output));
+    assert_eq!(lab.status()["conserved"], true);
+}
