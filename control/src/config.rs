@@ -8,12 +8,14 @@ mod document;
 mod error;
 mod explain;
 mod prefixes;
+mod probe;
 mod routes;
 mod value;
 
 pub use error::{ConfigError, Mistake};
 pub use explain::explain_routes;
 pub use prefixes::PrefixTable;
+pub use probe::{AllDown, Probe};
 pub use routes::{Action, DestinationSet, Header, Member, Reject, Route, RouteMatch};
 
 use document::Document;
@@ -91,6 +93,11 @@ impl Appliance {
     /// The management socket, on which the data plane listens.
     pub fn socket(&self) -> PathBuf {
         self.run_directory.join("dataplane.sock")
+    }
+
+    /// Control's own socket, for operators.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run_directory.join("control.sock")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use control_api::frame::{self, Assembler, FrameError, PACKET_MAX};
 use control_api::status::Status;
-use control_api::{API_VERSION, FromDataplane, ToDataplane, UnreachableHost};
+use control_api::{API_VERSION, FromDataplane, MemberStatus, ToDataplane, UnreachableHost};
 use serde::Serialize;
 use sip_core::Settings;
 use std::io;
@@ -100,6 +100,25 @@ impl Link {
     /// [`LinkError::Refused`] when the data plane keeps its old epoch; the connection stays usable.
     pub async fn apply(&mut self, epoch: u64, settings: &Settings) -> Result<(), LinkError> {
         match self.ask(&ToDataplane::Apply { epoch, settings }).await? {
+            FromDataplane::Applied { epoch: applied } if applied == epoch => {
+                self.epoch = epoch;
+                Ok(())
+            }
+            FromDataplane::Refused { epoch, reason } => Err(LinkError::Refused { epoch, reason }),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
+    /// Puts new states of members into force as epoch `epoch` of the settings published last.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] when the data plane keeps its old epoch; the connection stays usable.
+    pub async fn member_states(
+        &mut self,
+        epoch: u64,
+        members: Vec<MemberStatus>,
+    ) -> Result<(), LinkError> {
+        match self.ask(&ToDataplane::<()>::MemberStates { epoch, members }).await? {
             FromDataplane::Applied { epoch: applied } if applied == epoch => {
                 self.epoch = epoch;
                 Ok(())

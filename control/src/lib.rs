@@ -3,8 +3,9 @@
 //! - [`config`]: the one TOML file, read strictly.
 //! - [`service`]: the control process: [`publisher`] keeps the data plane on the newest epoch over
 //!   [`dataplane_link`], [`fallback`] answers what reaches the kernel, [`state`] survives restarts.
+//! - [`health`]: members of destination sets are probed; [`operator`] is where operators ask and drain.
 //! - [`supervisor`]: both processes, kept alive.
-//! - [`check`], [`status_report`]: what the operator asks.
+//! - [`check`], [`status_report`], [`member_report`], [`whereis`]: what the operator asks.
 //! - [`lab`]: a small network on one machine, with the appliance in it.
 #![forbid(unsafe_code)]
 
@@ -12,9 +13,12 @@ pub mod check;
 pub mod config;
 pub mod dataplane_link;
 pub mod fallback;
+pub mod health;
 pub mod lab;
 pub mod limits;
 pub mod logging;
+pub mod member_report;
+pub mod operator;
 pub mod process;
 pub mod publisher;
 pub mod service;
@@ -23,3 +27,4 @@ pub mod status_report;
 pub mod supervisor;
 #[cfg(test)]
 mod testing;
+pub mod whereis;

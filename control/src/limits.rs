@@ -45,3 +45,15 @@ pub const QUICK_DEATHS_MAX: u32 = 5;
 
 /// How long processes may drain after SIGTERM before they get SIGKILL.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Largest answer to a probe that is looked at: a 200 OK to OPTIONS with all that a server can do.
+pub const PROBE_ANSWER_MAX: usize = 8_192;
+
+/// Commands that may wait for the health monitor: it takes one in microseconds.
+pub const HEALTH_COMMANDS_MAX: usize = 64;
+
+/// Time between two questions to the data plane for hosts that messages did not reach.
+pub const SIGNS_EVERY: Duration = Duration::from_secs(1);
+
+/// Connections of operators' commands at a time; each lives for one question.
+pub const OPERATORS_MAX: usize = 16;

@@ -2,7 +2,9 @@
 //! data plane comes back.
 
 use crate::dataplane_link::{Link, LinkError};
-use crate::limits::{RECONNECT_FIRST, RECONNECT_MAX};
+use crate::health::states::{changed_states, set_states};
+use crate::health::{MonitorHandle, States};
+use crate::limits::{RECONNECT_FIRST, RECONNECT_MAX, SIGNS_EVERY};
 use crate::state::State;
 use anyhow::Result;
 use sip_core::Settings;
@@ -12,30 +14,43 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-/// Publishes what stands in `settings` to the data plane behind `socket`, for ever, and says in
-/// `is_served` whether a data plane with an epoch is there: then it listens on all listen points itself.
+/// What the data plane must know.
+#[derive(Debug)]
+pub struct News {
+    /// The settings of the router, all members up.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// The members that are not.
+    pub states: watch::Receiver<States>,
+}
+
+/// Publishes `news` to the data plane behind `socket`, for ever, and tells `monitor` which hosts did
+/// not get messages. Says in `is_served` whether a data plane with an epoch is there: then it listens
+/// on all listen points itself.
 ///
 /// # Errors
 /// Only when the epoch number cannot be stored.
 pub async fn publish(
     socket: PathBuf,
     mut state: State,
-    mut settings: watch::Receiver<Arc<Settings>>,
+    mut news: News,
+    monitor: MonitorHandle,
     is_served: watch::Sender<bool>,
 ) -> Result<()> {
-    let mut current = Epoch { number: 0, settings: settings.borrow_and_update().clone() };
+    let mut current = Epoch::of(&mut news);
     let mut pause = RECONNECT_FIRST;
     let mut complained = false;
     loop {
-        if settings.has_changed().unwrap_or(false) {
-            current = Epoch { number: 0, settings: settings.borrow_and_update().clone() };
+        if news.settings.has_changed().unwrap_or(false)
+            || news.states.has_changed().unwrap_or(false)
+        {
+            current = Epoch::of(&mut news);
         }
         match Link::connect(&socket).await {
             Ok(mut link) => {
                 info!(socket = %socket.display(), "connected to the data plane");
                 (pause, complained) = (RECONNECT_FIRST, false);
-                let why =
-                    serve(&mut link, &mut current, &mut state, &mut settings, &is_served).await?;
+                let ear = Ear { monitor: &monitor, is_served: &is_served };
+                let why = serve(&mut link, &mut current, &mut state, &mut news, &ear).await?;
                 is_served.send_replace(false);
                 warn!("{why}: connecting again");
             }
@@ -50,10 +65,33 @@ pub async fn publish(
     }
 }
 
-/// Settings and the number under which the data plane knows them; 0 while they have none.
+/// Settings, with the states of the members, and the number under which the data plane knows them;
+/// 0 while they have none.
 struct Epoch {
     number: u64,
-    settings: Arc<Settings>,
+    settings: Settings,
+}
+
+impl Epoch {
+    /// The newest.
+    fn of(news: &mut News) -> Self {
+        let mut settings = Settings::clone(&news.settings.borrow_and_update());
+        set_states(&mut settings, &news.states.borrow_and_update());
+        Self { number: 0, settings }
+    }
+}
+
+/// Who hears of what the connection says.
+struct Ear<'a> {
+    monitor: &'a MonitorHandle,
+    is_served: &'a watch::Sender<bool>,
+}
+
+/// What ends a wait.
+enum Event {
+    Settings,
+    States,
+    Ended(LinkError),
 }
 
 /// One connection, from the first epoch on it to its end; gives the reason of the end.
@@ -61,8 +99,8 @@ async fn serve(
     link: &mut Link,
     current: &mut Epoch,
     state: &mut State,
-    settings: &mut watch::Receiver<Arc<Settings>>,
-    is_served: &watch::Sender<bool>,
+    news: &mut News,
+    ear: &Ear<'_>,
 ) -> Result<LinkError> {
     loop {
         // The number alone proves nothing when it is 0: a control process that just started
@@ -77,26 +115,53 @@ async fn serve(
                 Err(other) => return Ok(other),
             }
         }
-        is_served.send_replace(link.epoch() != 0);
-        tokio::select! {
-            why = link.ended() => return Ok(why),
-            changed = settings.changed() => {
-                if changed.is_err() {
-                    // Nobody will send settings any more: this process is about to end.
-                    return Ok(link.ended().await);
+        ear.is_served.send_replace(link.epoch() != 0);
+        match next_event(link, news, ear.monitor).await {
+            Event::Ended(why) => return Ok(why),
+            Event::Settings => *current = Epoch::of(news),
+            Event::States => {
+                let is_known = link.epoch() == current.number;
+                let before = std::mem::replace(current, Epoch::of(news));
+                let changes = changed_states(&before.settings, &current.settings);
+                // Otherwise the data plane has other settings, and gets these whole.
+                if is_known && let Some(changes) = changes {
+                    current.number = state.next_epoch(link.epoch())?;
+                    match link.member_states(current.number, changes).await {
+                        Ok(()) => {}
+                        Err(refused @ LinkError::Refused { .. }) => error!("{refused}"),
+                        Err(other) => return Ok(other),
+                    }
                 }
-                *current = Epoch { number: 0, settings: settings.borrow_and_update().clone() };
             }
+        }
+    }
+}
+
+/// Waits for news, or for the end of the connection. Meanwhile the data plane is asked for signs.
+async fn next_event(link: &mut Link, news: &mut News, monitor: &MonitorHandle) -> Event {
+    loop {
+        tokio::select! {
+            why = link.ended() => return Event::Ended(why),
+            Ok(()) = news.settings.changed() => return Event::Settings,
+            Ok(()) = news.states.changed() => return Event::States,
+            () = sleep(SIGNS_EVERY) => match link.unreachable().await {
+                Ok(signs) if signs.is_empty() => {}
+                Ok(signs) => monitor.signs(signs).await,
+                Err(why) => return Event::Ended(why),
+            },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::News;
     use super::publish;
+    use crate::health::Monitor;
     use crate::state::State;
     use crate::testing::{Peer, settings};
-    use control_api::{API_VERSION, FromDataplane, ToDataplane};
+    use control_api::operator::MemberState;
+    use control_api::{API_VERSION, FromDataplane, MemberStatus, ToDataplane};
     use sip_core::Settings;
     use std::sync::Arc;
     use std::time::Duration;
@@ -132,8 +197,11 @@ mod tests {
         let state = State::open(directory.path()).unwrap();
         let peer = Peer::with_answers(vec![hello(4), FromDataplane::Applied { epoch: 5 }]);
         let (sender, receiver) = watch::channel(Arc::new(settings()));
+        let file = directory.path().join("members.json");
+        let (_monitor, handle, states) = Monitor::new(&[], file).unwrap();
+        let news = News { settings: receiver, states };
         let (is_served, mut served) = watch::channel(false);
-        let task = tokio::spawn(publish(peer.path().to_owned(), state, receiver, is_served));
+        let task = tokio::spawn(publish(peer.path().to_owned(), state, news, handle, is_served));
         served.wait_for(|is_served| *is_served).await.unwrap();
         until(&peer, &[5]).await;
         served.wait_for(|is_served| !is_served).await.unwrap();
@@ -147,6 +215,51 @@ mod tests {
         until(&peer, &[5, 5]).await;
         sender.send(Arc::new(Settings { record_route: true, ..settings() })).unwrap();
         until(&peer, &[5, 5, 6]).await;
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn states_travel_alone_while_the_data_plane_has_the_settings() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
+        let peer = Peer::with_answers(vec![
+            hello(0),
+            FromDataplane::Applied { epoch: 1 },
+            FromDataplane::Applied { epoch: 2 },
+        ]);
+        let address = "192.0.2.1:5060".parse().unwrap();
+        let core = crate::testing::set("core", &[address]);
+        let file = directory.path().join("members.json");
+        let (monitor, handle, states) = Monitor::new(&[core], file).unwrap();
+        let set = sip_core::DestinationSet {
+            name: "core".into(),
+            members: vec![sip_core::Member::new(address)],
+            ..sip_core::DestinationSet::default()
+        };
+        let settings = Settings { sets: vec![set], ..settings() };
+        let (_sender, receiver) = watch::channel(Arc::new(settings));
+        let news = News { settings: receiver, states };
+        tokio::spawn(monitor.run());
+        let served = watch::channel(false).0;
+        let task =
+            tokio::spawn(publish(peer.path().to_owned(), state, news, handle.clone(), served));
+        until(&peer, &[1]).await;
+        handle.drain("core".into(), address, true).await.unwrap();
+        let draining = MemberStatus { set: 0, member: 0, state: MemberState::Draining };
+        let told = ToDataplane::MemberStates { epoch: 2, members: vec![draining] };
+        for _ in 0..200 {
+            if peer.asked.lock().unwrap().last() == Some(&told) {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(peer.asked.lock().unwrap().last(), Some(&told));
+        // The data plane comes back without an epoch: the states are in the settings.
+        peer.serve(vec![hello(0), FromDataplane::Applied { epoch: 2 }]);
+        until(&peer, &[1, 2]).await;
+        let asked = peer.asked.lock().unwrap();
+        let Some(ToDataplane::Apply { settings, .. }) = asked.last() else { panic!("{asked:?}") };
+        assert_eq!(settings.sets[0].members[0].state, sip_core::MemberState::Draining);
         task.abort();
     }
 }

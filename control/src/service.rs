@@ -2,8 +2,10 @@
 
 use crate::config::Config;
 use crate::fallback::Fallback;
+use crate::health::Monitor;
+use crate::operator;
 use crate::process;
-use crate::publisher::publish;
+use crate::publisher::{News, publish};
 use crate::state::State;
 use anyhow::Result;
 use sip_core::Settings;
@@ -44,9 +46,15 @@ impl Service {
         let Self { path, mut config, state, _lock } = self;
         let secret = state.secret();
         let (sender, settings) = watch::channel(Arc::new(config.to_settings(secret)));
-        let (is_served, mut served) = watch::channel(false);
-        let publishing = publish(config.appliance.socket(), state, settings, is_served);
-        tokio::pin!(publishing);
+        let members = config.appliance.state_directory.join("members.json");
+        let (monitor, handle, states) = Monitor::new(&config.destination_sets, members)?;
+        let (news, (is_served, mut served)) = (News { settings, states }, watch::channel(false));
+        let socket = config.appliance.socket();
+        let publishing = publish(socket, state, news, handle.clone(), is_served);
+        let listener = operator::bind(&config.appliance.control_socket())?;
+        let answering = operator::serve(listener, handle.clone());
+        tokio::pin!(publishing, answering);
+        tokio::spawn(monitor.run());
         let mut fallback = Some(Fallback::start(&config.to_settings(secret))?);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -55,6 +63,7 @@ impl Service {
         loop {
             tokio::select! {
                 outcome = &mut publishing => return outcome,
+                outcome = &mut answering => return outcome,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 Ok(()) = served.changed() => {
@@ -67,6 +76,7 @@ impl Service {
                         if fallback.is_some() {
                             replace(&mut fallback, Some(settings.clone())).await?;
                         }
+                        handle.configure(&new.destination_sets).await;
                         publish_if_changed(&sender, settings);
                         config = new;
                     }

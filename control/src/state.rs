@@ -79,7 +79,7 @@ fn read_epoch(path: &Path) -> Result<u64> {
 }
 
 /// Replaces a file in one step, so that a crash leaves the old content or the new one.
-fn replace(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let fresh = path.with_extension("new");
     let write = || {
         let mut options = OpenOptions::new();

@@ -58,3 +58,11 @@ impl Peer {
 pub(crate) fn settings() -> Settings {
     Settings::default()
 }
+
+/// A destination set of these members that is not probed.
+pub(crate) fn set(name: &str, members: &[std::net::SocketAddr]) -> crate::config::DestinationSet {
+    let member = |address: &std::net::SocketAddr| format!("{{ address = \"{address}\" }}");
+    let members: Vec<_> = members.iter().map(member).collect();
+    let text = format!("name = \"{name}\"\nprobe = false\nmembers = [{}]", members.join(", "));
+    toml::from_str(&text).unwrap()
+}

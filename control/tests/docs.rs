@@ -37,6 +37,18 @@ fn the_readme_names_the_two_commands() {
     }
 }
 
+#[test]
+fn every_command_that_operators_type_is_explained_to_them() {
+    let page = document("docs/operations.md");
+    let main = document("control/src/bin/trunkline/main.rs");
+    for command in ["run", "status", "drain", "where", "lab"] {
+        assert!(
+            main.contains(&format!("mod {command};")) || main.contains(&format!("r#{command};"))
+        );
+        assert!(page.contains(&format!("`trunkline {command}")), "docs/operations.md: {command}");
+    }
+}
+
 /// What the RFC map names exists: each file of its third column, each function, type or constant
 /// behind a file, each test of the fourth.
 #[test]

@@ -103,6 +103,7 @@ address = "{SIP}"
 [[destination_sets]]
 name = "callees"
 members = [{members}]
+probe = false # peers are measured without probes, too
 
 [[routes]]
 forward = "callees"

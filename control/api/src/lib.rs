@@ -2,7 +2,7 @@
 //! plane accounts for every packet.
 //!
 //! Plain types without I/O: the two processes bring their own sockets. [`API_VERSION`] rises with
-//! every change of [`message`] or [`reasons`]; a peer of another version is refused, never guessed at.
+//! every change of [`message`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -10,10 +10,11 @@ extern crate alloc;
 
 pub mod frame;
 pub mod message;
+pub mod operator;
 pub mod reasons;
 pub mod status;
 
-pub use message::{FromDataplane, ToDataplane, UnreachableHost, UnreachableSign};
+pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.

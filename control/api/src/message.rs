@@ -4,6 +4,7 @@
 //! `Hello` first. Then control asks and the data plane answers, in order. The routing settings are a type
 //! parameter, because they belong to `sip-core`, on which this crate does not depend.
 
+use crate::operator::MemberState;
 use crate::status::Status;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,6 +25,14 @@ pub enum ToDataplane<S> {
         epoch: u64,
         /// The routing settings that every worker builds its tables from.
         settings: S,
+    },
+    /// New states of members of the destination sets, by their places in the settings in force; all
+    /// others keep theirs. A new epoch of the same settings. Answered by `Applied` or `Refused`.
+    MemberStates {
+        /// Number of the new epoch.
+        epoch: u64,
+        /// The members whose states change.
+        members: Vec<MemberStatus>,
     },
     /// Asks for `Status`.
     Status,
@@ -64,6 +73,17 @@ pub enum FromDataplane {
     Status(Status),
     /// The answer to `ToDataplane::Unreachable`; empty when there was no sign.
     Unreachable(Vec<UnreachableHost>),
+}
+
+/// New state of a member of a destination set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Index of the destination set in the settings.
+    pub set: u16,
+    /// Index of the member in its set.
+    pub member: u16,
+    /// Its state from now on.
+    pub state: MemberState,
 }
 
 /// A host that messages did not reach, as the network said.

@@ -112,7 +112,7 @@ fn path_below(setting: String, path: &serde_path_to_error::Path) -> String {
 }
 
 /// Turns serde's "unknown field `x`, expected one of `a`, `b`" into help with the nearest name.
-fn explain(message: &str) -> String {
+pub(super) fn explain(message: &str) -> String {
     let what = if message.starts_with("unknown field") {
         "key"
     } else if message.starts_with("unknown variant") {

@@ -1,5 +1,6 @@
 //! Destination sets and routes: what happens to a request.
 
+use super::probe::{self, AllDown, Probe};
 use super::value;
 use serde::Deserialize;
 use sip_core as sip;
@@ -20,6 +21,12 @@ pub struct DestinationSet {
     pub hash: sip::HashKey,
     /// The next hops. Required; 1 to 256.
     pub members: Vec<Member>,
+    /// How members are probed with OPTIONS. Default on; `false` switches it off.
+    #[serde(default = "probe::on", deserialize_with = "probe::probe")]
+    pub probe: Option<Probe>,
+    /// What happens when no member is in use any more. Default `keep`.
+    #[serde(default)]
+    pub all_down: AllDown,
 }
 
 /// One next hop of a destination set.

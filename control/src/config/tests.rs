@@ -62,7 +62,7 @@ fn a_whole_file_becomes_settings() {
     assert_eq!(settings.retry_after_seconds, 5);
     assert_eq!(settings.maddr, sip::Maddr::Refuse);
     let honours = WHOLE.replace("record_route = true", "maddr = \"honour\"");
-    let honours = Config::parse(&honours).unwrap().to_settings([7; 16]);
+    let honours = parsed(&honours).unwrap().to_settings([7; 16]);
     assert_eq!(honours.maddr, sip::Maddr::Honour);
     assert_eq!(settings.listen[0].address, "192.0.2.1:5060".parse().unwrap());
     assert_eq!(settings.sets[0].members.iter().map(|m| m.weight).collect::<Vec<_>>(), [1, 3]);

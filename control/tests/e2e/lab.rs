@@ -55,6 +55,24 @@ impl Lab {
         trunkline(&all)
     }
 
+    /// Changes the configuration and waits until the data plane runs on it.
+    pub(crate) fn reconfigure(&self, change: impl Fn(&str) -> String) {
+        let before = self.status()["epoch"].as_u64();
+        let path = "/run/trunkline/lab/trunkline.toml";
+        let config = std::fs::read_to_string(path).expect("the lab's configuration");
+        std::fs::write(path, change(&config)).expect("a changed configuration");
+        let pid = std::fs::read_to_string("/run/trunkline/lab/control.pid").expect("control's pid");
+        let status = Command::new("kill").args(["-HUP", pid.trim()]).status();
+        assert!(status.expect("kill runs").success());
+        for _ in 0..500 {
+            if self.status()["epoch"].as_u64() > before {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the new configuration did not come into force within 5 s");
+    }
+
     /// `trunkline status --json`.
     pub(crate) fn status(&self) -> Value {
         let output = self.try_status();

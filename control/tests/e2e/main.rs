@@ -6,7 +6,9 @@
 
 mod bench;
 mod calls;
+mod health;
 mod hostile;
+mod interop;
 mod kernel;
 mod lab;
 mod large;

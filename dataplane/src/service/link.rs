@@ -91,6 +91,13 @@ impl Service {
                     };
                     send(socket, &answer).await?;
                 }
+                ToDataplane::MemberStates { epoch, members } => {
+                    let answer = match self.apply_states(epoch, &members).await {
+                        Ok(()) => FromDataplane::Applied { epoch },
+                        Err(reason) => FromDataplane::Refused { epoch, reason },
+                    };
+                    send(socket, &answer).await?;
+                }
                 ToDataplane::PanicWorker { worker } => {
                     if let Err(reason) = self.panic_worker(worker) {
                         let (epoch, reason) = (self.epoch(), format!("{reason:#}"));

@@ -4,12 +4,13 @@ use super::kernel_sockets::KernelSockets;
 use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
+use control_api::operator::MemberState;
 use control_api::status::Status;
-use control_api::{UnreachableHost, UnreachableSign};
+use control_api::{MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
-use sip_core::Settings;
-use sip_core::Tables;
+use sip_core::limits::TRANSACTION_SECONDS_MAX;
+use sip_core::{MemberChange, Settings, Tables};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -99,6 +100,8 @@ pub struct Service {
     clock: quanta::Clock,
     acknowledged: RefCell<Vec<u64>>,
     acknowledgement: Notify,
+    /// The sets have changed.
+    change: Notify,
     kernel: Rc<KernelSockets>,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
@@ -119,6 +122,7 @@ impl Service {
             clock: quanta::Clock::new(),
             acknowledged,
             acknowledgement: Notify::new(),
+            change: Notify::new(),
             kernel,
             applying: tokio::sync::Mutex::new(()),
         })
@@ -204,8 +208,48 @@ impl Service {
         self.kernel.listen_on(&listen);
         self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
         self.epoch.set(number);
+        self.change.notify_one();
         tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
         Ok(())
+    }
+
+    /// Puts new states of members into force: an epoch of the same settings.
+    ///
+    /// # Errors
+    /// Before the first epoch; a worker that does not answer.
+    pub async fn apply_states(&self, number: u64, members: &[MemberStatus]) -> Result<(), String> {
+        let _turn = self.applying.lock().await;
+        let Some(before) = self.current.borrow().clone() else {
+            return Err("there is no epoch whose members could change".to_owned());
+        };
+        let changes: Vec<_> = members.iter().copied().map(member_change).collect();
+        let tables = before.tables.with_member_states(&changes, self.now_ms());
+        let epoch = Epoch { number, tables, oversize: before.oversize };
+        self.publish_epoch(Arc::new(epoch)).await?;
+        self.epoch.set(number);
+        self.change.notify_one();
+        tracing::info!(epoch = number, members = changes.len(), "states of members in force");
+        Ok(())
+    }
+
+    /// For ever: when no transaction can be left that began before the last change, lets the
+    /// destination sets forget how they chose, which makes choosing plain again.
+    pub async fn forget_in_time(&self) -> ! {
+        let life = Duration::from_secs(TRANSACTION_SECONDS_MAX + 1);
+        loop {
+            self.change.notified().await;
+            while timeout(life, self.change.notified()).await.is_ok() {}
+            let _turn = self.applying.lock().await;
+            let current = self.current.borrow().clone();
+            if let Some(current) = current.as_deref() {
+                let tables = current.tables.with_member_states(&[], self.now_ms());
+                let Epoch { number, oversize, .. } = *current;
+                let epoch = Arc::new(Epoch { number, tables, oversize });
+                if let Err(error) = self.publish_epoch(epoch).await {
+                    tracing::warn!("{error}: it goes on remembering choices");
+                }
+            }
+        }
     }
 
     /// Has every worker run on this epoch.
@@ -291,6 +335,16 @@ impl Service {
             kernel: self.kernel.status(),
         }
     }
+}
+
+fn member_change(status: MemberStatus) -> MemberChange {
+    let state = match status.state {
+        MemberState::Up => sip_core::MemberState::Up,
+        MemberState::Probing => sip_core::MemberState::Probing,
+        MemberState::Draining => sip_core::MemberState::Draining,
+        MemberState::Down => sip_core::MemberState::Down,
+    };
+    MemberChange { set: status.set, member: status.member, state }
 }
 
 /// Over all mempools, which capsule names by number, one for each NUMA socket.

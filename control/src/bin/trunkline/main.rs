@@ -1,10 +1,12 @@
 //! `trunkline`: the operator's command.
 
 mod check;
+mod drain;
 mod fault;
 mod lab;
 mod run;
 mod status;
+mod r#where;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -24,7 +26,9 @@ Begin here:
   trunkline lab demo                  a small network, the appliance, ten seconds of real calls
   trunkline check trunkline.toml      is this file right, and what would run
   trunkline run --config trunkline.toml
-  trunkline status                    what every queue did, and why packets were dropped
+  trunkline status                    what every queue did, why packets were dropped, who is well
+  trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
+  trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
 
 Exit status: 0 success, 1 failure, 2 wrong arguments, configuration or privileges."
 )]
@@ -38,6 +42,8 @@ enum Command {
     Check(check::Arguments),
     Run(run::Arguments),
     Status(status::Arguments),
+    Drain(drain::Arguments),
+    Where(r#where::Arguments),
     Lab(lab::Arguments),
     #[command(hide = true)]
     Fault(fault::Arguments),
@@ -72,6 +78,8 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
+        Command::Drain(arguments) => drain::main(&arguments),
+        Command::Where(arguments) => r#where::main(&arguments),
         Command::Lab(arguments) => lab::main(arguments),
         Command::Fault(arguments) => fault::main(&arguments),
     };

@@ -2,18 +2,22 @@
 
 use crate::Failure;
 use control::dataplane_link::status_blocking;
+use control::member_report::MemberTable;
+use control::operator::members_blocking;
 use control::status_report::StatusReport;
 use std::path::PathBuf;
 
-/// Show what every queue received, forwarded, answered and dropped
+/// Show what every queue received, forwarded, answered and dropped, and who is well
 ///
 /// Counters run since the data plane started. Every packet is counted once in and once out: the
-/// last line proves it.
+/// line `conserved` proves it. Below stand the members of the destination sets: up, probing (was
+/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   trunkline status
   trunkline status --json | jq .drops
+  trunkline status --json | jq '.members[] | select(.state != \"up\")'
   watch -n 1 trunkline status --socket /run/trunkline/lab/dataplane.sock
 
 Exit status: 0, or 1 when no data plane answers.")]
@@ -21,17 +25,27 @@ pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Management socket of the data plane
+    /// Management socket of the data plane; control's is beside it
     #[arg(long, value_name = "PATH", default_value = "/run/trunkline/dataplane.sock")]
     socket: PathBuf,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let report = StatusReport::new(&status_blocking(&arguments.socket)?);
+    // Control may be away: what the data plane says stands for itself.
+    let members = members_blocking(&arguments.socket.with_file_name("control.sock"));
     if arguments.json {
+        let mut report = serde_json::to_value(&report)?;
+        report["members"] = serde_json::to_value(members.ok())?;
         crate::say(serde_json::to_string_pretty(&report)?);
-    } else {
-        crate::say(report);
+        return Ok(());
+    }
+    crate::say(report);
+    match members {
+        Ok(members) => {
+            crate::say(format_args!("\n{}", MemberTable(&members).to_string().trim_end()));
+        }
+        Err(error) => crate::say(format_args!("\nwho is well is not known: {error:#}")),
     }
     Ok(())
 }

@@ -1,0 +1,90 @@
+//! The messages of control's own Unix `SOCK_SEQPACKET` socket, on which the operator's commands ask.
+//! Both sides send `Hello` first; then the command asks and control answers, in order.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
+
+/// From an operator's command to control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToControl {
+    /// First message on a connection.
+    Hello {
+        /// [`crate::API_VERSION`] of the sender.
+        api_version: u16,
+    },
+    /// Asks for `Members`.
+    Members,
+    /// Takes a member out of use for new calls, or puts it back. Answered by `Done` or `Refused`.
+    Drain {
+        /// Name of the destination set.
+        set: String,
+        /// Address of the member.
+        address: SocketAddr,
+        /// Out of use, or back.
+        drained: bool,
+    },
+}
+
+/// From control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromControl {
+    /// First message on a connection.
+    Hello {
+        /// [`crate::API_VERSION`] of the sender.
+        api_version: u16,
+    },
+    /// Every member of every destination set.
+    Members(Vec<MemberReport>),
+    /// It was done.
+    Done,
+    /// It was not done.
+    Refused {
+        /// What to do about it.
+        reason: String,
+    },
+}
+
+/// What control knows about a member of a destination set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberReport {
+    /// Name of the destination set.
+    pub set: String,
+    /// Address of the member.
+    pub address: SocketAddr,
+    /// Its state.
+    pub state: MemberState,
+    /// Whether it takes new calls: also while it is down, when its whole set is and goes on.
+    pub is_in_use: bool,
+    /// For how long the state has lasted, in milliseconds.
+    pub for_ms: u64,
+    /// The last probe, sign or command.
+    pub reason: String,
+}
+
+/// State of a member of a destination set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// In use.
+    Up,
+    /// Was down and answers again, not yet often enough: no requests yet.
+    Probing,
+    /// Taken out of use by an operator: no new calls.
+    Draining,
+    /// Out of use: it does not answer.
+    Down,
+}
+
+impl MemberState {
+    /// The state in one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Probing => "probing",
+            Self::Draining => "draining",
+            Self::Down => "down",
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Control's own socket, `control.sock` in the run directory: where operators' commands ask who is
+//! well and drain members. Packets and framing are those of the management socket.
+
+use crate::health::MonitorHandle;
+use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
+use anyhow::{Context, Result, bail, ensure};
+use control_api::API_VERSION;
+use control_api::frame::{self, Assembler, PACKET_MAX};
+use control_api::operator::{FromControl, MemberReport, ToControl};
+use serde::{Serialize, de::DeserializeOwned};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
+use tracing::warn;
+
+/// Opens the socket at `path` in place of one that a crash left behind; only its owner may connect.
+/// The caller holds the lock of the run directory, so that no live socket is replaced.
+///
+/// # Errors
+/// A directory that cannot be written.
+pub fn bind(path: &Path) -> Result<UnixSeqpacketListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{} cannot be replaced", path.display()));
+        }
+        _ => {}
+    }
+    let opened = || {
+        let listener = UnixSeqpacketListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    opened().map_err(|error: std::io::Error| {
+        anyhow::anyhow!("control's socket {} cannot be opened: {error}", path.display())
+    })
+}
+
+/// Answers operators for ever.
+///
+/// # Errors
+/// When the socket itself fails.
+pub async fn serve(mut listener: UnixSeqpacketListener, monitor: MonitorHandle) -> Result<()> {
+    let room = Arc::new(Semaphore::new(OPERATORS_MAX));
+    loop {
+        let socket = listener.accept().await.context("control's socket failed")?;
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            warn!("more than {OPERATORS_MAX} operators' connections: one refused");
+            continue;
+        };
+        let monitor = monitor.clone();
+        tokio::spawn(async move {
+            // An operator who goes away in the middle of a sentence is no event.
+            let _ = answer(Channel::new(socket), &monitor).await;
+            drop(place);
+        });
+    }
+}
+
+/// One connection, until the other side closes it.
+async fn answer(mut channel: Channel, monitor: &MonitorHandle) -> Result<()> {
+    channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
+    let mut is_greeted = false;
+    while let Some(message) = channel.receive::<ToControl>().await? {
+        let answer = match message {
+            ToControl::Hello { api_version } => {
+                ensure!(api_version == API_VERSION, "another version");
+                is_greeted = true;
+                continue;
+            }
+            _ if !is_greeted => bail!("no hello"),
+            ToControl::Members => FromControl::Members(monitor.report().await),
+            ToControl::Drain { set, address, drained } => {
+                match monitor.drain(set, address, drained).await {
+                    Ok(()) => FromControl::Done,
+                    Err(reason) => FromControl::Refused { reason },
+                }
+            }
+        };
+        channel.send(&answer).await?;
+    }
+    Ok(())
+}
+
+/// Asks the control process behind the socket at `path` for every member of every set.
+///
+/// # Errors
+/// Nobody there, another version, no answer.
+pub fn members_blocking(path: &Path) -> Result<Vec<MemberReport>> {
+    match ask_blocking(path, &ToControl::Members)? {
+        FromControl::Members(members) => Ok(members),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Takes a member out of use for new calls, or puts it back.
+///
+/// # Errors
+/// As [`members_blocking`]; no such set or member.
+pub fn drain_blocking(path: &Path, set: String, address: SocketAddr, drained: bool) -> Result<()> {
+    match ask_blocking(path, &ToControl::Drain { set, address, drained })? {
+        FromControl::Done => Ok(()),
+        FromControl::Refused { reason } => bail!(reason),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+fn ask_blocking(path: &Path, question: &ToControl) -> Result<FromControl> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(async { timeout(ANSWER_MAX, ask(path, question)).await });
+    answer.context("control does not answer")?
+}
+
+async fn ask(path: &Path, question: &ToControl) -> Result<FromControl> {
+    let socket = UnixSeqpacket::connect(path)
+        .await
+        .with_context(|| format!("no control process at {}", path.display()))?;
+    let mut channel = Channel::new(socket);
+    channel.send(&ToControl::Hello { api_version: API_VERSION }).await?;
+    match channel.receive().await? {
+        Some(FromControl::Hello { api_version: API_VERSION }) => {}
+        Some(FromControl::Hello { api_version }) => {
+            bail!(
+                "control speaks version {api_version}, we speak {API_VERSION}: install both together"
+            )
+        }
+        _ => bail!("control answered out of turn"),
+    }
+    channel.send(question).await?;
+    channel.receive().await?.context("control closed the connection")
+}
+
+/// Messages over a socket of packets.
+struct Channel {
+    socket: UnixSeqpacket,
+    assembler: Assembler,
+    packet: Vec<u8>,
+}
+
+impl Channel {
+    fn new(socket: UnixSeqpacket) -> Self {
+        Self { socket, assembler: Assembler::default(), packet: vec![0; PACKET_MAX] }
+    }
+
+    async fn send<T: Serialize>(&self, message: &T) -> Result<()> {
+        for packet in frame::encode(message)? {
+            self.socket.send(&packet).await?;
+        }
+        Ok(())
+    }
+
+    /// The next message; `None` when the other side has closed.
+    async fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        loop {
+            let length = self.socket.recv(&mut self.packet).await?.bytes_read();
+            if length == 0 {
+                return Ok(None);
+            }
+            if let Some(message) = self.assembler.push(&self.packet[..length])? {
+                return Ok(Some(message));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bind, drain_blocking, members_blocking, serve};
+    use crate::health::Monitor;
+    use control_api::operator::MemberState;
+
+    #[tokio::test]
+    async fn an_operator_asks_and_drains() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let address = "192.0.2.1:5060".parse().unwrap();
+        let set = crate::testing::set("core", &[address]);
+        let file = directory.path().join("members.json");
+        let (monitor, handle, states) = Monitor::new(&[set], file).unwrap();
+        tokio::spawn(monitor.run());
+        tokio::spawn(serve(bind(&path).unwrap(), handle));
+        let asked = tokio::task::spawn_blocking(move || {
+            let members = members_blocking(&path).unwrap();
+            assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));
+            drain_blocking(&path, "core".into(), address, true).unwrap();
+            let members = members_blocking(&path).unwrap();
+            assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Draining, false));
+            let error = drain_blocking(&path, "cor".into(), address, true).unwrap_err();
+            assert_eq!(error.to_string(), "no destination set cor; there are: core");
+        });
+        asked.await.unwrap();
+        assert_eq!(states.borrow()[0].state, MemberState::Draining);
+    }
+}
