@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 
 use super::{Appliance, applied, text};
 use sip_core::{
-    Action, Arrival, Choices, EditList, Headers, ListenId, Message, Method, Output, Refusal, Reply,
-    Request, RequestRoute, RouteReason, Rule, RuleFit, Share, SipDrop, Tables, explain_request,
-    parse, rewrite_request, rewrite_response, route_request, route_response, write_reply,
+    Action, Arrival, Choices, EditList, Headers, ListenId, Message, Method, Output, ParseErrorKind,
+    Refusal, Reply, Request, RequestRoute, RouteReason, Rule, RuleFit, Share, SipDrop, Tables,
+    explain_request, parse, rewrite_request, rewrite_response, route_request, route_response,
+    write_reply,
 };
 
 static FORWARDING: LazyLock<Appliance> = LazyLock::new(Appliance::forwarding);
