@@ -147,13 +147,18 @@ fn kamailio(lab: &Lab, folder: &Path, host: &str, address: &str, next: &str) -> 
     running
 }
 
-/// Calls with SIPp from 10.77.1.2:5070 to `target`; the server answers on 10.77.2.2 at `port`.
-fn call(lab: &Lab, folder: &Path, target: &str, port: &str) {
+/// Calls with SIPp from 10.77.1.2:5070 to `target`; the server answers on 10.77.2.2 at `port`. Each
+/// INVITE has `padding` header lines of a hundred bytes.
+fn call(lab: &Lab, folder: &Path, target: &str, port: &str, padding: usize) {
     let server = ["sipp", "-sn", "uas", "-i", "10.77.2.2", "-p", port, "-bind_local", "-nostdin"];
     let _server = Running::start("uas", &folder.join("server.log"), &server);
     sleep(Duration::from_millis(500));
     let scenario = folder.join("caller.xml");
-    write(&scenario, include_str!("interop/caller.xml")).expect("a file");
+    let line = format!("      X-Padding: {}\n", "x".repeat(100));
+    let after = "Max-Forwards: 70\n";
+    let padded = [after, &line.repeat(padding)].concat();
+    let caller = include_str!("interop/caller.xml").replacen(after, &padded, 1);
+    write(&scenario, caller).expect("a file");
     let (scenario, calls) = (scenario.display().to_string(), CALLS.to_string());
     let client = ["timeout", "60", "sipp", target, "-sf", &scenario, "-i", "10.77.1.2"];
     let rest = ["-p", "5070", "-r", "100", "-m", &calls, "-nostdin", "-timeout", "30"];
@@ -169,7 +174,7 @@ fn kamailio_upstream() {
     let folder = tempfile::tempdir().expect("a folder");
     let _proxy = kamailio(&lab, folder.path(), "uac", "10.77.1.2", "10.77.1.1:5060");
     let before = received(&lab);
-    call(&lab, folder.path(), "10.77.1.2:5060", "5060");
+    call(&lab, folder.path(), "10.77.1.2:5060", "5060", 0);
     assert!(received(&lab) - before >= 6 * CALLS, "each call came through us whole");
     assert_eq!(lab.status()["conserved"], true);
 }
@@ -181,8 +186,13 @@ fn kamailio_downstream() {
     let folder = tempfile::tempdir().expect("a folder");
     let _proxy = kamailio(&lab, folder.path(), "uas", "10.77.2.2", "10.77.2.2:5080");
     let before = received(&lab);
-    call(&lab, folder.path(), "10.77.1.1:5060", "5080");
+    call(&lab, folder.path(), "10.77.1.1:5060", "5080", 0);
     assert!(received(&lab) - before >= 6 * CALLS, "each call came through us whole");
+    // INVITEs over the MTU: in fragments in, in fragments out.
+    call(&lab, folder.path(), "10.77.1.1:5060", "5080", 22);
+    let kernel = lab.status()["kernel"].clone();
+    assert!(kernel["received"].as_u64() >= Some(CALLS), "{kernel}");
+    assert!(kernel["sent"].as_u64() >= Some(CALLS), "{kernel}");
     let output = lab.exec("uac", &["sipsak", "-vv", "-s", "sip:bob@10.77.1.1"]);
     assert!(text(&output).contains("200 OK"), "{}", text(&output));
     assert_eq!(lab.status()["conserved"], true);
