@@ -145,7 +145,7 @@ impl Choices {
     /// The key as it is stored, and its bucket.
     #[expect(clippy::cast_possible_truncation, reason = "below CHOICES_MAX")]
     fn place(&self, key: u64) -> (u64, usize) {
-        let bucket = u128::from(key) * (self.buckets.len() as u128) >> 64;
+        let bucket = (u128::from(key) * (self.buckets.len() as u128)) >> 64;
         (key | 1, bucket as usize)
     }
 }
