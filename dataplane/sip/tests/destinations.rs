@@ -178,8 +178,8 @@ fn beyond_its_capacity_a_member_leaves_calls_to_the_next() {
     let mut worker = Worker::new(limited);
     let (first, second) = ("10.0.0.1:5060".parse().unwrap(), "10.0.0.2:5060".parse().unwrap());
     let mut went = Vec::new();
-    for call in 0..10_000 {
-        worker.wait(u64::from(call % 10 == 0)); // 10,000 a second
+    for call in 0..10_000_u32 {
+        worker.wait(u64::from(call.is_multiple_of(10))); // 10,000 a second
         went.push(worker.to("INVITE", call).unwrap());
     }
     let count = went.iter().filter(|&&to| to == first).count();
@@ -264,7 +264,7 @@ fn headers_of_an_invite_decide_about_its_cancel() {
 }
 
 /// What happens in a simulated minute.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Event {
     State(u16, MemberState),
     Weight(usize, u16),
@@ -343,7 +343,7 @@ proptest! {
                     if [500, 1_500, 3_500].contains(&age) {
                         prop_assert_eq!(worker.to("INVITE", one.call), Ok(one.first), "after {} ms", age);
                     }
-                    if age % 4_750 == 0 && age > 0 {
+                    if age.is_multiple_of(4_750) && age > 0 {
                         prop_assert_eq!(worker.to("CANCEL", one.call), Ok(one.first), "after {} ms", age);
                         prop_assert_eq!(worker.to("ACK", one.call), Ok(one.first), "after {} ms", age);
                     }

@@ -145,7 +145,7 @@ impl Choices {
     /// The key as it is stored, and its bucket.
     #[expect(clippy::cast_possible_truncation, reason = "below CHOICES_MAX")]
     fn place(&self, key: u64) -> (u64, usize) {
-        let bucket = u128::from(key) * (self.buckets.len() as u128) >> 64;
+        let bucket = (u128::from(key) * (self.buckets.len() as u128)) >> 64;
         (key | 1, bucket as usize)
     }
 }
@@ -161,21 +161,21 @@ mod tests {
 
     use super::*;
 
-    fn key(n: u64) -> u64 {
-        n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    fn key(n: u32) -> u64 {
+        u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     #[test]
     fn remembers_the_newest_and_no_more_than_there_is_room_for() {
         let mut choices = Choices::default();
         choices.set_time(1_000);
-        let many = 2 * CHOICES_MAX as u64;
+        let many = u32::try_from(2 * CHOICES_MAX).unwrap();
         for n in 0..many {
-            choices.record(key(n), n as u32);
+            choices.record(key(n), n);
         }
         let found: Vec<_> = (0..many).filter(|&n| choices.find(key(n)).is_some()).collect();
         assert!(found.len() <= CHOICES_MAX && found.len() > CHOICES_MAX * 9 / 10);
-        assert!(found.iter().all(|&n| choices.find(key(n)) == Some(n as u32)));
+        assert!(found.iter().all(|&n| choices.find(key(n)) == Some(n)));
         let newest = (many - 1000..many).filter(|&n| choices.find(key(n)).is_some()).count();
         assert_eq!(newest, 1000);
     }

@@ -104,7 +104,7 @@ impl Dispatcher {
         match (members, &self.pick) {
             ([only], _) => Some(only),
             (members, Pick::Maglev(table)) => {
-                let place = u128::from(call()) * (maglev::PLACES as u128) >> 64;
+                let place = (u128::from(call()) * (maglev::PLACES as u128)) >> 64;
                 members.get(usize::from(*table.get(usize::try_from(place).ok()?)?))
             }
             (members, Pick::Rendezvous | Pick::Turns(_)) => smallest(members.iter(), call),

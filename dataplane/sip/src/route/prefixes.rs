@@ -2,20 +2,21 @@
 //!
 //! A number of up to 16 characters is one word: four bits for each, the first on top. All numbers
 //! that begin with a prefix then lie between two words, and longer prefixes cut pieces out of
-//! shorter ones, so that the table becomes a sorted list of words at which the answer changes:
+//! shorter ones. So the table becomes a sorted list of words from which on an answer holds, as far
+//! as the first digits stay the same:
 //!
 //! ```text
-//!   4930 → a   493 → c   49301 → b        … │ 493 c │ 4930 a │ 49301 b │ 49302 a │ 4931 c │ 494 none
+//!   4930 → a   493 → c   49301 → b
+//!   493 c (3 digits) │ 4930 a (4) │ 49301 b (5) │ 49302 a (4) │ 4931 c (3)
 //! ```
 //!
-//! The last of them that is not above the number is the answer. It is searched in a static B+ tree
+//! The last word that is not above the number has the answer. It is searched in a static B+ tree
 //! without pointers, in nodes that are compared at once: for a million prefixes, four levels of 16
 //! words, which stay in the cache of the core, and one of leaves, which costs one access to memory.
 //! A leaf keeps its words as 32-bit distances from the first, since they are close to each other.
 //! Prefixes with other characters, or longer ones, are few: they lie in a sorted list of their own.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::parse::uri::Scheme;
@@ -23,8 +24,8 @@ use crate::parse::uri::Scheme;
 /// Words of a node.
 const NODE: usize = 16;
 
-/// Words of a leaf: as many as fit two cache lines with their targets.
-const LEAF: usize = 18;
+/// Words of a leaf: as many as fit two cache lines with what holds from them on.
+const LEAF: usize = 16;
 
 /// What stands for "no prefix" among the targets.
 const NONE: u16 = u16::MAX;
@@ -34,14 +35,25 @@ const NONE: u16 = u16::MAX;
 #[repr(align(64))]
 struct Node([i64; NODE]);
 
-/// Words as distances from `first`, which are shifted by `shift`, and what is right from each on.
+/// Words as distances from `first`, which are shifted by `shift`, and what holds from each on for
+/// numbers whose first digits are the same.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Leaf {
     first: u64,
     distances: [u32; LEAF],
     targets: [u16; LEAF],
+    digits: [u8; LEAF],
     shift: u8,
+}
+
+/// From a word on an answer holds, for words with the same first digits.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    word: u64,
+    target: u16,
+    /// How many digits: 1 to 16.
+    digits: u8,
 }
 
 /// A table of prefixes, each with a target below [`u16::MAX`].
@@ -99,10 +111,8 @@ impl PrefixMap {
     #[cold]
     fn find_unusual(&self, scheme: Scheme, user: &[u8], word: u64) -> u16 {
         let is_plain = scheme != Scheme::Tel && !user.contains(&b'%');
-        let (word, rest) = match is_plain {
-            true => (word, Some(0)),
-            false => word_of(UserBytes::new(scheme, user)),
-        };
+        let (word, rest) =
+            if is_plain { (word, Some(0)) } else { word_of(UserBytes::new(scheme, user)) };
         // A text prefix that fits is longer than what can be read as a number.
         let text = if rest.is_some() { self.texts.find(scheme, user) } else { None };
         text.unwrap_or_else(|| self.search(word))
@@ -137,13 +147,15 @@ impl PrefixMap {
 
 impl Leaf {
     /// A leaf of as many of these changes as fit, of which there is one, and how many those are.
-    fn fill(changes: &[(u64, u16)]) -> (Self, usize) {
-        let first = changes[0].0;
-        let mut leaf = Self { first, distances: [u32::MAX; LEAF], targets: [NONE; LEAF], shift: 0 };
+    #[expect(clippy::cast_possible_truncation, reason = "a shift, and distances that fit")]
+    fn fill(changes: &[Change]) -> (Self, usize) {
+        let first = changes[0].word;
+        let (distances, targets, digits) = ([u32::MAX; LEAF], [NONE; LEAF], [1; LEAF]);
+        let mut leaf = Self { first, distances, targets, digits, shift: 0 };
         let mut count = changes.len().min(LEAF);
         // Distances end in zeros: prefixes are shorter than words.
         loop {
-            let words = changes[..count].iter().map(|&(word, _)| word - first);
+            let words = changes[..count].iter().map(|change| change.word - first);
             let (bits, last) =
                 words.fold((0, 0), |(bits, _), distance| (bits | distance, distance));
             let shift = if bits == 0 { 0 } else { bits.trailing_zeros() };
@@ -153,20 +165,26 @@ impl Leaf {
             }
             count -= 1;
         }
-        for (place, &(word, target)) in changes[..count].iter().enumerate() {
-            leaf.distances[place] = ((word - first) >> leaf.shift) as u32;
-            leaf.targets[place] = target;
+        for (place, change) in changes[..count].iter().enumerate() {
+            leaf.distances[place] = ((change.word - first) >> leaf.shift) as u32;
+            leaf.targets[place] = change.target;
+            leaf.digits[place] = change.digits;
         }
         (leaf, count)
     }
 
-    /// The target of the last word that is not above `word`.
+    /// The target of the last word that is not above `word`, if it holds so far.
     #[inline]
     fn search(&self, word: u64) -> u16 {
-        let distance = word.saturating_sub(self.first) >> (self.shift & 63);
+        let shift = self.shift & 63;
+        let distance = word.saturating_sub(self.first) >> shift;
         let distance = u32::try_from(distance).unwrap_or(u32::MAX).min(u32::MAX - 1);
         let rank: usize = self.distances.iter().map(|&other| usize::from(other <= distance)).sum();
-        self.targets.get(rank.wrapping_sub(1)).copied().unwrap_or(NONE)
+        // The first distance is 0, so that the rank is 1 at least.
+        let at = rank.wrapping_sub(1) % LEAF;
+        let begin = self.first + (u64::from(self.distances[at]) << shift);
+        let differ = (word ^ begin) >> ((64 - 4 * u32::from(self.digits[at])) & 63);
+        if differ == 0 { self.targets[at] } else { NONE }
     }
 }
 
@@ -178,12 +196,13 @@ struct Number<'a> {
 }
 
 /// The four bits of each character that stands in numbers, 0 of any other.
+#[expect(clippy::cast_possible_truncation, reason = "13 digits")]
 static DIGITS: [u8; 256] = {
     let (mut table, mut at) = ([0; 256], 0);
     let order = b"0123456789+*#";
     while at < order.len() {
-        table[order[at] as usize] = at as u8 + 1;
         at += 1;
+        table[order[at - 1] as usize] = at as u8;
     }
     table
 };
@@ -211,45 +230,43 @@ fn number(prefix: &str) -> Option<u64> {
     }
 }
 
-/// The words at which the answer changes, and the answer from there on.
-fn changes(numbers: &[Number<'_>]) -> Vec<(u64, u16)> {
-    let mut changes = Vec::with_capacity(2 * numbers.len() + 1);
+/// The words from which on an answer holds, in ascending order.
+fn changes(numbers: &[Number<'_>]) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::with_capacity(numbers.len() * 5 / 4);
     // The prefixes that hold here, each with the first word behind it; the longest last.
-    let mut open: Vec<(u64, u16)> = vec![(u64::MAX, NONE)];
-    changes.push((0, NONE));
+    let mut open: Vec<(u64, Change)> = Vec::new();
     for number in numbers {
         close(&mut open, &mut changes, number.word);
-        change(&mut changes, number.word, number.target);
-        // No digit is 15, so that this cannot overflow but for the empty prefix.
-        let width = 1_u64.checked_shl(64 - 4 * number.prefix.len() as u32).unwrap_or(0);
-        open.push((number.word.checked_add(width).unwrap_or(u64::MAX), number.target));
+        let digits = u8::try_from(number.prefix.len()).unwrap_or(u8::MAX);
+        let change = Change { word: number.word, target: number.target, digits };
+        push(&mut changes, change);
+        // No digit is 15, so that nothing lies behind the last word.
+        let width = 1_u64.checked_shl(64 - 4 * u32::from(digits)).unwrap_or(0);
+        open.push((number.word.saturating_add(width), change));
     }
-    close(&mut open, &mut changes, u64::MAX - 1);
+    close(&mut open, &mut changes, u64::MAX);
     changes
 }
 
-/// Ends the prefixes that do not hold at `word` any more.
-fn close(open: &mut Vec<(u64, u16)>, changes: &mut Vec<(u64, u16)>, word: u64) {
-    while let [.., (_, outer), (end, _)] = open[..]
-        && end <= word
-    {
-        open.pop();
-        change(changes, end, outer);
+/// Ends the prefixes that do not hold at `word` any more: what they were cut out of holds again.
+fn close(open: &mut Vec<(u64, Change)>, changes: &mut Vec<Change>, word: u64) {
+    while let Some((end, _)) = open.pop_if(|(end, _)| *end <= word) {
+        if let Some((outer_end, outer)) = open.last()
+            && end < *outer_end
+        {
+            push(changes, Change { word: end, ..*outer });
+        }
     }
 }
 
 /// Adds a change, which may take the place of one at the same word.
-fn change(changes: &mut Vec<(u64, u16)>, word: u64, target: u16) {
-    if changes.last().is_some_and(|&(last, _)| last == word) {
-        changes.pop();
-    }
-    if changes.last().is_none_or(|&(_, last)| last != target) {
-        changes.push((word, target));
-    }
+fn push(changes: &mut Vec<Change>, change: Change) {
+    changes.pop_if(|last| last.word == change.word);
+    changes.push(change);
 }
 
 /// The leaves that hold these changes.
-fn leaves(mut changes: &[(u64, u16)]) -> Box<[Leaf]> {
+fn leaves(mut changes: &[Change]) -> Box<[Leaf]> {
     let mut leaves = Vec::with_capacity(changes.len() / LEAF + 1);
     while !changes.is_empty() {
         let (leaf, count) = Leaf::fill(changes);
@@ -304,7 +321,7 @@ struct Text {
 }
 
 impl Texts {
-    fn build<'a>(mut entries: Vec<(&'a str, u16)>) -> Result<Self, Twice<'a>> {
+    fn build(mut entries: Vec<(&str, u16)>) -> Result<Self, Twice<'_>> {
         entries.sort_unstable();
         if let Some(pair) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Twice(pair[0].0));

@@ -277,7 +277,7 @@ mod tests {
                 source: source.parse().unwrap(),
             };
             let matches = |&at: &u16| fixed.rules[usize::from(at)].matches(&subject);
-            let walked: Vec<_> = (0..fixed.rules.len() as u16).filter(matches).collect();
+            let walked: Vec<_> = (0_u16..).take(fixed.rules.len()).filter(matches).collect();
             let candidates = fixed.rule_index.candidates(&subject);
             let next = |at: &u16| fixed.rule_index.next(&candidates, at + 1);
             let looked_at = std::iter::successors(fixed.rule_index.next(&candidates, 0), next);

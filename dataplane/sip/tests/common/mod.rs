@@ -137,19 +137,17 @@ pub fn through_remembering(
     match parse(message, &mut headers) {
         Err(error) => refused(error.refusal()),
         Ok(Message::Request(request)) => {
-            match route_request(&request, tables, arrival, choices, &mut route) {
-                Err(refusal) => refused(refusal),
-                Ok(()) => {
-                    let egress = egress(route.next_hop);
-                    rewrite_request(&request, &route, tables, arrival, egress, &mut edits);
-                    Outcome::Forwarded(Forwarded {
-                        next_hop: route.next_hop,
-                        text: applied(&edits, &message[..request.body_end()]),
-                        reason: Some(route.reason),
-                        leave_from: None,
-                    })
-                }
+            if let Err(refusal) = route_request(&request, tables, arrival, choices, &mut route) {
+                return refused(refusal);
             }
+            let egress = egress(route.next_hop);
+            rewrite_request(&request, &route, tables, arrival, egress, &mut edits);
+            Outcome::Forwarded(Forwarded {
+                next_hop: route.next_hop,
+                text: applied(&edits, &message[..request.body_end()]),
+                reason: Some(route.reason),
+                leave_from: None,
+            })
         }
         Ok(Message::Response(response)) => match route_response(&response, tables) {
             Err(reason) => Outcome::Dropped(reason),
