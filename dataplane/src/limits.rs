@@ -65,7 +65,7 @@ pub const UNREACHABLE_MAX: usize = 1_024;
 pub const PATH_MTUS_MAX: usize = 1_024;
 
 /// How long a path MTU counts before a larger one is tried (RFC 1191 section 6.3, RFC 8201 section 4).
-pub const PATH_MTU_AGE: Duration = Duration::from_secs(600);
+pub const PATH_MTU_AGE: Duration = Duration::from_mins(10);
 
 /// Least time between two changes of the workers' path MTUs: each costs them their caches.
 pub const PATH_MTU_PAUSE: Duration = Duration::from_secs(1);

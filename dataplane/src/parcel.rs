@@ -72,16 +72,16 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    fn new(home: Home) -> Box<Self> {
+    fn new(home: Home) -> Self {
         let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-        Box::new(Self {
+        Self {
             buffer: vec![0; HEADROOM + ROOM].into_boxed_slice(),
             message: HEADROOM..HEADROOM,
             home,
             source: nowhere,
             target: nowhere,
             errand: Errand::Empty,
-        })
+        }
     }
 
     /// The message.
@@ -130,14 +130,14 @@ impl Parcel {
     }
 }
 
-type Ring = Arc<ArrayQueue<Box<Parcel>>>;
+type Ring = Arc<ArrayQueue<Parcel>>;
 
 /// The worker's end.
 #[derive(Debug)]
 pub struct WorkerParcels {
     from_service: Ring,
     to_service: Ring,
-    free: Vec<Box<Parcel>>,
+    free: Vec<Parcel>,
     counters: Arc<QueueCounters>,
 }
 
@@ -163,31 +163,31 @@ pub(crate) fn rings() -> (WorkerParcels, ServiceParcels) {
 }
 
 /// The parcels of the service core, for all workers together.
-pub fn service_parcels() -> Vec<Box<Parcel>> {
+pub fn service_parcels() -> Vec<Parcel> {
     (0..SERVICE_PARCELS).map(|_| Parcel::new(Home::ServiceCore)).collect()
 }
 
 impl WorkerParcels {
     /// The next parcel from the service core.
     #[inline]
-    pub fn next(&self) -> Option<Box<Parcel>> {
+    pub fn next(&self) -> Option<Parcel> {
         // Nearly always there is none, and `is_empty` says so without a fence.
         if self.from_service.is_empty() { None } else { self.from_service.pop() }
     }
 
     /// An empty parcel for a message that is to leave through the kernel.
-    pub fn take_free(&mut self) -> Option<Box<Parcel>> {
+    pub fn take_free(&mut self) -> Option<Parcel> {
         self.free.pop()
     }
 
     /// Sends a parcel with an errand to the service core.
-    pub fn send(&self, parcel: Box<Parcel>) {
+    pub fn send(&self, parcel: Parcel) {
         let is_sent = self.to_service.push(parcel).is_ok();
         debug_assert!(is_sent, "the ring holds all parcels there are");
     }
 
     /// Sends a parcel home.
-    pub fn send_home(&mut self, mut parcel: Box<Parcel>) {
+    pub fn send_home(&mut self, mut parcel: Parcel) {
         parcel.errand = Errand::Empty;
         match parcel.home {
             Home::Worker => self.free.push(parcel),
@@ -203,12 +203,12 @@ impl WorkerParcels {
 
 impl ServiceParcels {
     /// The next parcel from the worker.
-    pub fn next(&self) -> Option<Box<Parcel>> {
+    pub fn next(&self) -> Option<Parcel> {
         self.from_worker.pop()
     }
 
     /// Sends a parcel with an errand to the worker.
-    pub fn send(&self, parcel: Box<Parcel>) {
+    pub fn send(&self, parcel: Parcel) {
         let is_sent = self.to_worker.push(parcel).is_ok();
         debug_assert!(is_sent, "the ring holds all parcels there are");
     }

@@ -25,7 +25,7 @@ fn invite(body: usize) -> Vec<u8> {
 }
 
 /// A parcel as the service core sends it for a message that came in fragments.
-fn received(message: &[u8]) -> Box<Parcel> {
+fn received(message: &[u8]) -> Parcel {
     let mut parcel = service_parcels().pop().unwrap();
     parcel.room()[..message.len()].copy_from_slice(message);
     parcel.set_received(message.len(), CALLER.parse().unwrap(), US.parse().unwrap());

@@ -68,7 +68,7 @@ fn reconfigure(lab: &Lab, from: &str, to: &str) {
 #[ignore = "needs root and the lab: make e2e"]
 fn large_messages_go_through_and_back_whole() {
     let lab = Lab::up(1);
-    let _servers = [Server::start("tl-uas", "10.77.2.2"), Server::start("tl-uas", "fd77:2::2")];
+    let servers = [Server::start("tl-uas", "10.77.2.2"), Server::start("tl-uas", "fd77:2::2")];
     for family in FAMILIES {
         // The second outgrows the MTU only by what we add; the last is all that UDP can hold.
         for body in [100, 1_050, 4_000, 20_000, 64_000] {
@@ -83,7 +83,7 @@ fn large_messages_go_through_and_back_whole() {
     assert_eq!(kernel(&status, "send_failed"), 0, "{status:#}");
 
     // What frames can carry never goes that way.
-    drop(_servers);
+    drop(servers);
     assert_passed(&lab.call(&["--calls", "1000", "--rate", "500"]), 1_000);
     assert_eq!(kernel(&lab.status(), "received"), kernel(&status, "received"));
 }

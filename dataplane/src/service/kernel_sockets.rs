@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// The kernel sockets and all that they tell.
 pub(super) struct KernelSockets {
     workers: Vec<ServiceParcels>,
-    free: RefCell<Vec<Box<Parcel>>>,
+    free: RefCell<Vec<Parcel>>,
     listen: RefCell<HashMap<SocketAddr, ListenPoint>>,
     fib: RefCell<Option<Arc<Fib>>>,
     unreachable: RefCell<UnreachableHosts>,
@@ -91,10 +91,11 @@ impl KernelSockets {
                 continue;
             };
             let is_sent = self.send(&parcel);
-            self.count(|counters| match is_sent {
-                true => counters.sent += 1,
-                false => counters.send_failed += 1,
-            });
+            self.count(
+                |counters| {
+                    if is_sent { counters.sent += 1 } else { counters.send_failed += 1 }
+                },
+            );
             parcel.errand = Errand::Sent(origin, is_sent);
             self.workers[worker].send(parcel);
         }

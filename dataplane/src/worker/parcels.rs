@@ -39,7 +39,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
     }
 
-    fn take_received(&mut self, mut parcel: Box<Parcel>) {
+    fn take_received(&mut self, mut parcel: Parcel) {
         let began = self.clock.raw();
         if self.fast_path.keeps_time() {
             self.fast_path.set_time(self.clock_ns(began) / 1_000_000);
@@ -59,7 +59,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     }
 
     /// Until the kernel has taken it, the message counts as parked where it came in.
-    fn send_parcel(&mut self, mut parcel: Box<Parcel>, port: usize, is_reply: bool) {
+    fn send_parcel(&mut self, mut parcel: Parcel, port: usize, is_reply: bool) {
         let parked = &self.counters_of(port).parked;
         parked.set(parked.get() + 1);
         #[expect(clippy::cast_possible_truncation, reason = "PORTS_MAX fits a u8")]
