@@ -26,9 +26,13 @@ fn invite(body: usize) -> Vec<u8> {
 
 /// A parcel as the service core sends it for a message that came in fragments.
 fn received(message: &[u8]) -> Parcel {
-    let mut parcel = service_parcels().pop().unwrap();
+    let mut parcel = service_parcels().pop().expect("what the test is given");
     parcel.room()[..message.len()].copy_from_slice(message);
-    parcel.set_received(message.len(), CALLER.parse().unwrap(), US.parse().unwrap());
+    parcel.set_received(
+        message.len(),
+        CALLER.parse().expect("what the test is given"),
+        US.parse().unwrap(),
+    );
     parcel
 }
 
@@ -36,7 +40,7 @@ fn received(message: &[u8]) -> Parcel {
 fn deliver(appliance: &mut Appliance, is_sent: bool) -> (String, String, String) {
     let mut parcel = appliance.service.parcels.next().expect("a parcel");
     let Errand::Send(origin) = parcel.errand else { panic!("{:?}", parcel.errand) };
-    let message = String::from_utf8(parcel.message().to_vec()).unwrap();
+    let message = String::from_utf8(parcel.message().to_vec()).expect("what the test is given");
     let seen = (parcel.source.to_string(), parcel.target.to_string(), message);
     parcel.errand = Errand::Sent(origin, is_sent);
     appliance.service.parcels.send(parcel);
