@@ -31,7 +31,7 @@ fn received(message: &[u8]) -> Parcel {
     parcel.set_received(
         message.len(),
         CALLER.parse().expect("what the test is given"),
-        US.parse().unwrap(),
+        US.parse().expect("an address"),
     );
     parcel
 }
