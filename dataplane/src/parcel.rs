@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(parcel.message(), b"a new one+rest");
         assert!(!parcel.begin_anew(&vec![b'x'; HEADROOM + 1], 0..4));
         assert_eq!(parcel.message(), b"a new one+rest");
-        assert!(parcel.fill(b"whole ", b"message") && !parcel.fill(b"x", &[b'y'; ROOM]));
+        assert!(parcel.fill(b"whole ", b"message") && !parcel.fill(b"x", &vec![b'y'; ROOM]));
         assert_eq!(parcel.message(), b"whole message");
     }
 

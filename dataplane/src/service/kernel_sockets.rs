@@ -308,11 +308,7 @@ mod tests {
         LocalSet::new().run_until(there_and_back("[::1]:0")).await;
     }
 
-    async fn send(
-        sockets: &KernelSockets,
-        worker: &mut WorkerParcels,
-        way: [SocketAddr; 2],
-    ) -> bool {
+    fn send(sockets: &KernelSockets, worker: &mut WorkerParcels, way: [SocketAddr; 2]) -> bool {
         let mut parcel = worker.take_free().expect("a parcel");
         assert!(parcel.fill(b"a message", b""));
         let origin = Origin { port: 0, is_reply: false };
@@ -332,8 +328,8 @@ mod tests {
             let open = client.local_addr().unwrap();
             let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
             for _ in 0..10 {
-                assert!(send(&sockets, &mut worker, [address, closed]).await);
-                assert!(send(&sockets, &mut worker, [address, open]).await);
+                assert!(send(&sockets, &mut worker, [address, closed]));
+                assert!(send(&sockets, &mut worker, [address, open]));
                 client.recv_from(&mut [0; 64]).await.unwrap();
             }
             sleep(Duration::from_millis(20)).await; // The last error is read by the socket's task.
@@ -342,7 +338,7 @@ mod tests {
             assert_eq!((told[0].address, told[0].sign), (closed, UnreachableSign::Port));
             assert_eq!(sockets.status().unreachable, u64::from(told[0].reports));
             // Not one of ours, and the kernel has no socket there.
-            assert!(!send(&sockets, &mut worker, [open, closed]).await);
+            assert!(!send(&sockets, &mut worker, [open, closed]));
         };
         LocalSet::new().run_until(test).await;
     }
