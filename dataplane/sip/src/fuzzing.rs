@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::parse::error::ParseErrorKind;
+use crate::parse::lines::Lines;
 use crate::parse::registers::{Compiled, Registers, Work, with_widest};
-use crate::parse::scan::Lines;
 
 /// Start and end of each logical line up to the empty one, or why they stop.
 pub type LogicalLines = Result<Vec<(usize, usize)>, ParseErrorKind>;

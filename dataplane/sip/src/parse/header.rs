@@ -1,8 +1,9 @@
 //! Header lines: which of the headers that we need is it, and where is its value.
 
 use super::error::{ParseError, ParseErrorKind};
+use super::lines::{Line, Lines};
 use super::registers::{Compiled, Registers};
-use super::scan::{self, Line, Lines};
+use super::scan;
 use crate::limits::{HEADERS_MAX, ROUTES_MAX, VIAS_MAX};
 use crate::message::{Headers, Place, Span};
 

@@ -1,8 +1,10 @@
 //! From bytes to a [`Message`]: one pass over the header lines. Values are looked into only where a
 //! decision needs them: CSeq and Content-Length here, Via, Route and URIs when routing asks.
 
+pub(crate) mod digits;
 pub(crate) mod error;
 pub(crate) mod header;
+pub(crate) mod lines;
 pub(crate) mod name_addr;
 pub(crate) mod params;
 pub(crate) mod registers;
@@ -15,8 +17,8 @@ use crate::limits::MESSAGE_MAX;
 use crate::message::{Headers, Message, Request, Response, Span};
 use error::{ParseError, ParseErrorKind};
 use header::{HeaderId, HeaderLines};
+use lines::Lines;
 use registers::{Registers, Work};
-use scan::Lines;
 use start_line::StartLine;
 
 impl ParseError {
@@ -113,7 +115,7 @@ fn body(bytes: &[u8], headers: &Headers, start: usize) -> Result<Span, ParseErro
     if value == Span::default() {
         return Ok(Span::new(start, bytes.len()));
     }
-    let Some(length) = scan::decimal(bytes, value) else {
+    let Some(length) = digits::decimal(bytes, value) else {
         let kind = ParseErrorKind::Malformed(HeaderId::ContentLength);
         return Err(ParseError::new(kind, value.start()));
     };
@@ -134,12 +136,12 @@ pub(crate) struct CSeq {
 /// left behind it.
 #[inline(always)]
 pub(crate) fn cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
-    let digits = scan::word(bytes, value.start()) ^ scan::ZEROS;
-    let length = (scan::not_digits(digits).trailing_zeros() / 8) as usize;
+    let word = scan::word(bytes, value.start()) ^ digits::ZEROS;
+    let length = (digits::not_digits(word).trailing_zeros() / 8) as usize;
     if length.wrapping_sub(1) >= 7 || length >= value.len() {
         return long_cseq(bytes, value);
     }
-    let number = scan::value_of(digits << (64 - 8 * length));
+    let number = digits::value_of(word << (64 - 8 * length));
     let digits_end = value.start() + length;
     let method_at = match scan::chunk(bytes, digits_end) {
         Some([b' ', byte]) if *byte > b' ' => digits_end + 1,
@@ -158,7 +160,7 @@ fn long_cseq(bytes: &[u8], value: Span) -> Result<CSeq, ParseError> {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let digits_end = value.start() + length;
     let method_at = scan::skip_lws(bytes, digits_end, value.end());
-    match scan::decimal(bytes, Span::new(value.start(), digits_end)) {
+    match digits::decimal(bytes, Span::new(value.start(), digits_end)) {
         Some(number) if number < 1 << 31 && method_at > digits_end => {
             Ok(CSeq { number, method: Span::new(method_at, value.end()) })
         }

@@ -2,8 +2,9 @@
 //! `Status-Line = SIP-Version SP Status-Code SP Reason-Phrase CRLF`, with exactly one SP each.
 
 use super::error::{ParseError, ParseErrorKind};
+use super::lines::Lines;
 use super::registers::Registers;
-use super::scan::{self, Lines};
+use super::scan;
 use crate::limits::URI_MAX;
 use crate::message::{Method, Span};
 

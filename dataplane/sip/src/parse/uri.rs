@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::params::{Param, Params};
-use super::scan;
+use super::{digits, scan};
 use crate::message::Span;
 
 /// Scheme of a URI.
@@ -110,7 +110,7 @@ impl Uri {
         let mut at = host.end();
         let (mut port_number, mut port_span) = (0, Span::default());
         if at < end && bytes.get(at) == Some(&b':') {
-            let (number, stop) = scan::port(bytes, at + 1, end)?;
+            let (number, stop) = digits::port(bytes, at + 1, end)?;
             port_span = Span::new(at, stop);
             port_number = number.into();
             at = stop;

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::params::{Param, Params};
-use super::{scan, uri};
+use super::{digits, scan, uri};
 use crate::message::Span;
 
 /// One Via value.
@@ -80,9 +80,9 @@ impl Via {
         let mut port_number = 5060;
         let colon = scan::skip_lws(bytes, at, end);
         if colon < end && bytes.get(colon) == Some(&b':') {
-            let digits = scan::skip_lws(bytes, colon + 1, end);
-            let (number, stop) = scan::port(bytes, digits, end)?;
-            (port, port_number) = (Span::new(digits, stop), number.into());
+            let port_at = scan::skip_lws(bytes, colon + 1, end);
+            let (number, stop) = digits::port(bytes, port_at, end)?;
+            (port, port_number) = (Span::new(port_at, stop), number.into());
             at = stop;
         }
         let mut via = Self {

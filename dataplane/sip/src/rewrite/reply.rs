@@ -11,7 +11,7 @@ use crate::parse::header::{HeaderId, HeaderLine, HeaderLines};
 use crate::parse::name_addr::NameAddr;
 use crate::parse::registers::Compiled;
 use crate::parse::via::Via;
-use crate::parse::{cseq, message_start, scan, start_line};
+use crate::parse::{cseq, lines, message_start, scan, start_line};
 use crate::route::outcome::{Reply, SipDrop};
 use crate::route::tables::Tables;
 use crate::route::target;
@@ -112,7 +112,7 @@ fn destination(bytes: &[u8], via: &Via, tables: &Tables, arrival: &Arrival) -> S
 /// The method of the request line, and where the headers begin.
 fn method(bytes: &[u8]) -> Result<(Method, usize), SipDrop> {
     let start = message_start(bytes).map_err(|_| SipDrop::SipMalformed)?;
-    let line = scan::Lines::new(Compiled, bytes, start).next_line();
+    let line = lines::Lines::new(Compiled, bytes, start).next_line();
     let text = bytes.get(start..line.end as usize).unwrap_or_default();
     let name = text.split(|&byte| byte == b' ').next().unwrap_or_default();
     if start_line::is_status_line(text) {

@@ -17,11 +17,11 @@ use super::tables::Tables;
 use super::target;
 use crate::limits::LOOP_PASSES_MAX;
 use crate::message::{Arrival, Method, Request, Span};
+use crate::parse::digits;
 use crate::parse::error::ParseErrorKind;
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::params::Param;
-use crate::parse::scan;
 use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::rewrite::branch::{self, Keys};
@@ -157,7 +157,7 @@ fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
     let left = if max_forwards.is_empty() {
         None
     } else {
-        let value = scan::decimal(request.bytes, max_forwards);
+        let value = digits::decimal(request.bytes, max_forwards);
         let value = value.and_then(|value| u8::try_from(value).ok());
         match value.ok_or(bad(ParseErrorKind::Malformed(HeaderId::MaxForwards)))? {
             // RFC 3261 16.3 step 3, 11: so that OPTIONS can show the hops one by one.

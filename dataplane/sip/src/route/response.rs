@@ -8,7 +8,7 @@ use super::target;
 use crate::message::{Response, Span};
 use crate::parse::header::HeaderId;
 use crate::parse::via::Via;
-use crate::parse::{scan, uri};
+use crate::parse::{digits, scan, uri};
 use crate::rewrite::branch::{self, BRANCH_LENGTH};
 use crate::settings::ListenId;
 
@@ -111,7 +111,7 @@ fn destination(bytes: &[u8], via: &Via, tables: &Tables) -> Result<SocketAddr, S
         via.port()
     } else {
         let value = via.rport.value;
-        match scan::port(bytes, value.start(), value.end()) {
+        match digits::port(bytes, value.start(), value.end()) {
             Some((port, end)) if end == value.end() => port,
             _ => return Err(SipDrop::ResponseMalformed),
         }
