@@ -48,15 +48,19 @@ fn kernel(status: &Value, what: &str) -> u64 {
     status["kernel"][what].as_u64().expect("a count")
 }
 
+fn signal_control(signal: &str) {
+    let pid = std::fs::read_to_string("/run/trunkline/lab/control.pid").expect("a pid file");
+    let sent = Command::new("kill").args([signal, pid.trim()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
 /// Changes the lab's configuration and waits until it is in force.
 fn reconfigure(lab: &Lab, from: &str, to: &str) {
     let epoch = lab.status()["epoch"].as_u64().expect("an epoch");
     let config = std::fs::read_to_string(CONFIG).expect("the lab's configuration");
     assert!(config.contains(from), "{config}");
     std::fs::write(CONFIG, config.replace(from, to)).expect("a file");
-    let pid = std::fs::read_to_string("/run/trunkline/lab/control.pid").expect("a pid file");
-    let hangup = Command::new("kill").args(["-HUP", pid.trim()]).status();
-    assert!(hangup.expect("kill runs").success());
+    signal_control("-HUP");
     let start = Instant::now();
     while lab.status()["epoch"].as_u64() == Some(epoch) {
         assert!(start.elapsed() < Duration::from_secs(5), "no new epoch");
@@ -179,12 +183,15 @@ fn unreachable() -> Vec<UnreachableHost> {
 fn a_closed_port_and_a_silent_host_are_reported() {
     let lab = Lab::up(1);
     let seen = |sign, address: &str| {
-        // Control takes the signs as well, so it may take more than one message to see one here.
-        (0..10).any(|_| {
+        // Control, which takes the signs, stands still while we do.
+        signal_control("-STOP");
+        let is_seen = (0..10).any(|_| {
             invite(&lab, FAMILIES[0], 100);
             let address = address.parse().expect("an address");
             unreachable().iter().any(|host| (host.address, host.sign) == (address, sign))
-        })
+        });
+        signal_control("-CONT");
+        is_seen
     };
     assert!(seen(UnreachableSign::Port, "10.77.2.2:5060"), "{:#}", lab.status());
     assert!(kernel(&lab.status(), "unreachable") > 0);
