@@ -61,9 +61,7 @@ impl Lab {
         let path = "/run/trunkline/lab/trunkline.toml";
         let config = std::fs::read_to_string(path).expect("the lab's configuration");
         std::fs::write(path, change(&config)).expect("a changed configuration");
-        let pid = std::fs::read_to_string("/run/trunkline/lab/control.pid").expect("control's pid");
-        let status = Command::new("kill").args(["-HUP", pid.trim()]).status();
-        assert!(status.expect("kill runs").success());
+        self.signal_control("-HUP");
         for _ in 0..500 {
             if self.status()["epoch"].as_u64() > before {
                 return;
@@ -71,6 +69,13 @@ impl Lab {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         panic!("the new configuration did not come into force within 5 s");
+    }
+
+    /// Sends a signal to control.
+    pub(crate) fn signal_control(&self, signal: &str) {
+        let pid = std::fs::read_to_string("/run/trunkline/lab/control.pid").expect("control's pid");
+        let status = Command::new("kill").args([signal, pid.trim()]).status();
+        assert!(status.expect("kill runs").success());
     }
 
     /// `trunkline status --json`.

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 /// A caller and a server of its own, since SIPp's scenarios are small.
 const AGENT: &str = include_str!("large.py");
-const CONFIG: &str = "/run/trunkline/lab/trunkline.toml";
 const SOCKET: &str = "/run/trunkline/lab/dataplane.sock";
 /// Targets and callers of the two families.
 const FAMILIES: [(&str, &str); 2] = [("10.77.1.1", "10.77.1.2"), ("fd77:1::1", "fd77:1::2")];
@@ -48,26 +47,6 @@ fn kernel(status: &Value, what: &str) -> u64 {
     status["kernel"][what].as_u64().expect("a count")
 }
 
-fn signal_control(signal: &str) {
-    let pid = std::fs::read_to_string("/run/trunkline/lab/control.pid").expect("a pid file");
-    let sent = Command::new("kill").args([signal, pid.trim()]).status();
-    assert!(sent.expect("kill runs").success());
-}
-
-/// Changes the lab's configuration and waits until it is in force.
-fn reconfigure(lab: &Lab, from: &str, to: &str) {
-    let epoch = lab.status()["epoch"].as_u64().expect("an epoch");
-    let config = std::fs::read_to_string(CONFIG).expect("the lab's configuration");
-    assert!(config.contains(from), "{config}");
-    std::fs::write(CONFIG, config.replace(from, to)).expect("a file");
-    signal_control("-HUP");
-    let start = Instant::now();
-    while lab.status()["epoch"].as_u64() == Some(epoch) {
-        assert!(start.elapsed() < Duration::from_secs(5), "no new epoch");
-        sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 #[ignore = "needs root and the lab: make e2e"]
 fn large_messages_go_through_and_back_whole() {
@@ -98,7 +77,9 @@ fn large_messages_are_refused_where_fragments_are_not_wanted() {
     let lab = Lab::up(1);
     let _server = Server::start("tl-uas", "10.77.2.2");
     assert_eq!(invite(&lab, FAMILIES[0], 4_000), "200 echo");
-    reconfigure(&lab, "[appliance]\n", "[appliance]\noversize = \"refuse\"\n");
+    lab.reconfigure(|config| {
+        config.replace("[appliance]\n", "[appliance]\noversize = \"refuse\"\n")
+    });
     for body in [1_050, 4_000, 20_000] {
         assert_eq!(invite(&lab, FAMILIES[0], body), "513 no echo", "{body}");
     }
@@ -132,8 +113,8 @@ impl FarNetwork {
             ip -n tl-sut route add fd77:3::/64 via fd77:2::2";
         let output = Command::new("sh").args(["-c", script]).output().expect("sh runs");
         assert!(output.status.success(), "{}", text(&output));
-        reconfigure(lab, "10.77.2.2:5060", "10.77.3.2:5060");
-        reconfigure(lab, "[fd77:2::2]:5060", "[fd77:3::2]:5060");
+        lab.reconfigure(|config| config.replace("10.77.2.2:5060", "10.77.3.2:5060"));
+        lab.reconfigure(|config| config.replace("[fd77:2::2]:5060", "[fd77:3::2]:5060"));
         // Until a changed set has settled, a message may still follow the members of before.
         sleep(Duration::from_secs(5));
         far
@@ -184,18 +165,18 @@ fn a_closed_port_and_a_silent_host_are_reported() {
     let lab = Lab::up(1);
     let seen = |sign, address: &str| {
         // Control, which takes the signs, stands still while we do.
-        signal_control("-STOP");
+        lab.signal_control("-STOP");
         let is_seen = (0..10).any(|_| {
             invite(&lab, FAMILIES[0], 100);
             let address = address.parse().expect("an address");
             unreachable().iter().any(|host| (host.address, host.sign) == (address, sign))
         });
-        signal_control("-CONT");
+        lab.signal_control("-CONT");
         is_seen
     };
     assert!(seen(UnreachableSign::Port, "10.77.2.2:5060"), "{:#}", lab.status());
     assert!(kernel(&lab.status(), "unreachable") > 0);
-    reconfigure(&lab, "10.77.2.2:5060", "10.77.2.99:5060");
+    lab.reconfigure(|config| config.replace("10.77.2.2:5060", "10.77.2.99:5060"));
     assert!(seen(UnreachableSign::Neighbour, "10.77.2.99:5060"), "{:#}", lab.status());
     assert_eq!(lab.status()["conserved"], true);
 }
