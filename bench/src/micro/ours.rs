@@ -82,14 +82,16 @@ pub(super) fn forward(arrived: &Arrived) -> Work {
     repeat(move || {
         let Writer { copies, turn, edits, .. } = &mut writer;
         let (mut headers, mut route) = (Headers::default(), RequestRoute::default());
-        match &sip_core::parse(black_box(&copies[*turn]), &mut headers).expect(WELL_FORMED) {
-            Message::Request(request) => {
+        // By reference, as the worker does: a result that is moved makes its reader wait.
+        match &sip_core::parse(black_box(&copies[*turn]), &mut headers) {
+            Ok(Message::Request(request)) => {
                 setting.route_request(request, &mut route);
                 setting.rewrite_request(request, &route, edits);
             }
-            Message::Response(response) => {
+            Ok(Message::Response(response)) => {
                 rewrite_response(response, &setting.route_response(response), edits);
             }
+            Err(error) => unreachable!("{WELL_FORMED}: {error:?}"),
         }
         writer.write();
     })
