@@ -72,6 +72,7 @@ impl Lab {
     }
 
     /// Sends a signal to control.
+    #[expect(clippy::unused_self, reason = "control runs while a lab is up")]
     pub(crate) fn signal_control(&self, signal: &str) {
         let pid = std::fs::read_to_string("/run/trunkline/lab/control.pid").expect("control's pid");
         let status = Command::new("kill").args([signal, pid.trim()]).status();
