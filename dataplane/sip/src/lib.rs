@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Between route and rewrite the caller finds out from which listen point the message leaves.
-//! Nothing is remembered between messages: what must be known again later (which listen point a
-//! request came in by, that a dialog is ours) travels in the messages, under a keyed hash.
+//! What must be known again later (which listen point a request came in by, that a dialog is ours)
+//! travels in the messages, under a keyed hash. All that is remembered between messages is to which
+//! member of a destination set a request went when no hash can tell that again ([`Choices`]).
 //!
 //! No byte from the network makes this crate panic or allocate; the values it gives are ranges into
 //! the datagram.
