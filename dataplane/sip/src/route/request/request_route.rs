@@ -1,0 +1,65 @@
+//! What becomes of a request that is forwarded.
+
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use crate::message::Span;
+use crate::parse::via::Via;
+use crate::route::route_set::Cuts;
+
+/// A request that is forwarded: where to, why, and what to change. One can be used over and over:
+/// [`route_request`] writes it where it stays.
+#[derive(Debug)]
+pub struct RequestRoute {
+    /// Where it goes.
+    pub next_hop: SocketAddr,
+    /// Why it goes there.
+    pub reason: RouteReason,
+    pub(crate) via: Via,
+    /// Max-Forwards after counting down; `None` adds the header.
+    pub(crate) max_forwards: Option<u8>,
+    /// What the start line gets; the Request-URI as it is, except with strict routers.
+    pub(crate) uri: Span,
+    pub(crate) cuts: Cuts,
+    /// The URI to add as last Route value, and behind which position; `None` adds a new line.
+    pub(crate) append: Option<(Span, Option<usize>)>,
+    /// Hash of the call for the Record-Route marks, if the route needed it already.
+    pub(crate) call: Option<u64>,
+}
+
+/// What decided the next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteReason {
+    /// The request belongs to a dialog that has our marked Record-Route: Route or Request-URI.
+    InDialog,
+    /// The rule of this index relays to Route or Request-URI.
+    RequestUri {
+        /// Index in [`Settings::rules`](crate::Settings::rules).
+        rule: u16,
+    },
+    /// The rule of this index forwards to a member of a destination set.
+    Member {
+        /// Index in [`Settings::rules`](crate::Settings::rules).
+        rule: u16,
+        /// Index in [`Settings::sets`](crate::Settings::sets).
+        set: u16,
+        /// Index in [`DestinationSet::members`](crate::DestinationSet::members); [`u16::MAX`] for one
+        /// that the settings no longer have, which keeps the transactions that it had.
+        member: u16,
+    },
+}
+
+impl Default for RequestRoute {
+    /// To nowhere.
+    fn default() -> Self {
+        Self {
+            next_hop: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+            reason: RouteReason::InDialog,
+            via: Via::default(),
+            max_forwards: None,
+            uri: Span::default(),
+            cuts: Cuts::new(),
+            append: None,
+            call: None,
+        }
+    }
+}
