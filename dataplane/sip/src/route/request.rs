@@ -192,7 +192,7 @@ impl<'a, 'r> Path<'a, 'r> {
                 break;
             }
             in_dialog |= self.is_marked(&uri, &params, tables, call);
-            self.routes.pop(&top, &mut self.route.cuts);
+            self.routes.pop(&top, &mut self.route.cuts)?;
         }
         Ok(in_dialog)
     }
@@ -329,7 +329,7 @@ impl<'a, 'r> Path<'a, 'r> {
             Some(top) => {
                 let (uri, params) = self.route_uri(&top)?;
                 if !params.lr {
-                    self.routes.pop(&top, &mut self.route.cuts);
+                    self.routes.pop(&top, &mut self.route.cuts)?;
                     self.route.uri = top.uri;
                     // The Request-URI goes on as Route, whole.
                     let own = self.uri_span;

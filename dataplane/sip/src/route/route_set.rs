@@ -46,22 +46,25 @@ impl<'a> RouteSet<'a> {
 
     /// Takes away the topmost value, which [`Self::top`] gave; a line that has no other is cut.
     #[inline]
-    pub(super) fn pop(&mut self, top: &NameAddr, cuts: &mut Cuts) {
-        let Some(current) = self.current else { return };
-        if top.end < self.line_end(current) {
-            self.at = scan::skip_lws(self.bytes, top.end + 1, current.value.end());
-            return;
+    pub(super) fn pop(&mut self, top: &NameAddr, cuts: &mut Cuts) -> Result<(), BadRoute> {
+        let Some(current) = self.current else { return Ok(()) };
+        let end = self.line_end(current);
+        if top.end < end {
+            self.at = scan::skip_lws(self.bytes, top.end + 1, end);
+            // A comma with nothing behind it would leave an empty Route.
+            return if self.at < end { Ok(()) } else { Err(BadRoute) };
         }
         // The line has no value left, so it goes as a whole; so does a tail cut out of it.
         if self.tail.is_some_and(|tail| tail.end() <= current.line.end()) {
             self.tail = None;
             cuts.push(current.line);
             self.current = None;
-            return;
+            return Ok(());
         }
         cuts.push(current.line);
         self.current = self.next_line();
         self.at = self.current.map_or(0, |line| line.value.start());
+        Ok(())
     }
 
     /// Takes away the last value and returns it. May be called once, before any `pop`.
@@ -176,7 +179,7 @@ mod tests {
         }
         for _ in 0..pops {
             let top = set.top().unwrap().unwrap();
-            set.pop(&top, &mut cuts);
+            set.pop(&top, &mut cuts).unwrap();
         }
         set.finish(&mut cuts);
         without(text, cuts)
@@ -189,6 +192,13 @@ mod tests {
         assert_eq!(popped(text, 1, false), "Route: <sip:b>\r\nX: y\r\nroute:<sip:c>\r\n\r\n");
         assert_eq!(popped(text, 2, false), "X: y\r\nroute:<sip:c>\r\n\r\n");
         assert_eq!(popped(text, 3, false), "X: y\r\n\r\n");
+    }
+
+    #[test]
+    fn a_comma_at_the_end_of_a_line_is_refused() {
+        let mut set = set("Route: <sip:a>, \r\nRoute: <sip:b>\r\n\r\n");
+        let top = set.top().unwrap().unwrap();
+        assert_eq!(set.pop(&top, &mut Cuts::new()), Err(BadRoute));
     }
 
     #[test]
@@ -211,7 +221,7 @@ mod tests {
         let top = set.top().unwrap().unwrap();
         assert_eq!(top.uri, Span::new(8, 13));
         assert!(set.append_at().unwrap().is_some());
-        set.pop(&top, &mut cuts);
+        set.pop(&top, &mut cuts).unwrap();
         assert!(set.top().unwrap().is_none());
         assert!(set.append_at().unwrap().is_none());
     }
