@@ -92,10 +92,8 @@ impl<'a, R: Registers> Lines<'a, R> {
             self.ends &= self.ends - 1;
             let end = next - 2;
             // An empty line ends the headers; the body may well start with a space.
-            if self.bytes.get(next as usize).is_some_and(|byte| *byte <= b' ')
-                && end != start
-                && matches!(self.bytes[next as usize], b' ' | b'\t')
-            {
+            let is_more = |&byte: &u8| byte <= b' ' && end != start && matches!(byte, b' ' | b'\t');
+            if self.bytes.get(next as usize).is_some_and(is_more) {
                 continue;
             }
             self.at = next;
@@ -167,20 +165,13 @@ mod tests {
     use std::prelude::v1::*;
 
     use super::*;
-    use crate::parse::registers::Compiled;
+    use crate::fuzzing::logical_lines;
 
     /// The lines up to the empty one, or what is wrong.
     fn lines(text: &str) -> Result<Vec<&str>, ParseErrorKind> {
-        let mut lines = Lines::new(Compiled, text.as_bytes(), 0);
-        let mut found = Vec::new();
-        loop {
-            let line = lines.next_line();
-            lines.fault().map_err(|error| error.kind)?;
-            if line.is_empty() {
-                return Ok(found);
-            }
-            found.push(&text[line.start as usize..line.end as usize]);
-        }
+        let [compiled, widest] = logical_lines(text.as_bytes());
+        assert_eq!(compiled, widest);
+        Ok(compiled?.into_iter().map(|(start, end)| &text[start..end]).collect())
     }
 
     #[test]

@@ -104,7 +104,8 @@ pub(crate) fn is_host_byte(byte: u8) -> bool {
 #[inline(always)]
 pub(crate) fn is_name<const N: usize>(bytes: &[u8], span: Span, name: &[u8; N]) -> bool {
     const { assert!(N > 0 && N <= 16) };
-    // Of the bytes that are a letter once 0x20 is set, all are letters.
+    // Of the bytes that are a letter once 0x20 is set, all are letters; of those that are a digit,
+    // the others lie below SP and end every value that is compared here.
     const SMALL: u64 = 0x2020_2020_2020_2020;
     let is_part = |at: usize, length: usize| {
         let wanted = name[at..at + length].iter().rev();

@@ -49,7 +49,8 @@ impl KeyedHash {
     }
 
     /// Adds a text: its words, and a last one of what is left, with the length in the byte that is
-    /// free in it, so that bytes cannot wander from one text to the next.
+    /// free in it; a length that does not fit there gets a word of its own. So bytes cannot wander
+    /// from one text to the next.
     #[inline(always)]
     pub(crate) fn text(mut self, text: &[u8]) -> Self {
         let (words, rest) = text.as_chunks::<8>();
@@ -61,7 +62,8 @@ impl KeyedHash {
             Some(last) => u64::from_le_bytes(*last) >> 8 >> (56 - 8 * rest.len()),
             None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
         };
-        self.word(rest | (text.len() as u64) << 56)
+        self = self.word(rest | (text.len() as u64) << 56);
+        if text.len() > usize::from(u8::MAX) { self.word(text.len() as u64) } else { self }
     }
 
     /// The hash; another one for each `purpose`. Of a single text for purpose 0 it is what SipHash-1-3
@@ -116,8 +118,19 @@ mod tests {
     fn bytes_do_not_wander_between_texts() {
         let key = HashKey::derive(b"0123456789abcdef", 1);
         let hash = |one: &[u8], other: &[u8]| key.begin().text(one).text(other).finish(0);
-        let texts: [(&[u8], &[u8]); 5] =
-            [(b"ab", b"c"), (b"a", b"bc"), (b"abc", b""), (b"", b"abc"), (b"ab\0", b"c")];
+        // Lengths modulo 256 alone would leave the last two the same words.
+        let (zeros, long) = ([0; 8], [b'x'; 248]);
+        let one = [zeros.as_slice(), &long].concat();
+        let other = [long.as_slice(), &zeros, b"abc"].concat();
+        let texts: [(&[u8], &[u8]); 7] = [
+            (b"ab", b"c"),
+            (b"a", b"bc"),
+            (b"abc", b""),
+            (b"", b"abc"),
+            (b"ab\0", b"c"),
+            (&one, b"abc"),
+            (b"", &other),
+        ];
         for (index, (one, other)) in texts.iter().enumerate() {
             for (next, next_other) in &texts[..index] {
                 assert_ne!(hash(one, other), hash(next, next_other));
