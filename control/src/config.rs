@@ -225,6 +225,7 @@ impl Config {
             prefix_tables: self.prefix_tables.iter().map(|own| own.table().clone()).collect(),
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
+            transactions: sip_core::TransactionSettings::default(),
         }
     }
 }

@@ -52,6 +52,7 @@ drop_reasons! {
     ResponseMalformed, "response_malformed", "A response that breaks a rule of RFC 3261; a response is never answered.";
     ResponseNotOurs, "response_not_ours", "The topmost Via of a response does not name us.";
     ResponseForged, "response_forged", "The branch of our Via in a response fails its keyed check.";
+    ResponseStale, "response_stale", "A response to a transaction of ours that is over, or to a branch that it never had.";
     ResponseNoVia, "response_no_via", "A response without a Via beneath ours.";
     ResponseUnroutable, "response_unroutable", "The Via beneath ours needs DNS, maddr or a transport other than UDP.";
     NoRoute, "no_route", "The kernel has no route to the next hop, or none through one of our ports.";
@@ -61,6 +62,8 @@ drop_reasons! {
     EgressTooLarge, "egress_too_large", "The rewritten message is larger than the MTU, and may not be or cannot be fragmented.";
     KernelBuffers, "kernel_buffers", "Too many messages larger than the MTU are on their way to the kernel.";
     KernelSend, "kernel_send", "The kernel refused to send a message larger than the MTU.";
+    HandoffFull, "handoff_full", "The ring to the worker that owns the transaction is full.";
+    NoPacket, "no_packet", "The mempool has no packet left for a message of our own.";
     TxRingFull, "tx_ring_full", "The transmit queue took no more frames.";
 }
 

@@ -204,6 +204,7 @@ impl Route {
                     sip::Action::Reject { code: *code, reason: reason.clone() }
                 }
             },
+            relay: sip::Relay::Stateless,
         }
     }
 }

@@ -39,6 +39,7 @@ mod rewrite;
 mod route;
 mod settings;
 pub mod stun;
+mod transaction;
 
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};
@@ -57,7 +58,7 @@ pub use route::request::{RequestRoute, RouteReason, route_request};
 pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
-    Action, Algorithm, DestinationSet, HashKey, HeaderMatch, HeaderTest, ListenId, ListenPoint,
-    Maddr, Member, MemberChange, MemberState, Network, NetworkError, Oversize, PrefixTable, Rule,
-    Settings,
+    Action, Algorithm, DestinationSet, Fork, HashKey, HeaderMatch, HeaderTest, ListenId,
+    ListenPoint, Maddr, Member, MemberChange, MemberState, MergedRequests, Network, NetworkError,
+    Oversize, PrefixTable, Relay, Rule, Settings, TransactionSettings,
 };

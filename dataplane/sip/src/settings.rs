@@ -9,9 +9,11 @@ use core::str::FromStr;
 
 mod prefixes;
 mod sets;
+mod transactions;
 
 pub use prefixes::PrefixTable;
 pub use sets::{Algorithm, DestinationSet, HashKey, Member, MemberChange, MemberState};
+pub use transactions::{Fork, MergedRequests, Relay, TransactionSettings};
 
 /// Everything the router decides with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Settings {
     pub sets: Vec<DestinationSet>,
     /// What to do with a request; the first rule that matches decides.
     pub rules: Vec<Rule>,
+    /// How transactions run, for rules that are stateful.
+    pub transactions: TransactionSettings,
 }
 
 /// What `maddr` in a Via or URI means. It lets whoever writes a message name the host that gets it, or
@@ -94,6 +98,8 @@ pub struct Rule {
     pub headers: Vec<HeaderMatch>,
     /// What happens to a request that matches all five.
     pub action: Action,
+    /// Whether a request that is sent on gets a transaction.
+    pub relay: Relay,
 }
 
 impl Rule {
@@ -106,6 +112,7 @@ impl Rule {
             sources: Vec::new(),
             headers: Vec::new(),
             action,
+            relay: Relay::Stateless,
         }
     }
 }

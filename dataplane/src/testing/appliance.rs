@@ -13,6 +13,7 @@ use control_api::status::{KERNEL_PORT, QueueStatus};
 use core::net::IpAddr;
 use sip_core::{
     Action, DestinationSet, ListenPoint, Maddr, Member, Network, Oversize, Rule, Settings, Tables,
+    TransactionSettings,
 };
 use std::sync::Arc;
 
@@ -143,6 +144,7 @@ pub fn lab_settings() -> Settings {
             rule(None, Some("fd77::/16"), "uas6"),
             rule(None, None, "uas"),
         ],
+        transactions: TransactionSettings::default(),
     }
 }
 

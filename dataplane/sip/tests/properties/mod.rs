@@ -76,6 +76,7 @@ impl Appliance {
             assert!(numbers.push(prefix, set));
         }
         let settings = Settings {
+            transactions: sip_core::TransactionSettings::default(),
             secret,
             domains: vec!["example.com".into()],
             listen: LISTEN.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
