@@ -23,6 +23,7 @@ pub(crate) enum Transport {
 }
 
 /// What an event asks for.
+#[expect(clippy::struct_excessive_bools, reason = "each is an order of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reaction {
     /// The message goes on to the transaction user.
