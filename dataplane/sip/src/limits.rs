@@ -100,3 +100,22 @@ pub const STUN_MAX: usize = 1280 - 40 - 8;
 
 /// Attributes that a STUN error lists: more would make our answers larger than they need be.
 pub const STUN_UNKNOWN_MAX: usize = 8;
+
+/// Transactions of one worker: their place has 26 bits in our branch.
+pub const TRANSACTIONS_MAX: u32 = 1 << 24;
+
+/// Branches of one request: a fork to more asks for trouble, and their numbers have 5 bits.
+pub const BRANCHES_MAX: usize = 16;
+
+/// Branches beyond the first of each transaction, all together: a part of the transactions of this size.
+pub const MORE_BRANCHES_PART: u32 = 4;
+
+/// Messages that transactions send on their own and that wait for packets: those of one burst of 32
+/// requests with forks, or of one look at the timers.
+pub const OUTBOX_MESSAGES: usize = 1024;
+
+/// Bytes of them: room for the largest message beside those of a burst.
+pub const OUTBOX_BYTES: usize = 1 << 18;
+
+/// What our lines add to a request at most: Via, two Record-Routes, Max-Forwards, received, rport.
+pub const TOP_LINES_MAX: usize = 512;

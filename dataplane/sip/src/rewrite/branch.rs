@@ -18,11 +18,26 @@ use crate::settings::ListenId;
 /// RFC 3261 section 8.1.1.7.
 const MAGIC_COOKIE: &[u8; 7] = b"z9hg4bk"; // in any case
 
-/// Our branches begin so; the last character is the version of what follows.
+/// Our stateless branches begin so; the last character is the version of what follows.
 pub(crate) const BRANCH_PREFIX: &[u8; 11] = b"z9hG4bK-tl1";
 
-/// Length of a branch: prefix, listen point (2 hex digits), check (16 hex digits).
+/// The branches of our transactions begin so.
+pub(crate) const STATEFUL_PREFIX: &[u8; 11] = b"z9hG4bK-tl2";
+
+/// Length of a stateless branch: prefix, listen point (2 hex digits), check (16 hex digits).
 pub(crate) const BRANCH_LENGTH: usize = BRANCH_PREFIX.len() + 2 + 16;
+
+/// Length of the branch of a transaction: prefix, its place (16 hex digits), check (16 hex digits).
+pub(crate) const STATEFUL_LENGTH: usize = STATEFUL_PREFIX.len() + 16 + 16;
+
+/// What follows the prefix of one of our branches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Branch {
+    /// The listen point that the request came in by, and [`Keys::branch`].
+    Stateless(ListenId, u64),
+    /// The place of the transaction, and [`Keys::place`].
+    Stateful(u64, u64),
+}
 
 /// One key for each purpose.
 #[derive(Clone, Debug)]
@@ -30,12 +45,20 @@ pub(crate) struct Keys {
     branch: HashKey,
     call: HashKey,
     tag: HashKey,
+    place: HashKey,
+    merged: HashKey,
 }
 
 impl Keys {
     pub(crate) fn new(secret: &[u8; 16]) -> Self {
         let derive = |purpose| HashKey::derive(secret, purpose);
-        Self { branch: derive(1), call: derive(2), tag: derive(3) }
+        Self {
+            branch: derive(1),
+            call: derive(2),
+            tag: derive(3),
+            place: derive(4),
+            merged: derive(5),
+        }
     }
 
     /// The check of the branch that goes before the received Via `via`.
@@ -71,6 +94,19 @@ impl Keys {
         self.call.begin().text(call_id).finish(0)
     }
 
+    /// The check of the place of a transaction, which counts until the process that numbers itself
+    /// `boot` ends.
+    #[inline(always)]
+    pub(crate) fn place(&self, place: u64, boot: u64) -> u64 {
+        self.place.begin().word(place).word(boot).finish(0)
+    }
+
+    /// What copies of a request share that took different ways (RFC 3261 section 8.2.2.2), and the
+    /// Request-URI, in which the legs of a fork upstream differ.
+    pub(crate) fn merged(&self, call: u64, from_tag: &[u8], cseq: u32, uri: &[u8]) -> u64 {
+        self.merged.begin().word(call ^ u64::from(cseq)).text(from_tag).text(uri).finish(0)
+    }
+
     /// The tag of a stateless reply: the same for each copy of a request (RFC 3261 8.2.7).
     pub(crate) fn tag(&self, branch: u64) -> u64 {
         self.tag.begin().word(branch).finish(0)
@@ -87,6 +123,13 @@ fn has_magic_cookie(bytes: &[u8], branch: Span) -> bool {
 /// Header lines of ours, ready but for what differs from request to request.
 #[derive(Debug)]
 pub(crate) struct TopLines {
+    stateless: Lines,
+    stateful: Lines,
+}
+
+/// The lines for branches of one kind.
+#[derive(Debug)]
+struct Lines {
     text: Box<[u8]>,
     /// Where the branch has its blanks.
     branch_at: usize,
@@ -95,14 +138,58 @@ pub(crate) struct TopLines {
 }
 
 impl TopLines {
-    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1`, with room for listen point and check,
-    /// and for each of `recorded`, of which there are at most two,
-    /// `Record-Route: <sip:192.0.2.1:5060;lr;tl=`, with room for the mark.
+    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1`, with room for what follows, and for each
+    /// of `recorded`, of which there are at most two, `Record-Route: <sip:192.0.2.1:5060;lr;tl=`, with
+    /// room for the mark.
     pub(crate) fn new(sent_by: SocketAddr, recorded: &[SocketAddr]) -> Self {
-        let prefix = String::from_utf8_lossy(BRANCH_PREFIX);
-        let mut text = format!("Via: SIP/2.0/UDP {sent_by};branch={prefix}");
+        Self {
+            stateless: Lines::new(sent_by, recorded, BRANCH_PREFIX, BRANCH_LENGTH),
+            stateful: Lines::new(sent_by, recorded, STATEFUL_PREFIX, STATEFUL_LENGTH),
+        }
+    }
+
+    fn lines(&self, branch: Branch) -> &Lines {
+        match branch {
+            Branch::Stateless(..) => &self.stateless,
+            Branch::Stateful(..) => &self.stateful,
+        }
+    }
+
+    /// The lines with their blanks, for a branch of this kind.
+    #[inline(always)]
+    pub(crate) fn text(&self, branch: Branch) -> &[u8] {
+        &self.lines(branch).text
+    }
+
+    /// Fills the blanks of `text`, a copy of [`Self::text`].
+    #[inline(always)]
+    pub(crate) fn fill(&self, text: &mut [u8], branch: Branch, call: Option<u64>) {
+        let lines = self.lines(branch);
+        match branch {
+            Branch::Stateless(ingress, check) => {
+                put(text, lines.branch_at, hex2(ingress.0));
+                put(text, lines.branch_at + 2, hex16(check));
+            }
+            Branch::Stateful(place, check) => {
+                put(text, lines.branch_at, hex16(place));
+                put(text, lines.branch_at + 16, hex16(check));
+            }
+        }
+        if let (Some(marks_at), Some(call)) = (lines.marks_at, call) {
+            let mark = hex16(call);
+            for at in marks_at {
+                put(text, at, mark);
+            }
+        }
+    }
+}
+
+impl Lines {
+    fn new(sent_by: SocketAddr, recorded: &[SocketAddr], prefix: &[u8], length: usize) -> Self {
+        let begin = String::from_utf8_lossy(prefix);
+        let mut text = format!("Via: SIP/2.0/UDP {sent_by};branch={begin}");
         let branch_at = text.len();
-        text.extend([" "; 18]);
+        text.extend(core::iter::repeat_n(" ", length - prefix.len()));
         let mut marks_at = Vec::new();
         for address in recorded {
             let record = format!("\r\nRecord-Route: <sip:{address};lr;tl=");
@@ -114,25 +201,6 @@ impl TopLines {
         text.push_str("\r\n");
         let marks_at = marks_at.first().zip(marks_at.last()).map(|(&first, &last)| [first, last]);
         Self { text: text.into_bytes().into(), branch_at, marks_at }
-    }
-
-    /// The lines with their blanks.
-    #[inline(always)]
-    pub(crate) fn text(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// Fills the blanks of `text`, a copy of [`Self::text`].
-    #[inline(always)]
-    pub(crate) fn fill(&self, text: &mut [u8], ingress: ListenId, branch: u64, call: Option<u64>) {
-        put(text, self.branch_at, hex2(ingress.0));
-        put(text, self.branch_at + 2, hex16(branch));
-        if let (Some(marks_at), Some(call)) = (self.marks_at, call) {
-            let mark = hex16(call);
-            for at in marks_at {
-                put(text, at, mark);
-            }
-        }
     }
 }
 
@@ -192,6 +260,17 @@ pub(crate) fn read_branch(branch: &[u8]) -> Option<(ListenId, &[u8])> {
     let (listen, check) = rest.split_at(2);
     let listen = u8::try_from(read_hex(listen)?).ok()?;
     Some((ListenId(listen), check))
+}
+
+/// Takes the branch of one of our transactions apart: its place, and the digits of the check.
+#[inline]
+pub(crate) fn read_place(branch: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = branch.strip_prefix(STATEFUL_PREFIX)?;
+    if branch.len() != STATEFUL_LENGTH {
+        return None;
+    }
+    let (place, check) = rest.split_at(16);
+    Some((read_hex(place)?, check))
 }
 
 #[cfg(test)]

@@ -74,6 +74,11 @@ impl Output {
         Ok(())
     }
 
+    /// Forgets what lies behind the first `length` bytes.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+    }
+
     /// Adds formatted text.
     pub(crate) fn push_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), Full> {
         fmt::Write::write_fmt(&mut Writer(self), text).map_err(|_| Full)

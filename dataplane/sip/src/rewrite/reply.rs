@@ -6,7 +6,7 @@ use super::branch::hex16;
 use super::output::{Full, Output};
 use super::received;
 use crate::limits::MESSAGE_MAX;
-use crate::message::{Arrival, Headers, Method, Span};
+use crate::message::{Arrival, Headers, Method, Request, Span};
 use crate::parse::header::{HeaderId, HeaderLine, HeaderLines};
 use crate::parse::name_addr::NameAddr;
 use crate::parse::registers::Compiled;
@@ -66,7 +66,7 @@ pub fn write_reply(
         each_value(bytes, headers_at, name, |value| push_line(out, b"Unsupported: ", value))?;
     }
     match code {
-        200 => out.push(CAPABILITIES)?,
+        200 if reply == Reply::Options => out.push(CAPABILITIES)?,
         503 => out.push(tables.retry_after())?,
         _ => {}
     }
@@ -98,7 +98,7 @@ fn unsupported(reply: Reply, bytes: &[u8], headers_at: usize) -> Option<&'static
 
 /// RFC 3261 section 18.2.2 and RFC 3581 section 4: where the request came from, at the port that its
 /// Via asks for.
-fn destination(bytes: &[u8], via: &Via, tables: &Tables, arrival: &Arrival) -> SocketAddr {
+pub(crate) fn destination(bytes: &[u8], via: &Via, tables: &Tables, arrival: &Arrival) -> SocketAddr {
     if via.has_maddr()
         && tables.honours_maddr()
         && let Some(to) = target::of_maddr(bytes, via)
@@ -188,19 +188,57 @@ fn push_vias(
         if line.line != headers.place(HeaderId::Via).line {
             return push_line(out, b"Via: ", line.value.of(bytes));
         }
-        out.push(b"Via: ")?;
-        let (mut at, mut result) = (line.value.start(), Ok(()));
-        received::mark(bytes, via, arrival.source, |place, name, value| {
-            let before = Span::new(at, place.start());
-            for part in [before.of(bytes), name, value] {
-                result = result.and_then(|()| out.push(part));
-            }
-            at = place.end();
-        });
-        result?;
-        out.push(Span::new(at, line.value.end()).of(bytes))?;
-        out.push(b"\r\n")
+        push_marked_via(bytes, line.value, via, arrival, out)
     })
+}
+
+/// The topmost Via line, whose first value is `via`, with `received` and `rport`.
+fn push_marked_via(
+    bytes: &[u8],
+    line: Span,
+    via: &Via,
+    arrival: &Arrival,
+    out: &mut Output,
+) -> Result<(), Full> {
+    out.push(b"Via: ")?;
+    let (mut at, mut result) = (line.start(), Ok(()));
+    received::mark(bytes, via, arrival.source, |place, name, value| {
+        let before = Span::new(at, place.start());
+        for part in [before.of(bytes), name, value] {
+            result = result.and_then(|()| out.push(part));
+        }
+        at = place.end();
+    });
+    result?;
+    out.push(Span::new(at, line.end()).of(bytes))?;
+    out.push(b"\r\n")
+}
+
+/// Writes 100 Trying to a request that was parsed and whose topmost Via is `via` (RFC 3261 section
+/// 8.2.6.1), and gives where it must be sent.
+pub(crate) fn write_trying(
+    request: &Request<'_>,
+    via: &Via,
+    tables: &Tables,
+    arrival: &Arrival,
+    out: &mut Output,
+) -> Result<SocketAddr, Full> {
+    let (bytes, headers) = (request.bytes, request.headers);
+    out.push(b"SIP/2.0 100 Trying\r\n")?;
+    let top = headers.place(HeaderId::Via);
+    push_marked_via(bytes, top.value, via, arrival, out)?;
+    match headers.more_vias {
+        0 => {}
+        1 => push_line(out, b"Via: ", headers.second_via.of(bytes))?,
+        _ => each_line(bytes, top.line.end(), HeaderId::Via, |line| {
+            push_line(out, b"Via: ", line.value.of(bytes))
+        })?,
+    }
+    for id in [HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq] {
+        out.push(headers.place(id).line.of(bytes))?;
+    }
+    out.push(b"Content-Length: 0\r\n\r\n")?;
+    Ok(destination(bytes, via, tables, arrival))
 }
 
 /// To with a tag: if the request has none, one that every copy of the request gets again.
@@ -225,7 +263,7 @@ fn push_to(
 }
 
 /// A header line; none when there is no value.
-fn push_line(out: &mut Output, name: &[u8], value: &[u8]) -> Result<(), Full> {
+pub(crate) fn push_line(out: &mut Output, name: &[u8], value: &[u8]) -> Result<(), Full> {
     if value.is_empty() {
         return Ok(());
     }

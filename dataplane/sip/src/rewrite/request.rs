@@ -1,5 +1,6 @@
 //! The copy of a request that goes on (RFC 3261 section 16.6; the received Via: 18.2.1, RFC 3581).
 
+use super::branch::Branch;
 use super::edit::EditList;
 use super::received;
 use crate::message::{Arrival, Request, Span};
@@ -26,7 +27,13 @@ pub fn rewrite_request(
         edits.replace(request.uri, route.uri.of(bytes));
     }
     // Both hashes first: they do not depend on each other, so the CPU computes them side by side.
-    let branch = tables.keys.branch(bytes, request.headers, &route.via, arrival.listen);
+    let branch = match route.branch {
+        Some(branch) => branch,
+        None => {
+            let check = tables.keys.branch(bytes, request.headers, &route.via, arrival.listen);
+            Branch::Stateless(arrival.listen, check)
+        }
+    };
     let call = if tables.records_route() && request.method.opens_dialog() {
         Some(route.call.unwrap_or_else(|| tables.keys.call(request.call_id())))
     } else {
@@ -36,8 +43,8 @@ pub fn rewrite_request(
     // that each side finds one that it can reach (RFC 5658 section 4).
     let lines = tables.top_lines(egress, arrival.listen, call.is_some());
     let new = edits.begin();
-    edits.push(lines.text());
-    lines.fill(edits.text_from(new), arrival.listen, branch, call);
+    edits.push(lines.text(branch));
+    lines.fill(edits.text_from(new), branch, call);
     match route.max_forwards {
         Some(left) => edits.set_number(request.headers.value(HeaderId::MaxForwards), left),
         // RFC 3261 section 16.6 step 3

@@ -22,7 +22,7 @@ use crate::limits::{
 use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    Action, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Rule, Settings,
+    Action, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Relay, Rule, Settings,
 };
 
 /// Which setting is wrong, and what to do about it.
@@ -61,6 +61,8 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         prefix_tables: Vec::new(),
         record_route: settings.record_route,
         honours_maddr: settings.maddr == Maddr::Honour,
+        transactions: settings.transactions,
+        has_transactions: false,
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
             seconds => format!("Retry-After: {seconds}\r\n").into_bytes().into(),
@@ -74,6 +76,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);
     }
     fixed.rule_index = RuleIndex::new(&fixed.rules);
+    fixed.has_transactions = fixed.rules.iter().any(|rule| rule.relay != Relay::Stateless);
     let keys = Keys::new(&settings.secret);
     let keeps_time = keeps_time(&sets, &fixed.rules);
     Ok(Tables { keys, sets, fixed: Arc::new(fixed), keeps_time })
@@ -204,6 +207,7 @@ fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRu
         sources: rule.sources.clone(),
         headers: headers(setting, &rule.headers)?,
         action: action(setting, &rule.action, settings)?,
+        relay: rule.relay,
     })
 }
 

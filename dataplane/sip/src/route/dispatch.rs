@@ -10,6 +10,7 @@ use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
 
 use super::choices::Capacity;
 use super::maglev;
@@ -129,6 +130,18 @@ impl Dispatcher {
     ) -> Option<&Candidate> {
         let mut tiers = self.members.chunk_by(|one, other| one.tier == other.tier);
         tiers.find_map(|tier| smallest(tier.iter().filter(|one| is_free(one)), || call))
+    }
+
+    /// Those of the first tier that has one which is not `tried`, the heaviest first.
+    pub(super) fn untried(&self, tried: impl Fn(SocketAddr) -> bool) -> SmallVec<[SocketAddr; 8]> {
+        let mut tiers = self.members.chunk_by(|one, other| one.tier == other.tier);
+        let untried = |tier: &[Candidate]| {
+            let mut left: SmallVec<[&Candidate; 8]> =
+                tier.iter().filter(|one| !tried(one.address)).collect();
+            left.sort_by_key(|one| core::cmp::Reverse(one.weight));
+            left.iter().map(|one| one.address).collect::<SmallVec<[SocketAddr; 8]>>()
+        };
+        tiers.find_map(|tier| Some(untried(tier)).filter(|left| !left.is_empty())).unwrap_or_default()
     }
 
     /// Whether choices are made by turns.

@@ -20,6 +20,8 @@ pub enum Reply {
     Options,
     /// 400, 414, 505 or 513: the message breaks a rule; the reason phrase says which.
     Parse(ParseErrorKind),
+    /// 200 to a CANCEL whose transaction is here (RFC 3261 section 9.2).
+    Canceling,
     /// 403: not our domain, no rule, not in a dialog of ours: no open relay.
     Forbidden,
     /// 403: a URI names its host by `maddr`, which the settings refuse.
@@ -69,6 +71,7 @@ impl Reply {
     pub(crate) fn status(self, tables: &Tables) -> (u16, &str) {
         match self {
             Self::Options => (200, "OK"),
+            Self::Canceling => (200, "Canceling"),
             Self::Parse(kind) => (kind.code(), kind.phrase()),
             Self::Forbidden => (403, "Forbidden"),
             Self::MaddrRefused => (403, "Maddr Refused"),
@@ -109,6 +112,8 @@ pub enum SipDrop {
     ResponseNotOurs,
     /// The branch of our Via fails its check.
     ResponseForged,
+    /// The transaction of the branch is over, or it is about another method.
+    ResponseStale,
     /// No Via beneath ours: the response is for us, who sent nothing of our own.
     ResponseNoVia,
     /// The Via beneath ours needs DNS or maddr.

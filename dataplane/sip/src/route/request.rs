@@ -74,6 +74,7 @@ pub fn route_request(
     let in_dialog = path.preprocess(tables, arrival, &mut call)?;
     let (hop, reason) = path.target(request, tables, arrival, &mut call, choices, in_dialog)?;
     path.route.reason = reason;
+    (path.route.branch, path.route.relay) = (None, tables.relay(request.method, reason));
     match hop {
         Hop::Address(&address) => path.route.next_hop = address,
         Hop::Path => path.follow(tables)?,

@@ -9,7 +9,7 @@ use crate::message::{Response, Span};
 use crate::parse::header::HeaderId;
 use crate::parse::via::Via;
 use crate::parse::{digits, scan, uri};
-use crate::rewrite::branch::{self, BRANCH_LENGTH};
+use crate::rewrite::branch::{self, BRANCH_LENGTH, STATEFUL_LENGTH, STATEFUL_PREFIX};
 use crate::settings::ListenId;
 
 /// A response that is forwarded.
@@ -27,14 +27,11 @@ pub struct ResponseRoute {
 /// Decides where `response` goes. Our Via proves by its branch that we forwarded the request.
 pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<ResponseRoute, SipDrop> {
     let (bytes, headers) = (response.bytes, response.headers);
-    let line = headers.value(HeaderId::Via);
-    let ours = match Ours::as_written(bytes, line, tables) {
-        Some(ours) => ours,
-        None => Ours::parse(bytes, line, tables)?,
-    };
+    let ours = Ours::of(response, tables)?;
     let (ingress, check) =
         branch::read_branch(ours.branch.of(bytes)).ok_or(SipDrop::ResponseForged)?;
-    let (next, cut) = second_via(response, ours.end)?;
+    let (next, cut) = ours.next(response)?;
+    let next = Via::parse(bytes, next.start(), next.end()).ok_or(SipDrop::ResponseMalformed)?;
     if branch::hex16(tables.keys.branch(bytes, headers, &next, ingress)) != check {
         return Err(SipDrop::ResponseForged);
     }
@@ -44,13 +41,22 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
 }
 
 /// Our own Via on top of a response.
-struct Ours {
-    branch: Span,
+pub(crate) struct Ours {
+    pub(crate) branch: Span,
     /// Position of the comma behind it, or where the header value ends.
     end: usize,
 }
 
 impl Ours {
+    #[inline(always)]
+    pub(crate) fn of(response: &Response<'_>, tables: &Tables) -> Result<Self, SipDrop> {
+        let (bytes, line) = (response.bytes, response.headers.value(HeaderId::Via));
+        match Self::as_written(bytes, line, tables) {
+            Some(ours) => Ok(ours),
+            None => Self::parse(bytes, line, tables),
+        }
+    }
+
     /// Most often it comes back just as we wrote it, and then needs no parsing.
     #[inline(always)]
     fn as_written(bytes: &[u8], line: Span, tables: &Tables) -> Option<Self> {
@@ -58,7 +64,8 @@ impl Ours {
         let sent_by_end = scan::find_stop(bytes, line.end() - rest.len(), line.end(), [b';']);
         let sent_by = bytes.get(line.end() - rest.len()..sent_by_end)?;
         let start = sent_by_end + b";branch=".len();
-        let end = start + BRANCH_LENGTH;
+        let is_stateful = bytes.get(start + STATEFUL_PREFIX.len() - 1) == Some(&b'2');
+        let end = start + if is_stateful { STATEFUL_LENGTH } else { BRANCH_LENGTH };
         let is_whole = end == line.end() || (end < line.end() && bytes.get(end) == Some(&b','));
         let is_ours = bytes.get(sent_by_end..start) == Some(b";branch=")
             && is_whole
@@ -73,25 +80,24 @@ impl Ours {
         tables.listen_id(sent_by).ok_or(SipDrop::ResponseNotOurs)?;
         Ok(Self { branch: via.branch, end: via.end() })
     }
-}
 
-/// The Via beneath ours, which ends at `end`, and what to delete to make it the topmost.
-#[inline(always)]
-fn second_via(response: &Response<'_>, end: usize) -> Result<(Via, Span), SipDrop> {
-    let (bytes, headers) = (response.bytes, response.headers);
-    let first = headers.place(HeaderId::Via);
-    let (value, cut) = if end < first.value.end() {
-        let start = scan::skip_lws(bytes, end + 1, first.value.end());
-        let cut = Span::new(first.value.start(), start);
-        (Span::new(start, first.value.end()), cut)
-    } else {
-        (headers.second_via, first.line)
-    };
-    if value.is_empty() {
-        return Err(SipDrop::ResponseNoVia);
+    /// The Via value beneath it, up to the end of its line, and what to delete to make that the topmost.
+    #[inline(always)]
+    pub(crate) fn next(&self, response: &Response<'_>) -> Result<(Span, Span), SipDrop> {
+        let (bytes, headers) = (response.bytes, response.headers);
+        let first = headers.place(HeaderId::Via);
+        let (value, cut) = if self.end < first.value.end() {
+            let start = scan::skip_lws(bytes, self.end + 1, first.value.end());
+            let cut = Span::new(first.value.start(), start);
+            (Span::new(start, first.value.end()), cut)
+        } else {
+            (headers.second_via, first.line)
+        };
+        if value.is_empty() {
+            return Err(SipDrop::ResponseNoVia);
+        }
+        Ok((value, cut))
     }
-    let via = Via::parse(bytes, value.start(), value.end()).ok_or(SipDrop::ResponseMalformed)?;
-    Ok((via, cut))
 }
 
 /// RFC 3261 section 18.2.2 and RFC 3581 section 4, for unreliable transports.

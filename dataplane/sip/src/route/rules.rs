@@ -13,7 +13,7 @@ use super::request::explain::Criterion;
 use crate::message::{Method, Request};
 use crate::parse::header::HeaderLines;
 use crate::parse::uri::{self, Scheme};
-use crate::settings::{HeaderMatch, HeaderTest, Network};
+use crate::settings::{HeaderMatch, HeaderTest, Network, Relay};
 
 /// A rule with its texts prepared for matching.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct CompiledRule {
     pub(super) sources: Vec<Network>,
     pub(super) headers: HeaderMatches,
     pub(super) action: CompiledAction,
+    pub(super) relay: Relay,
 }
 
 /// What a rule does.

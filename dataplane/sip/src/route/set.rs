@@ -23,6 +23,9 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use smallvec::SmallVec;
 
 use super::choices::{self, Choices};
 use super::dispatch::{Candidate, Dispatcher, GONE};
@@ -35,7 +38,7 @@ use crate::settings::{DestinationSet, HashKey, MemberState};
 
 /// A destination set, prepared for choosing.
 #[derive(Clone, Debug)]
-pub(super) struct Set {
+pub(crate) struct Set {
     dispatcher: Dispatcher,
     hash: HashKey,
     /// Whether hash and dispatcher are all there is to a choice.
@@ -190,6 +193,24 @@ impl Set {
     #[inline]
     pub(super) fn choose(&self, key: impl FnOnce(HashKey) -> u64) -> Option<&Candidate> {
         self.dispatcher.choose(|| key(self.hash))
+    }
+
+    /// Another member for a call, by its hash, when those that were `tried` did not take it.
+    pub(crate) fn choose_other(
+        &self,
+        call: u64,
+        tried: impl Fn(SocketAddr) -> bool,
+    ) -> Option<SocketAddr> {
+        let other = self.dispatcher.choose_free(call, |one| !tried(one.address));
+        other.map(|one| one.address)
+    }
+
+    /// Those of the first tier that has a member which was not `tried`, the heaviest first.
+    pub(crate) fn untried(
+        &self,
+        tried: impl Fn(SocketAddr) -> bool,
+    ) -> SmallVec<[SocketAddr; 8]> {
+        self.dispatcher.untried(tried)
     }
 
     /// The member for a request, by hash and by what is remembered.

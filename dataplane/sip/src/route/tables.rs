@@ -9,12 +9,16 @@ use hashbrown::{HashMap, HashTable};
 use smallvec::SmallVec;
 
 use super::prefixes::PrefixMap;
+use super::request::RouteReason;
 use super::rule_index::RuleIndex;
 use super::rules::CompiledRule;
 use super::set::Set;
+use crate::message::Method;
 use crate::parse::uri::{self, Scheme};
 use crate::rewrite::branch::{Keys, TopLines};
-use crate::settings::{ListenId, ListenPoint, MemberChange, MemberState, Settings};
+use crate::settings::{
+    Fork, ListenId, ListenPoint, MemberChange, MemberState, Relay, Settings, TransactionSettings,
+};
 
 /// The router's tables. Workers, control and `trunkline where` decide with the same ones.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub(super) struct Fixed {
     pub(super) prefix_tables: Vec<PrefixRoutes>,
     pub(super) record_route: bool,
     pub(super) honours_maddr: bool,
+    pub(super) transactions: TransactionSettings,
+    pub(super) has_transactions: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
 }
@@ -209,6 +215,40 @@ impl Tables {
     #[inline]
     pub(crate) fn honours_maddr(&self) -> bool {
         self.fixed.honours_maddr
+    }
+
+    /// Whether some rule gives requests a transaction.
+    #[inline]
+    pub fn has_transactions(&self) -> bool {
+        self.fixed.has_transactions
+    }
+
+    /// How transactions run.
+    #[inline]
+    pub(crate) fn transactions(&self) -> &TransactionSettings {
+        &self.fixed.transactions
+    }
+
+    /// Whether a request that is sent on for this reason gets a transaction. An ACK never has one, and
+    /// a CANCEL that finds none is forwarded without (RFC 3261 sections 17.1, 16.10).
+    #[inline]
+    pub(super) fn relay(&self, method: Method, reason: RouteReason) -> Relay {
+        if !self.fixed.has_transactions || matches!(method, Method::Ack | Method::Cancel) {
+            return Relay::Stateless;
+        }
+        match reason {
+            RouteReason::InDialog if self.fixed.transactions.in_dialog => Relay::Stateful(Fork::No),
+            RouteReason::InDialog => Relay::Stateless,
+            RouteReason::RequestUri { rule } | RouteReason::Member { rule, .. } => {
+                let rule = self.fixed.rules.get(usize::from(rule));
+                rule.map_or(Relay::Stateless, |rule| rule.relay)
+            }
+        }
+    }
+
+    /// The destination set with this index.
+    pub(crate) fn set(&self, index: u16) -> Option<&Set> {
+        self.sets.get(usize::from(index))
     }
 
     /// The Retry-After header line of our 503 replies, possibly empty.

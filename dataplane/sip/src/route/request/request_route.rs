@@ -4,7 +4,9 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::message::Span;
 use crate::parse::via::Via;
+use crate::rewrite::branch::Branch;
 use crate::route::route_set::Cuts;
+use crate::settings::Relay;
 
 /// A request that is forwarded: where to, why, and what to change. One can be used over and over:
 /// [`route_request`] writes it where it stays.
@@ -14,6 +16,10 @@ pub struct RequestRoute {
     pub next_hop: SocketAddr,
     /// Why it goes there.
     pub reason: RouteReason,
+    /// Whether it gets a transaction, and where else it may go.
+    pub(crate) relay: Relay,
+    /// Our branch; without one, the stateless one.
+    pub(crate) branch: Option<Branch>,
     pub(crate) via: Via,
     /// Max-Forwards after counting down; `None` adds the header.
     pub(crate) max_forwards: Option<u8>,
@@ -48,12 +54,22 @@ pub enum RouteReason {
     },
 }
 
+impl RequestRoute {
+    /// Whether the request gets a transaction.
+    #[inline]
+    pub fn is_stateful(&self) -> bool {
+        self.relay != Relay::Stateless
+    }
+}
+
 impl Default for RequestRoute {
     /// To nowhere.
     fn default() -> Self {
         Self {
             next_hop: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
             reason: RouteReason::InDialog,
+            relay: Relay::Stateless,
+            branch: None,
             via: Via::default(),
             max_forwards: None,
             uri: Span::default(),

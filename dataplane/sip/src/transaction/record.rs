@@ -1,0 +1,341 @@
+//! One request that is being served: its server transaction and the branches on which it went on.
+
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use super::buffers::Text;
+use super::machines::{
+    InviteClient, InviteClientState, InviteServer, InviteServerState, NonInviteClient,
+    NonInviteClientState, NonInviteServer, NonInviteServerState, Reaction, Timers, Transport,
+};
+use super::time::Tick;
+use crate::message::Method;
+use crate::settings::{Fork, ListenId};
+
+/// No slot, no branch.
+pub(super) const NONE: u32 = u32::MAX;
+/// No destination set.
+pub(super) const NO_SET: u16 = u16::MAX;
+/// An address before there is one.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+
+/// A request that is being served.
+#[derive(Clone, Debug)]
+pub(super) struct Transaction {
+    /// The keyed hash by which its retransmissions, its CANCEL and its ACK are known.
+    pub(super) key: u64,
+    /// What it shares with copies that came another way; 0 when nobody asks.
+    pub(super) merged: u64,
+    /// The next one with the same place in the index, or the next free one.
+    pub(super) next: u32,
+    /// The same in the index of `merged`.
+    pub(super) next_merged: u32,
+    /// The first of its further branches.
+    pub(super) more: u32,
+    pub(super) generation: u32,
+    pub(super) server: Server,
+    pub(super) method: Method,
+    /// Where its responses go.
+    pub(super) source: SocketAddr,
+    /// The listen point that it came in by.
+    pub(super) arrived_at: ListenId,
+    pub(super) fork: Fork,
+    /// The destination set, whose other members can be tried.
+    pub(super) set: u16,
+    /// Branches that it had.
+    pub(super) branches: u8,
+    pub(super) progress: Progress,
+    /// The response that was sent last.
+    pub(super) response: Text,
+    /// The best final response that waits for the others, without our Via; of a status without text,
+    /// one of our own.
+    pub(super) best: Text,
+    pub(super) best_status: u16,
+    /// Contacts of the redirection that is followed.
+    pub(super) redirect: Text,
+    /// Contacts with a lower q than this have not been tried, in thousandths.
+    pub(super) redirect_q: u16,
+    pub(super) first: Branch,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each can be true without the others")]
+pub(super) struct Progress {
+    pub(super) is_alive: bool,
+    /// A final response has gone upstream, or none ever will.
+    pub(super) is_answered: bool,
+    /// The client has sent a CANCEL.
+    pub(super) is_cancelled: bool,
+    /// A 6xx has come: nobody else is asked.
+    pub(super) is_declined: bool,
+}
+
+/// A client transaction and what the proxy knows of it.
+#[derive(Clone, Debug)]
+pub(super) struct Branch {
+    pub(super) client: Client,
+    /// Our CANCEL on its way.
+    pub(super) cancel: Option<NonInviteClient>,
+    pub(super) target: SocketAddr,
+    pub(super) leave_from: ListenId,
+    pub(super) number: u8,
+    /// Length of our header lines in the request.
+    pub(super) lines: u16,
+    /// The next branch of the request, or the next free one.
+    pub(super) next: u32,
+    /// The request as it was sent.
+    pub(super) request: Text,
+    /// When the patience with it ends: until it says anything, with its ringing (timer C), or with
+    /// what follows our CANCEL.
+    pub(super) limit: Option<Tick>,
+    /// Somebody else has been asked, because it was silent.
+    pub(super) is_given_up: bool,
+}
+
+impl Branch {
+    pub(super) const FREE: Self = Self {
+        client: Client::Over,
+        cancel: None,
+        target: NOWHERE,
+        leave_from: ListenId(0),
+        number: 0,
+        lines: 0,
+        next: NONE,
+        request: Text::NONE,
+        limit: None,
+        is_given_up: false,
+    };
+
+    /// When something must be done about it.
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        let cancel = self.cancel.as_ref().and_then(NonInviteClient::deadline);
+        sooner(sooner(self.client.deadline(), cancel), self.limit)
+    }
+
+    /// Whether its final response is still waited for.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.is_given_up && self.client.is_pending()
+    }
+
+    /// Whether it has rung, or at least said that it tries.
+    pub(super) fn is_proceeding(&self) -> bool {
+        matches!(&self.client, Client::Invite(client) if client.state() == InviteClientState::Proceeding)
+    }
+}
+
+impl Transaction {
+    pub(super) const FREE: Self = Self {
+        key: 0,
+        merged: 0,
+        next: NONE,
+        next_merged: NONE,
+        more: NONE,
+        generation: 0,
+        server: Server::Idle,
+        method: Method::Other,
+        source: NOWHERE,
+        arrived_at: ListenId(0),
+        fork: Fork::No,
+        set: NO_SET,
+        branches: 0,
+        progress: Progress {
+            is_alive: false,
+            is_answered: false,
+            is_cancelled: false,
+            is_declined: false,
+        },
+        response: Text::NONE,
+        best: Text::NONE,
+        best_status: 0,
+        redirect: Text::NONE,
+        redirect_q: 0,
+        first: Branch::FREE,
+    };
+
+    pub(super) fn is_invite(&self) -> bool {
+        self.method == Method::Invite
+    }
+}
+
+/// A server transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Server {
+    Invite(InviteServer),
+    NonInvite(NonInviteServer),
+    /// None: the slot is free.
+    Idle,
+}
+
+/// The states of server transactions, as they are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum ServerState {
+    Trying,
+    Proceeding,
+    Completed,
+    Confirmed,
+    Accepted,
+    /// Over, or none.
+    Over,
+}
+
+impl Server {
+    pub(super) fn received(method: Method) -> Self {
+        match method {
+            Method::Invite => Self::Invite(InviteServer::received()),
+            _ => Self::NonInvite(NonInviteServer::received()),
+        }
+    }
+
+    pub(super) fn again(&self) -> Reaction {
+        match self {
+            Self::Invite(server) => server.again(),
+            Self::NonInvite(server) => server.again(),
+            Self::Idle => Reaction::default(),
+        }
+    }
+
+    /// A response that was sent, by its status.
+    #[inline]
+    pub(super) fn respond(&mut self, status: u16, now: Tick, timers: &Timers) {
+        match (self, status) {
+            (Self::Invite(server), 100..=199) => server.provisional(),
+            (Self::Invite(server), 200..=299) => server.success(now, timers),
+            (Self::Invite(server), _) => server.failure(now, timers, Transport::Unreliable),
+            (Self::NonInvite(server), 100..=199) => server.provisional(),
+            (Self::NonInvite(server), _) => server.last(now, timers, Transport::Unreliable),
+            (Self::Idle, _) => Reaction::default(),
+        };
+    }
+
+    pub(super) fn ack(&mut self, now: Tick, timers: &Timers) -> Reaction {
+        match self {
+            Self::Invite(server) => server.ack(now, timers, Transport::Unreliable),
+            _ => Reaction::default(),
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Tick, timers: &Timers) -> Reaction {
+        match self {
+            Self::Invite(server) => server.expire(now, timers),
+            Self::NonInvite(server) => server.expire(now, timers),
+            Self::Idle => Reaction::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        match self {
+            Self::Invite(server) => server.deadline(),
+            Self::NonInvite(server) => server.deadline(),
+            Self::Idle => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> ServerState {
+        match self {
+            Self::Invite(server) => match server.state() {
+                InviteServerState::Proceeding => ServerState::Proceeding,
+                InviteServerState::Completed => ServerState::Completed,
+                InviteServerState::Confirmed => ServerState::Confirmed,
+                InviteServerState::Accepted => ServerState::Accepted,
+                InviteServerState::Terminated => ServerState::Over,
+            },
+            Self::NonInvite(server) => match server.state() {
+                NonInviteServerState::Trying => ServerState::Trying,
+                NonInviteServerState::Proceeding => ServerState::Proceeding,
+                NonInviteServerState::Completed => ServerState::Completed,
+                NonInviteServerState::Terminated => ServerState::Over,
+            },
+            Self::Idle => ServerState::Over,
+        }
+    }
+}
+
+/// A client transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Client {
+    Invite(InviteClient),
+    NonInvite(NonInviteClient),
+    /// None any more.
+    Over,
+}
+
+impl Client {
+    pub(super) fn sent(method: Method, now: Tick, timers: &Timers) -> Self {
+        match method {
+            Method::Invite => {
+                Self::Invite(InviteClient::sent(now, timers, Transport::Unreliable))
+            }
+            _ => Self::NonInvite(NonInviteClient::sent(now, timers, Transport::Unreliable)),
+        }
+    }
+
+    /// A response that came, by its status.
+    #[inline]
+    pub(super) fn respond(&mut self, status: u16, now: Tick, timers: &Timers) -> Reaction {
+        match (self, status) {
+            (Self::Invite(client), 100..=199) => client.provisional(),
+            (Self::Invite(client), 200..=299) => client.success(now, timers),
+            (Self::Invite(client), _) => client.failure(now, timers, Transport::Unreliable),
+            (Self::NonInvite(client), 100..=199) => client.provisional(now, timers),
+            (Self::NonInvite(client), _) => client.last(now, timers, Transport::Unreliable),
+            (Self::Over, _) => Reaction::default(),
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Tick, timers: &Timers) -> Reaction {
+        match self {
+            Self::Invite(client) => client.expire(now, timers),
+            Self::NonInvite(client) => client.expire(now, timers),
+            Self::Over => Reaction::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        match self {
+            Self::Invite(client) => client.deadline(),
+            Self::NonInvite(client) => client.deadline(),
+            Self::Over => None,
+        }
+    }
+
+    /// Whether its final response has yet to come.
+    pub(super) fn is_pending(&self) -> bool {
+        match self {
+            Self::Invite(client) => {
+                matches!(
+                    client.state(),
+                    InviteClientState::Calling | InviteClientState::Proceeding
+                )
+            }
+            Self::NonInvite(client) => matches!(
+                client.state(),
+                NonInviteClientState::Trying | NonInviteClientState::Proceeding
+            ),
+            Self::Over => false,
+        }
+    }
+
+    /// Whether nothing has come at all.
+    pub(super) fn is_silent(&self) -> bool {
+        match self {
+            Self::Invite(client) => client.state() == InviteClientState::Calling,
+            Self::NonInvite(client) => client.state() == NonInviteClientState::Trying,
+            Self::Over => false,
+        }
+    }
+}
+
+/// The one that comes first.
+#[inline]
+pub(super) fn sooner(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.sooner(other)),
+        (one, None) => one,
+        (None, other) => other,
+    }
+}
