@@ -3,6 +3,10 @@
 //! Everything here belongs to one worker and is made at the start: nothing is allocated later.
 
 #[allow(dead_code, reason = "being built")]
+mod buffers;
+#[allow(dead_code, reason = "being built")]
 mod machines;
 #[allow(dead_code, reason = "being built")]
 mod time;
+#[allow(dead_code, reason = "being built")]
+mod wheel;

@@ -12,6 +12,11 @@ impl Tick {
         Self(ms as u32)
     }
 
+    /// Milliseconds since some point in time, wrapped around.
+    pub(crate) const fn count(self) -> u32 {
+        self.0
+    }
+
     /// This many milliseconds later.
     pub(crate) const fn plus(self, ms: u32) -> Self {
         Self(self.0.wrapping_add(ms))

@@ -1,0 +1,159 @@
+//! Where the slots of the wheel are, and which of them have entries.
+
+use super::super::time::Tick;
+
+/// Levels, one for each digit of a tick.
+pub(super) const LEVELS: u32 = 4;
+/// Slots of all levels.
+pub(super) const SLOTS: u32 = LEVELS << DIGIT_BITS;
+const DIGIT_BITS: u32 = 8;
+const DIGIT_MASK: u32 = (1 << DIGIT_BITS) - 1;
+
+/// A slot of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u32);
+
+impl Place {
+    /// The slot of `level` that holds `tick`.
+    pub(super) fn new(level: u32, tick: Tick) -> Self {
+        Self(level << DIGIT_BITS | digit(tick, level))
+    }
+
+    /// Where an entry that is due then lies when the wheel's time is `time`.
+    pub(super) fn of(due: Tick, time: Tick) -> Self {
+        let different = due.count() ^ time.count();
+        let level = (different | 1).ilog2() / DIGIT_BITS;
+        Self::new(level, due)
+    }
+
+    /// The slot with this index, if there is one.
+    pub(super) fn at(index: u32) -> Option<Self> {
+        (index < SLOTS).then_some(Self(index))
+    }
+
+    /// 0 to [`SLOTS`], level by level.
+    pub(super) fn index(self) -> u32 {
+        self.0
+    }
+}
+
+fn digit(tick: Tick, level: u32) -> u32 {
+    tick.count() >> (level * DIGIT_BITS) & DIGIT_MASK
+}
+
+/// A bit for each slot.
+#[derive(Debug, Default)]
+pub(super) struct Occupied([[u64; WORDS]; LEVELS as usize]);
+
+/// Words of a level.
+const WORDS: usize = 1 << DIGIT_BITS >> WORD_BITS;
+const WORD_BITS: u32 = 6;
+
+impl Occupied {
+    pub(super) fn has(&self, place: Place) -> bool {
+        self.word(place).is_some_and(|word| word & bit(place) != 0)
+    }
+
+    pub(super) fn set(&mut self, place: Place) {
+        if let Some(word) = self.word_mut(place) {
+            *word |= bit(place);
+        }
+    }
+
+    pub(super) fn clear(&mut self, place: Place) {
+        if let Some(word) = self.word_mut(place) {
+            *word &= !bit(place);
+        }
+    }
+
+    /// The beginning of the first slot with entries after those that hold `time`.
+    ///
+    /// The slots of a lower level come before all others of the next one. Only the highest digit
+    /// wraps around.
+    pub(super) fn after(&self, time: Tick) -> Option<Tick> {
+        (0..LEVELS).find_map(|level| {
+            let words = self.0.get(level as usize)?;
+            let from = digit(time, level) + 1;
+            let wrapped = || (level + 1 == LEVELS).then(|| first(words, 0)).flatten();
+            let digit = first(words, from).or_else(wrapped)?;
+            Some(beginning(time, level, digit))
+        })
+    }
+
+    fn word(&self, place: Place) -> Option<&u64> {
+        self.0.as_flattened().get((place.index() >> WORD_BITS) as usize)
+    }
+
+    fn word_mut(&mut self, place: Place) -> Option<&mut u64> {
+        self.0.as_flattened_mut().get_mut((place.index() >> WORD_BITS) as usize)
+    }
+}
+
+/// `time` with another digit in `level`, and zeros below.
+fn beginning(time: Tick, level: u32, digit: u32) -> Tick {
+    let shift = level * DIGIT_BITS;
+    let above = u64::from(time.count()) >> (shift + DIGIT_BITS) << DIGIT_BITS;
+    Tick::of_ms((above | u64::from(digit)) << shift)
+}
+
+fn bit(place: Place) -> u64 {
+    1 << (place.index() & ((1 << WORD_BITS) - 1))
+}
+
+/// The first bit that is set, not before `from`.
+fn first(words: &[u64; WORDS], from: u32) -> Option<u32> {
+    let start = (from >> WORD_BITS) as usize;
+    let words = (0u32..).zip(words).skip(start);
+    let mut mask = u64::MAX << (from & ((1 << WORD_BITS) - 1));
+    for (index, word) in words {
+        let found = word & mask;
+        if found != 0 {
+            return Some(index << WORD_BITS | found.trailing_zeros());
+        }
+        mask = u64::MAX;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick(count: u32) -> Tick {
+        Tick::of_ms(u64::from(count))
+    }
+
+    #[test]
+    fn an_entry_lies_in_the_level_of_the_highest_digit_that_differs() {
+        let time = tick(0x12_f3);
+        for (due, index) in [
+            (0x12_f3, 0x0_f3),
+            (0x12_fa, 0x0_fa),
+            (0x14_e7, 0x1_14),
+            (0x3_20_33, 0x2_03),
+            (0x1_00_00_00, 0x3_01),
+        ] {
+            assert_eq!(Place::of(tick(due), time).index(), index, "{due:x}");
+        }
+    }
+
+    #[test]
+    fn the_next_slot_is_found_in_each_level_and_across_the_wrap() {
+        let time = tick(0xff_12_f3_40);
+        let mut occupied = Occupied::default();
+        assert_eq!(occupied.after(time), None);
+        for due in [0x01_00_00_05, 0xff_20_00_00, 0xff_12_f9_00, 0xff_12_f3_80, 0xff_12_f3_41] {
+            let place = Place::of(tick(due), time);
+            assert!(!occupied.has(place));
+            occupied.set(place);
+            assert!(occupied.has(place));
+            assert_eq!(occupied.after(time), Some(beginning_of(due)));
+        }
+        occupied.clear(Place::of(tick(0xff_12_f3_41), time));
+        assert_eq!(occupied.after(time), Some(tick(0xff_12_f3_80)));
+    }
+
+    fn beginning_of(due: u32) -> Tick {
+        tick(if due < 0x02_00_00_00 { 0x01_00_00_00 } else { due })
+    }
+}
