@@ -54,11 +54,15 @@ pub use route::build::SettingsError;
 pub use route::choices::{Choices, Share};
 pub use route::outcome::{Refusal, Reply, SipDrop};
 pub use route::request::explain::{Criterion, Explanation, RuleFit, explain_request};
-pub use route::request::{RequestRoute, RouteReason, route_request};
+pub use route::request::{RequestRoute, RouteReason, begin_route, finish_route, route_request};
 pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
     Action, Algorithm, DestinationSet, Fork, HashKey, HeaderMatch, HeaderTest, ListenId,
     ListenPoint, Maddr, Member, MemberChange, MemberState, MergedRequests, Network, NetworkError,
     Oversize, PrefixTable, Relay, Rule, Settings, TransactionSettings,
+};
+pub use transaction::{
+    BranchId, Egress, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate, ServerKey,
+    TransactionCounts, TransactionSizes, Transactions, quoted_branch,
 };

@@ -74,6 +74,11 @@ impl Output {
         Ok(())
     }
 
+    /// What lies behind the first `length` bytes, to be changed in place.
+    pub(crate) fn tail_mut(&mut self, length: usize) -> &mut [u8] {
+        self.bytes.get_mut(length..).unwrap_or_default()
+    }
+
     /// Forgets what lies behind the first `length` bytes.
     pub(crate) fn truncate(&mut self, length: usize) {
         self.bytes.truncate(length);

@@ -98,7 +98,12 @@ fn unsupported(reply: Reply, bytes: &[u8], headers_at: usize) -> Option<&'static
 
 /// RFC 3261 section 18.2.2 and RFC 3581 section 4: where the request came from, at the port that its
 /// Via asks for.
-pub(crate) fn destination(bytes: &[u8], via: &Via, tables: &Tables, arrival: &Arrival) -> SocketAddr {
+pub(crate) fn destination(
+    bytes: &[u8],
+    via: &Via,
+    tables: &Tables,
+    arrival: &Arrival,
+) -> SocketAddr {
     if via.has_maddr()
         && tables.honours_maddr()
         && let Some(to) = target::of_maddr(bytes, via)
@@ -215,14 +220,13 @@ fn push_marked_via(
 }
 
 /// Writes 100 Trying to a request that was parsed and whose topmost Via is `via` (RFC 3261 section
-/// 8.2.6.1), and gives where it must be sent.
+/// 8.2.6.1).
 pub(crate) fn write_trying(
     request: &Request<'_>,
     via: &Via,
-    tables: &Tables,
     arrival: &Arrival,
     out: &mut Output,
-) -> Result<SocketAddr, Full> {
+) -> Result<(), Full> {
     let (bytes, headers) = (request.bytes, request.headers);
     out.push(b"SIP/2.0 100 Trying\r\n")?;
     let top = headers.place(HeaderId::Via);
@@ -237,8 +241,7 @@ pub(crate) fn write_trying(
     for id in [HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq] {
         out.push(headers.place(id).line.of(bytes))?;
     }
-    out.push(b"Content-Length: 0\r\n\r\n")?;
-    Ok(destination(bytes, via, tables, arrival))
+    out.push(b"Content-Length: 0\r\n\r\n")
 }
 
 /// To with a tag: if the request has none, one that every copy of the request gets again.

@@ -65,6 +65,11 @@ impl Candidate {
         }
     }
 
+    /// Members of lower tiers go first.
+    pub(super) fn tier(&self) -> u16 {
+        self.tier
+    }
+
     /// What stands for the member in the memory of choices. Two of a set are the same with a chance
     /// of 2^-32.
     pub(super) fn id(&self) -> u32 {
@@ -141,7 +146,9 @@ impl Dispatcher {
             left.sort_by_key(|one| core::cmp::Reverse(one.weight));
             left.iter().map(|one| one.address).collect::<SmallVec<[SocketAddr; 8]>>()
         };
-        tiers.find_map(|tier| Some(untried(tier)).filter(|left| !left.is_empty())).unwrap_or_default()
+        tiers
+            .find_map(|tier| Some(untried(tier)).filter(|left| !left.is_empty()))
+            .unwrap_or_default()
     }
 
     /// Whether choices are made by turns.

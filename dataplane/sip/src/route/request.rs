@@ -59,11 +59,31 @@ pub fn route_request(
     choices: &mut Choices,
     route: &mut RequestRoute,
 ) -> Result<(), Refusal> {
+    begin_route(request, route)?;
+    finish_route(request, tables, arrival, choices, route)
+}
+
+/// The first part of [`route_request`], which is enough to ask transactions whether they know the
+/// request.
+#[inline(always)]
+pub fn begin_route(request: &Request<'_>, route: &mut RequestRoute) -> Result<(), Refusal> {
+    let via = request.headers.value(HeaderId::Via);
+    route.via = Via::parse(request.bytes, via.start(), via.end())
+        .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
+    Ok(())
+}
+
+/// The second part of [`route_request`].
+#[inline(always)]
+pub fn finish_route(
+    request: &Request<'_>,
+    tables: &Tables,
+    arrival: &Arrival,
+    choices: &mut Choices,
+    route: &mut RequestRoute,
+) -> Result<(), Refusal> {
     let bytes = request.bytes;
     let uri = Uri::parse(bytes, request.uri).ok_or(BAD_URI)?;
-    let via = request.headers.value(HeaderId::Via);
-    route.via = Via::parse(bytes, via.start(), via.end())
-        .ok_or(bad(ParseErrorKind::Malformed(HeaderId::Via)))?;
     route.max_forwards = validate(request, &uri)?;
     if request.headers.more_vias >= LOOP_PASSES_MAX && loops::is_loop(request, tables) {
         return Err(Reply::LoopDetected.into());

@@ -206,11 +206,14 @@ impl Set {
     }
 
     /// Those of the first tier that has a member which was not `tried`, the heaviest first.
-    pub(crate) fn untried(
-        &self,
-        tried: impl Fn(SocketAddr) -> bool,
-    ) -> SmallVec<[SocketAddr; 8]> {
+    pub(crate) fn untried(&self, tried: impl Fn(SocketAddr) -> bool) -> SmallVec<[SocketAddr; 8]> {
         self.dispatcher.untried(tried)
+    }
+
+    /// Whether two members are of the same tier.
+    pub(crate) fn is_same_tier(&self, one: SocketAddr, other: SocketAddr) -> bool {
+        let tier = |at| self.members.iter().find(|one| one.address == at).map(Candidate::tier);
+        tier(one) == tier(other)
     }
 
     /// The member for a request, by hash and by what is remembered.

@@ -12,7 +12,7 @@ use crate::parse::via::Via;
 /// only UDP is available, and a host name would need DNS. `malformed` is what to say of an IPv6
 /// reference that holds no address.
 #[inline]
-pub(super) fn next_hop(
+pub(crate) fn next_hop(
     bytes: &[u8],
     uri: &Uri,
     params: &UriParams,

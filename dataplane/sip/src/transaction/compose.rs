@@ -19,7 +19,8 @@ fn each_line(
     message: &[u8],
     mut act: impl FnMut(HeaderLine) -> Result<(), Full>,
 ) -> Result<(), Full> {
-    let mut lines = HeaderLines::<crate::parse::registers::Compiled>::new(message, start_line_end(message) + 2);
+    let mut lines =
+        HeaderLines::<crate::parse::registers::Compiled>::new(message, start_line_end(message) + 2);
     while let Some(line) = lines.next_line() {
         act(line)?;
     }
@@ -143,11 +144,7 @@ pub(super) fn push_challenges(response: &[u8], out: &mut Output) -> Result<(), F
 }
 
 /// `response` with the challenge lines of `other` behind its own first line.
-pub(super) fn with_challenges(
-    response: &[u8],
-    other: &[u8],
-    out: &mut Output,
-) -> Result<(), Full> {
+pub(super) fn with_challenges(response: &[u8], other: &[u8], out: &mut Output) -> Result<(), Full> {
     let (line, rest) = response.split_at(start_line_end(response));
     out.push(line)?;
     out.push(b"\r\n")?;
@@ -272,9 +269,8 @@ mod tests {
 
     #[test]
     fn ack_and_cancel_have_what_they_need_and_no_more() {
-        let ack = written(|out| {
-            hop_request(REQUEST, b"ACK", Some(b"<sip:bob@example.com>;tag=2"), out)
-        });
+        let ack =
+            written(|out| hop_request(REQUEST, b"ACK", Some(b"<sip:bob@example.com>;tag=2"), out));
         assert_eq!(
             ack,
             "ACK sip:bob@example.com SIP/2.0\r\n\

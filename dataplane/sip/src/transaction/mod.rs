@@ -1,12 +1,36 @@
 //! Transactions: the stateful half of the proxy (RFC 3261 sections 16 and 17, RFC 6026).
 //!
-//! Everything here belongs to one worker and is made at the start: nothing is allocated later.
+//! ```text
+//!  request ──► recognise ──┬─ New ──► route_request ──► open ──► rewrite, send ──► sent
+//!                          └─ Absorbed: a retransmission, an ACK, a CANCEL
+//!  response ─► owner ──────┬─ Here ──► response ──┬─ Forward ──► rewrite, send ──► passed
+//!                          ├─ Worker: hand it off └─ Absorbed
+//!                          └─ Stateless, Forged, Stale
+//!  time ─────► expire            an ICMP error ──► unreachable
+//!                    └──────────────┬────────────────┘
+//!                   outbox: what transactions send on their own
+//! ```
+//!
+//! Everything here belongs to one worker and is made at the start: nothing is allocated later. After
+//! each call the outbox is to be emptied, in order, after the message in hand has been sent.
 
-#[allow(dead_code, reason = "being built")]
+mod branches;
 mod buffers;
-#[allow(dead_code, reason = "being built")]
+mod compose;
+mod counts;
+mod expire;
+mod layer;
 mod machines;
-#[allow(dead_code, reason = "being built")]
+mod outbox;
+mod place;
+mod record;
+mod response;
+mod table;
 mod time;
-#[allow(dead_code, reason = "being built")]
 mod wheel;
+
+pub use counts::TransactionCounts;
+pub use layer::{Egress, Recognised, ServerKey, TransactionSizes, Transactions};
+pub use outbox::{Outbox, Outgoing};
+pub use place::{BranchId, QuotedBranch, quoted_branch};
+pub use response::{Owner, ResponseFate};

@@ -219,7 +219,7 @@ impl Server {
     pub(super) fn expire(&mut self, now: Tick, timers: &Timers) -> Reaction {
         match self {
             Self::Invite(server) => server.expire(now, timers),
-            Self::NonInvite(server) => server.expire(now, timers),
+            Self::NonInvite(server) => server.expire(now),
             Self::Idle => Reaction::default(),
         }
     }
@@ -266,9 +266,7 @@ pub(super) enum Client {
 impl Client {
     pub(super) fn sent(method: Method, now: Tick, timers: &Timers) -> Self {
         match method {
-            Method::Invite => {
-                Self::Invite(InviteClient::sent(now, timers, Transport::Unreliable))
-            }
+            Method::Invite => Self::Invite(InviteClient::sent(now, timers, Transport::Unreliable)),
             _ => Self::NonInvite(NonInviteClient::sent(now, timers, Transport::Unreliable)),
         }
     }
@@ -280,7 +278,7 @@ impl Client {
             (Self::Invite(client), 100..=199) => client.provisional(),
             (Self::Invite(client), 200..=299) => client.success(now, timers),
             (Self::Invite(client), _) => client.failure(now, timers, Transport::Unreliable),
-            (Self::NonInvite(client), 100..=199) => client.provisional(now, timers),
+            (Self::NonInvite(client), 100..=199) => client.provisional(timers),
             (Self::NonInvite(client), _) => client.last(now, timers, Transport::Unreliable),
             (Self::Over, _) => Reaction::default(),
         }
@@ -307,10 +305,7 @@ impl Client {
     pub(super) fn is_pending(&self) -> bool {
         match self {
             Self::Invite(client) => {
-                matches!(
-                    client.state(),
-                    InviteClientState::Calling | InviteClientState::Proceeding
-                )
+                matches!(client.state(), InviteClientState::Calling | InviteClientState::Proceeding)
             }
             Self::NonInvite(client) => matches!(
                 client.state(),

@@ -105,9 +105,8 @@ impl Table {
     /// Whether the branch is one of a transaction that is alive, and not of an earlier one.
     #[inline]
     pub(super) fn holds(&self, id: BranchId) -> bool {
-        self.get(id.slot).is_some_and(|found| {
-            found.generation == id.generation && id.number < found.branches
-        })
+        self.get(id.slot)
+            .is_some_and(|found| found.generation == id.generation && id.number < found.branches)
     }
 
     /// The newest transaction of this key for which `fits` holds.
@@ -123,12 +122,12 @@ impl Table {
         None
     }
 
-    /// Whether there is another transaction that shares this with a request.
+    /// Whether there is a transaction without final response that shares this with a request.
     #[inline]
     pub(super) fn has_merged(&self, merged: u64) -> bool {
         let mut slot = self.by_merged.head(merged);
         while let Some(found) = self.slots.get(slot as usize) {
-            if found.merged == merged {
+            if found.merged == merged && !found.progress.is_answered {
                 return true;
             }
             slot = found.next_merged;
@@ -317,7 +316,10 @@ mod tests {
         }
         assert_eq!(table.add_branch(slot, Branch::FREE), None);
         assert!(!table.has_more());
-        assert_eq!(table.branches(slot).map(|branch| branch.number).collect::<Vec<_>>(), [0, 3, 2, 1]);
+        assert_eq!(
+            table.branches(slot).map(|branch| branch.number).collect::<Vec<_>>(),
+            [0, 3, 2, 1]
+        );
         assert_eq!(table.branch(slot, 2).map(|branch| branch.number), Some(2));
         assert_eq!(table.branch_mut(slot, 4).map(|branch| branch.number), None);
         table.remove(slot);

@@ -1,0 +1,139 @@
+//! What happens when time goes by, and when the network says that nobody is there.
+
+use super::layer::{Around, Egress, Transactions, timers};
+use super::machines::{NonInviteClient, Reaction};
+use super::place::QuotedBranch;
+use super::record::Client;
+use crate::route::tables::Tables;
+
+impl Transactions {
+    /// Does what is due, in pieces: each timer and each step of the wheel costs one of `budget`. Gives
+    /// whether something is left to do, after the outbox has been emptied.
+    pub fn expire(&mut self, budget: u32, tables: &Tables, egress: &mut impl Egress) -> bool {
+        let around = &mut Around { tables, egress };
+        let mut left = budget;
+        while left > 0 {
+            if self.outbox.is_crowded() {
+                return true;
+            }
+            let Some(slot) = self.wheel.next(self.now, &mut left) else { break };
+            self.tick(slot, around);
+        }
+        let lag = u64::from(self.wheel.lag(self.now));
+        self.counts.timer_lag_max_ms = self.counts.timer_lag_max_ms.max(lag);
+        left == 0
+    }
+
+    /// An ICMP error says that a request of ours did not arrive (RFC 3261 sections 16.9, 17.1.4, 18.4).
+    #[cold]
+    pub fn unreachable(&mut self, quoted: QuotedBranch, tables: &Tables, egress: &mut impl Egress) {
+        let Some(id) = quoted.verified(tables, self.boot).filter(|id| self.table.holds(*id)) else {
+            return;
+        };
+        let Some(branch) = self.table.branch_mut(id.slot, id.number) else { return };
+        if !branch.client.is_silent() {
+            return;
+        }
+        branch.client = Client::Over;
+        self.fail(id.slot, id.number, 503, &mut Around { tables, egress });
+        self.rearm(id.slot);
+    }
+
+    /// The timer of a transaction; it may be early, since it stays when a deadline moves back.
+    fn tick<E: Egress>(&mut self, slot: u32, around: &mut Around<'_, E>) {
+        let Some(record) = self.table.get(slot) else { return };
+        let now = self.now;
+        let branches = record.branches;
+        if record.server.deadline().is_some_and(|due| due.has_come(now)) {
+            self.tick_server(slot, around.tables);
+        }
+        for number in 0..branches {
+            let branch = self.table.branch(slot, number);
+            let deadline = branch.and_then(|branch| branch.deadline());
+            if deadline.is_some_and(|due| due.has_come(now)) {
+                self.tick_branch(slot, number, around);
+            }
+        }
+        self.rearm(slot);
+    }
+
+    fn tick_server(&mut self, slot: u32, tables: &Tables) {
+        let (now, timers) = (self.now, timers(tables));
+        let reaction = self.serve(slot, |server| server.expire(now, &timers));
+        if reaction.resend {
+            self.send_response(slot);
+            self.counts.retransmitted += 1;
+        }
+        self.counts.timed_out += u64::from(reaction.timed_out);
+    }
+
+    fn tick_branch<E: Egress>(&mut self, slot: u32, number: u8, around: &mut Around<'_, E>) {
+        let (now, timers) = (self.now, timers(around.tables));
+        let Some(branch) = self.table.branch_mut(slot, number) else { return };
+        let cancel = branch.cancel.as_mut().map_or(Reaction::default(), |cancel| {
+            if due(cancel).is_some_and(|due| due.has_come(now)) {
+                cancel.expire(now, &timers)
+            } else {
+                Reaction::default()
+            }
+        });
+        let reaction = match branch.client.deadline() {
+            Some(due) if due.has_come(now) => branch.client.expire(now, &timers),
+            _ => Reaction::default(),
+        };
+        let is_at_limit = branch.limit.is_some_and(|limit| limit.has_come(now));
+        if is_at_limit {
+            branch.limit = None;
+        }
+        if cancel.resend {
+            self.send_cancel(slot, number);
+            self.counts.retransmitted += 1;
+        }
+        // Once the client has its answer nobody else needs to hear of the request.
+        let is_answered = self.table.get(slot).is_none_or(|found| found.progress.is_answered);
+        if reaction.resend && !is_answered {
+            self.send_request(slot, number);
+            self.counts.retransmitted += 1;
+        }
+        if reaction.timed_out {
+            self.counts.timed_out += 1;
+            self.fail(slot, number, 408, around);
+        } else if is_at_limit {
+            self.lose_patience(slot, number, around);
+        }
+    }
+
+    /// Sends the request of a branch again.
+    fn send_request(&mut self, slot: u32, number: u8) {
+        let Some(branch) = self.table.branch(slot, number) else { return };
+        let (buffers, text) = (&self.buffers, branch.request);
+        if !text.is_empty() {
+            self.outbox.push(branch.target, branch.leave_from, |out| buffers.copy_to(text, out));
+        }
+    }
+
+    /// The limit of a branch has come: it was silent, it rang too long, or our CANCEL had no effect.
+    fn lose_patience<E: Egress>(&mut self, slot: u32, number: u8, around: &mut Around<'_, E>) {
+        let Some(branch) = self.table.branch_mut(slot, number) else { return };
+        if branch.client.is_silent() {
+            // It goes on being asked, while another one is; whoever says something first is it.
+            branch.is_given_up = true;
+            if !self.fail_over(slot, around)
+                && let Some(branch) = self.table.branch_mut(slot, number)
+            {
+                branch.is_given_up = false;
+            }
+        } else if branch.cancel.is_some() {
+            branch.client = Client::Over;
+            self.counts.timed_out += 1;
+            self.fail(slot, number, 408, around);
+        } else if branch.is_proceeding() {
+            // Timer C (RFC 3261 section 16.8).
+            self.cancel_branch(slot, number, around);
+        }
+    }
+}
+
+fn due(cancel: &NonInviteClient) -> Option<super::time::Tick> {
+    cancel.deadline()
+}
