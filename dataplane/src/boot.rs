@@ -1,5 +1,6 @@
 //! The start of the data plane, in order: settings → plan → locks → ports → service core → workers → wait.
 
+use crate::handoff::Handoff;
 use crate::mailbox::{ServiceEnd, WorkerEnd, mailbox};
 use crate::mbuf::DpdkQueues;
 use crate::poll_loop::PollLoop;
@@ -62,6 +63,7 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
     let socket = run_directory.join("dataplane.sock");
     let parts = ServiceParts {
         workers: queues.workers.iter().map(|(_, service)| service.clone()).collect(),
+        lcores: plan.workers.iter().map(|worker| worker.lcore).collect(),
         queues: queues.infos(plan),
         filters,
         hugepages: plan.memory.hugepages,
@@ -187,8 +189,9 @@ fn start_service(plan: &NicPlan, parts: ServiceParts, socket: PathBuf) -> Result
 fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Result<()> {
     let clock = quanta::Clock::new(); // Calibrated once, here; workers only read it.
     let share = Share { workers: u16::try_from(plan.workers.len())? };
-    let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters);
-    for ((lcore, (mailbox, _)), counters) in workers {
+    let handoffs = Handoff::for_workers(plan.workers.len());
+    let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(handoffs);
+    for (((lcore, (mailbox, _)), counters), handoff) in workers {
         let io = DpdkQueues::open(plan, lcore.queue)?;
         let ports = plan.ports.iter().zip(counters).map(|(port, counters)| WorkerPort {
             rules: DecodeRules { verify_checksums: port.verify_checksums },
@@ -196,12 +199,13 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
         });
         let (ports, clock, idle) = (ports.collect(), clock.clone(), plan.idle);
         // capsule asks for `Sync`, though only the lcore's own thread takes what is in here.
-        let parts = Mutex::new(Some((io, ports, mailbox)));
+        let parts = Mutex::new(Some((io, ports, mailbox, handoff)));
         runtime.add_pipeline_to_core(usize::from(lcore.lcore), move |_queues| {
             let parts = parts.lock().ok().and_then(|mut parts| parts.take());
-            let (io, ports, mailbox) = parts.expect("an installer runs once");
+            let (io, ports, mailbox, handoff) = parts.expect("an installer runs once");
             capsule_ffi::thread_register().expect("EAL has room for every lcore of the plan");
-            let worker = Worker::new(io, ports, mailbox, clock, NoProbe).sharing(share);
+            let worker = Worker::new(io, ports, mailbox, clock, NoProbe);
+            let worker = worker.sharing(share).beside(handoff);
             PollLoop::new(worker, idle)
         })?;
     }

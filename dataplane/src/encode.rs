@@ -216,6 +216,17 @@ mod tests {
     }
 
     #[test]
+    fn a_new_packet_takes_a_message_as_large_as_the_mtu() {
+        for len in [1, 300, 1_472] {
+            let mut packet = MemoryPacket::new(&[]);
+            let egress = egress("10.0.0.1:5060", "10.0.0.2:5060", Some(7));
+            encode(&mut packet, &vec![b'm'; len], 0..0, &egress).unwrap();
+            let seen = decode(packet.frame(), DecodeRules { verify_checksums: true }).unwrap();
+            assert_eq!(packet.frame()[seen.payload], vec![b'm'; len]);
+        }
+    }
+
+    #[test]
     fn only_a_narrow_path_lets_routers_fragment() {
         let mut egress = egress("10.0.0.1:5060", "10.0.0.2:5060", None);
         for may_fragment in [false, true] {

@@ -4,6 +4,7 @@
 //! request (its Route proves itself), then one that meets the rule table; answers of our own and parked messages are
 //! rare.
 
+mod own;
 mod parcels;
 
 use crate::decode::Datagram;

@@ -16,9 +16,10 @@
 //! - [`fib`] knows the next hop's MAC address; [`parked`] keeps messages while it does not.
 //! - [`encode`] writes the new headers, [`checksum`] their sums.
 //! - [`verdict`] is how each packet ends, [`stats`] counts it.
+//! - [`handoff`] takes it to the worker that owns its transaction.
 //! - [`parcel`] carries messages larger than the MTU between a worker and the kernel's sockets.
 //! - [`mailbox`] links a worker with the [`service`] core, which speaks with control and, through
-//!   [`kernel`], with the kernel.
+//!   [`kernel`], with the kernel. Both, and the hand-off, run over rings ([`ring`]).
 
 pub mod boot;
 pub mod checksum;
@@ -26,6 +27,7 @@ pub mod decode;
 pub mod encode;
 pub mod fast_path;
 pub mod fib;
+pub mod handoff;
 pub mod kernel;
 pub mod limits;
 pub mod mailbox;
@@ -36,6 +38,7 @@ pub mod parcel;
 pub mod parked;
 pub mod poll_loop;
 pub mod probe;
+pub mod ring;
 pub mod service;
 pub mod stats;
 pub mod testing;

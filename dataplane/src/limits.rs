@@ -29,6 +29,23 @@ pub const EVENTS_MAX: usize = 1_024;
 /// dozen empty polls.
 pub const MAILBOX_ROUNDS: u32 = 64;
 
+/// Poll rounds between two looks at the timers: a round of two full bursts takes 30 us, so that timers,
+/// which count milliseconds, run half a millisecond late at most; an idle round costs nothing more.
+pub const TIMER_ROUNDS: u32 = 16;
+
+/// Timers that run between two bursts: about as much work as one burst. With more due the next round goes on.
+pub const TIMERS_PER_ROUND: u32 = 64;
+
+/// Messages that wait for one worker on the rings from its siblings: 16 bursts that all belong to it and
+/// came to others. The mempool is planned for as many.
+pub const HANDOFFS_PER_WORKER: usize = nic_config::mempool::HANDOFFS_PER_WORKER as usize;
+
+/// Messages that wait on one ring between two workers, at least: a burst, whatever the number of workers.
+pub const HANDOFFS_PER_PAIR_MIN: usize = nic_config::mempool::BURST as usize;
+
+/// Messages that a worker takes from its siblings between two bursts of its own.
+pub const HANDOFFS_PER_ROUND: usize = BURST_MAX;
+
 /// Poll rounds between two returns to the executor, so that capsule's shutdown reaches the worker.
 pub const EXECUTOR_ROUNDS: u32 = 4_096;
 
@@ -84,4 +101,5 @@ pub const SOCKET_BUFFER: usize = 4 << 20;
 pub const BIND_RETRY: Duration = Duration::from_millis(500);
 
 const _: () = assert!(BURST_MAX <= TX_BURST_MAX);
+const _: () = assert!(MAILBOX_ROUNDS.is_multiple_of(TIMER_ROUNDS)); // The mailbox's round runs the timers.
 const _: () = assert!(nic_config::limits::PORTS_MAX <= u8::MAX as usize);

@@ -6,6 +6,8 @@
 use crate::fib::{Fib, NextHop};
 use crate::limits::{EVENTS_MAX, MAILBOX_MAX};
 use crate::parcel::{self, ServiceParcels, WorkerParcels};
+use crate::ring::Ring;
+use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
 use sip_core::{Oversize, Tables};
@@ -53,13 +55,21 @@ pub enum Event {
     Retired(Arc<Fib>),
 }
 
+/// A worker's end of two rings: what it takes is answered, and there is always room for the answer.
+#[derive(Debug)]
+pub struct Post<C, E> {
+    commands: Arc<C>,
+    events: Arc<E>,
+}
+
 /// The worker's end.
 #[derive(Debug)]
 pub struct WorkerEnd {
-    commands: Arc<ArrayQueue<Command>>,
-    events: Arc<ArrayQueue<Event>>,
+    post: Post<ArrayQueue<Command>, ArrayQueue<Event>>,
     /// The way of large messages.
     pub parcels: WorkerParcels,
+    /// What the worker says of itself beside its queues.
+    pub counters: Arc<WorkerCounters>,
 }
 
 /// The service core's end.
@@ -69,6 +79,8 @@ pub struct ServiceEnd {
     events: Arc<ArrayQueue<Event>>,
     /// The way of large messages.
     pub parcels: ServiceParcels,
+    /// What the worker says of itself beside its queues.
+    pub counters: Arc<WorkerCounters>,
 }
 
 /// Makes the two ends of one worker's mailbox.
@@ -76,23 +88,45 @@ pub fn mailbox() -> (WorkerEnd, ServiceEnd) {
     let commands = Arc::new(ArrayQueue::new(MAILBOX_MAX));
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
     let (to_service, parcels) = parcel::rings();
+    let counters: Arc<WorkerCounters> = Arc::default();
     let worker = WorkerEnd {
-        commands: Arc::clone(&commands),
-        events: Arc::clone(&events),
+        post: Post::new(Arc::clone(&commands), Arc::clone(&events)),
         parcels: to_service,
+        counters: Arc::clone(&counters),
     };
-    (worker, ServiceEnd { commands, events, parcels })
+    (worker, ServiceEnd { commands, events, parcels, counters })
 }
 
 impl WorkerEnd {
     /// The next command, unless the service core is so far behind that its answer would not fit.
     pub fn next(&self) -> Option<Command> {
-        if self.events.is_full() { None } else { self.commands.pop() }
+        self.post.next()
     }
 
     /// Sends an event; false when the ring is full.
     pub fn send(&self, event: Event) -> bool {
-        self.events.push(event).is_ok()
+        self.post.send(event).is_ok()
+    }
+}
+
+impl<C: Ring, E: Ring> Post<C, E> {
+    /// The worker's end of these rings.
+    pub fn new(commands: Arc<C>, events: Arc<E>) -> Self {
+        Self { commands, events }
+    }
+
+    /// The next command, unless its answer would not fit: only we push to `events`, so that the room
+    /// that we see stays until we use it.
+    pub fn next(&self) -> Option<C::Item> {
+        if self.events.is_full() { None } else { self.commands.pop() }
+    }
+
+    /// Sends an event.
+    ///
+    /// # Errors
+    /// The event, when the ring is full.
+    pub fn send(&self, event: E::Item) -> Result<(), E::Item> {
+        self.events.push(event)
     }
 }
 

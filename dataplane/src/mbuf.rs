@@ -13,6 +13,10 @@ use nic_config::plan::{NicPlan, PortPlan, Rss};
 #[derive(Debug)]
 pub struct Frame(NonNull<rte_mbuf>);
 
+// SAFETY: a `Frame` is the only owner of its mbuf, and nothing about an mbuf is bound to a thread: DPDK
+// frees it into the cache of whichever lcore does so. (rte_mbuf.h, rte_mempool.h)
+unsafe impl Send for Frame {}
+
 impl Frame {
     fn raw(&self) -> &rte_mbuf {
         // SAFETY: a `Frame` is made only from mbufs that the driver gave away, and owns its mbuf
@@ -134,6 +138,10 @@ impl PacketIo for DpdkQueues {
             let _ = frame.into_raw();
         }
         sent
+    }
+
+    fn new_packet(&mut self) -> Option<Frame> {
+        self.allocate()
     }
 }
 

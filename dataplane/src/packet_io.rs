@@ -21,6 +21,9 @@ pub trait PacketIo {
     /// Hands frames to this lcore's transmit queue of `port`, from the front; what it took is
     /// removed. Gives the number taken.
     fn tx_burst(&mut self, port: usize, frames: &mut TxFrames<Self::Packet>) -> usize;
+
+    /// A packet with nothing in it, for a message that begins here; none when the pool is empty.
+    fn new_packet(&mut self) -> Option<Self::Packet>;
 }
 
 /// Queues in ordinary memory, for tests: what is pushed to `rx` is received, what is transmitted
@@ -33,6 +36,8 @@ pub struct MemoryQueues {
     pub tx: Vec<Vec<MemoryPacket>>,
     /// Frames that each transmit queue still takes; unbounded where there is no entry.
     pub tx_room: Vec<usize>,
+    /// New packets that the pool still has.
+    pub pool: usize,
 }
 
 impl MemoryQueues {
@@ -42,6 +47,7 @@ impl MemoryQueues {
             rx: vec![VecDeque::new(); ports],
             tx: vec![Vec::new(); ports],
             tx_room: vec![usize::MAX; ports],
+            pool: usize::MAX,
         }
     }
 }
@@ -59,5 +65,10 @@ impl PacketIo for MemoryQueues {
         self.tx_room[port] -= count;
         self.tx[port].extend(frames.drain(..count));
         count
+    }
+
+    fn new_packet(&mut self) -> Option<MemoryPacket> {
+        self.pool = self.pool.checked_sub(1)?;
+        Some(MemoryPacket::new(&[]))
     }
 }

@@ -8,6 +8,9 @@
 //! service core ─────► worker: parse … rewrite ────► service core: send ────► worker: count
 //!      ▲                                                                       │ goes home
 //!      └──────────────────────────────── Empty ────────────────────────────────┘
+//!
+//!             Received                   HandOver                   HandedIn
+//! service core ─────► worker: not mine ──────────► service core ──────────► its owner: as above
 //! ```
 //!
 //! Parcels are made at the start and never freed: each belongs to the service core or to one
@@ -15,7 +18,8 @@
 //! are never full; who has no parcel left waits (the service core) or drops (a worker).
 
 use crate::limits::{SERVICE_PARCELS, WORKER_PARCELS};
-use crate::stats::QueueCounters;
+use crate::ring::Ring;
+use crate::stats::{QueueCounters, Sent};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Range;
 use crossbeam::queue::ArrayQueue;
@@ -34,6 +38,10 @@ const ROOM: usize = 1 << 16;
 pub enum Errand {
     /// It holds a message that the kernel received: the worker takes it through the stages.
     Received,
+    /// It holds such a message, which belongs to a transaction of this other worker.
+    HandOver(u8),
+    /// It holds a message that another worker has handed over to this one.
+    HandedIn,
     /// It holds a message to be sent from `source` to `target`.
     Send(Origin),
     /// The service core has done that, or the kernel has refused.
@@ -47,8 +55,8 @@ pub enum Errand {
 pub struct Origin {
     /// Index of the port; the first index after the ports for the kernel.
     pub port: u8,
-    /// Whether it is our own reply.
-    pub is_reply: bool,
+    /// What it counts as.
+    pub sent: Sent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,33 +138,39 @@ impl Parcel {
     }
 }
 
-type Ring = Arc<ArrayQueue<Parcel>>;
+/// Two rings, and the items that belong to this end and are at home. The rings hold all the items there
+/// are, of both ends, so that they are never full.
+#[derive(Debug)]
+pub struct Shuttle<R: Ring> {
+    /// From the other end.
+    incoming: Arc<R>,
+    /// To the other end.
+    outgoing: Arc<R>,
+    free: Vec<R::Item>,
+}
 
 /// The worker's end.
 #[derive(Debug)]
 pub struct WorkerParcels {
-    from_service: Ring,
-    to_service: Ring,
-    free: Vec<Parcel>,
+    shuttle: Shuttle<ArrayQueue<Parcel>>,
     counters: Arc<QueueCounters>,
 }
 
 /// The service core's end towards one worker.
 #[derive(Clone, Debug)]
 pub struct ServiceParcels {
-    to_worker: Ring,
-    from_worker: Ring,
+    to_worker: Arc<ArrayQueue<Parcel>>,
+    from_worker: Arc<ArrayQueue<Parcel>>,
     counters: Arc<QueueCounters>,
 }
 
 /// Makes the two ends of one worker's rings, with the parcels of the worker.
 pub(crate) fn rings() -> (WorkerParcels, ServiceParcels) {
     let ring = || Arc::new(ArrayQueue::new(SERVICE_PARCELS + WORKER_PARCELS));
-    let (down, up, counters): (Ring, Ring, Arc<QueueCounters>) = (ring(), ring(), Arc::default());
+    let (down, up, counters): (_, _, Arc<QueueCounters>) = (ring(), ring(), Arc::default());
+    let parcels = (0..WORKER_PARCELS).map(|_| Parcel::new(Home::Worker)).collect();
     let worker = WorkerParcels {
-        from_service: Arc::clone(&down),
-        to_service: Arc::clone(&up),
-        free: (0..WORKER_PARCELS).map(|_| Parcel::new(Home::Worker)).collect(),
+        shuttle: Shuttle::new(Arc::clone(&down), Arc::clone(&up), parcels),
         counters: Arc::clone(&counters),
     };
     (worker, ServiceParcels { to_worker: down, from_worker: up, counters })
@@ -167,32 +181,58 @@ pub fn service_parcels() -> Vec<Parcel> {
     (0..SERVICE_PARCELS).map(|_| Parcel::new(Home::ServiceCore)).collect()
 }
 
+impl<R: Ring> Shuttle<R> {
+    /// An end with these items.
+    pub fn new(incoming: Arc<R>, outgoing: Arc<R>, free: Vec<R::Item>) -> Self {
+        Self { incoming, outgoing, free }
+    }
+
+    /// The next item from the other end.
+    #[inline]
+    pub fn next(&self) -> Option<R::Item> {
+        // Nearly always there is none, and `is_empty` says so without a fence.
+        if self.incoming.is_empty() { None } else { self.incoming.pop() }
+    }
+
+    /// An item that is at home.
+    pub fn take_free(&mut self) -> Option<R::Item> {
+        self.free.pop()
+    }
+
+    /// Sends an item to the other end.
+    pub fn send(&self, item: R::Item) {
+        let is_sent = self.outgoing.push(item).is_ok();
+        debug_assert!(is_sent, "the ring holds all items there are");
+    }
+
+    /// Sends an item home, which is here or at the other end.
+    pub fn send_home(&mut self, item: R::Item, is_ours: bool) {
+        if is_ours { self.free.push(item) } else { self.send(item) }
+    }
+}
+
 impl WorkerParcels {
     /// The next parcel from the service core.
     #[inline]
     pub fn next(&self) -> Option<Parcel> {
-        // Nearly always there is none, and `is_empty` says so without a fence.
-        if self.from_service.is_empty() { None } else { self.from_service.pop() }
+        self.shuttle.next()
     }
 
     /// An empty parcel for a message that is to leave through the kernel.
     pub fn take_free(&mut self) -> Option<Parcel> {
-        self.free.pop()
+        self.shuttle.take_free()
     }
 
     /// Sends a parcel with an errand to the service core.
     pub fn send(&self, parcel: Parcel) {
-        let is_sent = self.to_service.push(parcel).is_ok();
-        debug_assert!(is_sent, "the ring holds all parcels there are");
+        self.shuttle.send(parcel);
     }
 
     /// Sends a parcel home.
     pub fn send_home(&mut self, mut parcel: Parcel) {
         parcel.errand = Errand::Empty;
-        match parcel.home {
-            Home::Worker => self.free.push(parcel),
-            Home::ServiceCore => self.send(parcel),
-        }
+        let is_ours = parcel.home == Home::Worker;
+        self.shuttle.send_home(parcel, is_ours);
     }
 
     /// The counters of what this worker gets from the kernel and gives to it.
@@ -223,6 +263,7 @@ impl ServiceParcels {
 mod tests {
     use super::{Errand, HEADROOM, Origin, ROOM, rings, service_parcels};
     use crate::limits::WORKER_PARCELS;
+    use crate::stats::Sent;
 
     #[test]
     fn a_new_beginning_takes_the_room_before_the_message() {
@@ -247,7 +288,7 @@ mod tests {
         worker.send_home(parcel);
         assert_eq!(service.next().unwrap().errand, Errand::Empty);
 
-        let origin = Origin { port: 0, is_reply: false };
+        let origin = Origin { port: 0, sent: Sent::Forwarded };
         for _ in 0..WORKER_PARCELS {
             let mut parcel = worker.take_free().unwrap();
             parcel.errand = Errand::Send(origin);

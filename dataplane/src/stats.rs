@@ -1,7 +1,8 @@
-//! Counters of one queue pair: one writer, the worker; any number of readers that never slow it.
+//! Counters of one queue pair and of one worker: one writer, the worker; any number of readers that never
+//! slow it.
 
 use control_api::DropReason;
-use control_api::status::QueueStatus;
+use control_api::status::{QueueStatus, TransactionStatus};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
@@ -35,19 +36,62 @@ pub struct QueueCounters {
     pub received: Counter,
     pub forwarded: Counter,
     pub replied: Counter,
+    pub absorbed: Counter,
+    pub handed_off: Counter,
+    pub handed_in: Counter,
+    pub originated: Counter,
+    pub originated_dropped: Counter,
     pub parked: Counter,
     pub transmitted: Counter,
     pub received_bytes: Counter,
     pub transmitted_bytes: Counter,
     pub bursts: Counter,
     pub busy_ns: Counter,
-    dropped: [Counter; DropReason::COUNT],
+    dropped: Drops,
+}
+
+/// By reason.
+#[derive(Debug)]
+struct Drops([Counter; DropReason::COUNT]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([const { Counter(AtomicU64::new(0)) }; DropReason::COUNT])
+    }
+}
+
+/// What a message counts as when it has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// A message of somebody else's.
+    Forwarded,
+    /// Our own answer to the message that came.
+    Replied,
+    /// A message of our own, which a transaction has made.
+    Originated,
 }
 
 impl QueueCounters {
+    /// Counts one message that has left.
+    pub fn count_sent(&self, sent: Sent) {
+        match sent {
+            Sent::Forwarded => self.forwarded.add(1),
+            Sent::Replied => self.replied.add(1),
+            Sent::Originated => self.originated.add(1),
+        }
+    }
+
+    /// Counts one message that was to leave and ends here.
+    pub fn drop_unsent(&self, sent: Sent, reason: DropReason) {
+        self.drop_for(reason);
+        if sent == Sent::Originated {
+            self.originated_dropped.add(1);
+        }
+    }
+
     /// Counts one packet that ends here.
     pub fn drop_for(&self, reason: DropReason) {
-        self.dropped[reason as usize].add(1);
+        self.dropped.0[reason as usize].add(1);
     }
 
     /// A reading of all counters for `queue` of `port`, polled by `lcore`.
@@ -58,16 +102,52 @@ impl QueueCounters {
             lcore,
             // Ends are read before beginnings, so that a reading under load never shows more
             // packets out than in.
-            dropped: self.dropped.iter().map(Counter::get).collect(),
+            dropped: self.dropped.0.iter().map(Counter::get).collect(),
             replied: self.replied.get(),
             forwarded: self.forwarded.get(),
+            absorbed: self.absorbed.get(),
+            handed_off: self.handed_off.get(),
+            originated: self.originated.get(),
             parked: self.parked.get(),
             transmitted: self.transmitted.get(),
             transmitted_bytes: self.transmitted_bytes.get(),
             busy_ns: self.busy_ns.get(),
             bursts: self.bursts.get(),
             received_bytes: self.received_bytes.get(),
+            originated_dropped: self.originated_dropped.get(),
+            handed_in: self.handed_in.get(),
             received: self.received.get(),
         }
     }
+}
+
+/// Declares [`WorkerCounters`] with one counter for each field of [`TransactionStatus`].
+macro_rules! worker_counters {
+    ($($field:ident),+) => {
+        /// What a worker says of its transactions, every few rounds; the fields are those of
+        /// [`TransactionStatus`].
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct WorkerCounters {
+            $($field: Counter,)+
+        }
+
+        impl WorkerCounters {
+            /// Says how it stands. Only the owning worker may call this.
+            pub fn publish(&self, status: &TransactionStatus) {
+                $(self.$field.set(status.$field);)+
+            }
+
+            /// The last that was said.
+            pub fn status(&self) -> TransactionStatus {
+                TransactionStatus { $($field: self.$field.get(),)+ }
+            }
+        }
+    };
+}
+
+worker_counters! {
+    capacity, buffers, alive, trying, proceeding, completed, confirmed, accepted, branches, buffers_used,
+    timer_lag_ms, timer_lag_max_ms, opened, refused_full, merged, requests_absorbed, responses_absorbed,
+    retransmitted, timed_out, failed_over, cancelled, outbox_full
 }

@@ -1,12 +1,11 @@
-//! What becomes of a packet. Every packet that is received ends in exactly one of these.
+//! What becomes of a packet. Every packet that is received, or made, ends in exactly one of these.
 
 use crate::fib::NextHop;
 use control_api::DropReason;
 
 /// The end of a packet's way through the stages.
 ///
-/// Hand-off to another core and punt to control join this list with the first messages that need
-/// them; stateless forwarding over UDP needs neither.
+/// Punt to control joins this list with the first messages that need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The frame now holds the rewritten message; it leaves through this port.
@@ -24,10 +23,31 @@ pub enum Verdict {
         /// Whether it is our own answer.
         is_reply: bool,
     },
+    /// A transaction has taken the message, and it goes no further.
+    Absorb,
+    /// The frame is as received; this other worker owns its transaction.
+    Handoff(u8),
     /// The frame is as received; it waits until the kernel has found this neighbour.
     Park(NextHop),
     /// The frame ends here, because this neighbour does not answer; the kernel is asked again.
     Unreachable(NextHop),
     /// The frame ends here.
+    Drop(DropReason),
+}
+
+/// What becomes of a message of our own, which a transaction has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnVerdict {
+    /// The frame now holds it; it leaves through this port.
+    Send {
+        /// Index of the port.
+        port: u8,
+    },
+    /// It is larger than the MTU: the kernel is to send it in fragments.
+    Oversize,
+    /// It ends here, because this neighbour is not known, or does not answer; the kernel is asked. A
+    /// timer will send it again.
+    NoNeighbour(NextHop),
+    /// It ends here.
     Drop(DropReason),
 }

@@ -4,22 +4,28 @@
 //! ```text
 //!   rx burst ─ decode all ─┬─ per packet: parse, route, rewrite, encode ─ Verdict ─┬─ tx burst
 //!                          └─ drop, counted                                        ├─ drop, counted
+//!   from siblings: packets of our transactions ─ the same ─────────────────────────┼─ to a sibling
 //!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┼─ park
 //!   parcels: messages from the kernel ── parse, route, rewrite ────────────────────┴─ to the kernel
+//!   timers ─ messages of our own ─ new packets ─────────────────────────────────────── tx burst
 //! ```
 
+mod own;
 mod parcels;
+mod siblings;
+mod transmit;
 
 use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
-use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TX_ATTEMPTS_MAX, TX_BURST_MAX};
+use crate::handoff::Handoff;
+use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX};
 use crate::mailbox::{Command, Event, WorkerEnd};
 use crate::packet::PacketBuf;
 use crate::packet_io::{Burst, PacketIo, TxFrames};
 use crate::parcel::Origin;
 use crate::parked::{Parked, Waiting};
 use crate::probe::{NoProbe, Probe, Stage};
-use crate::stats::QueueCounters;
+use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
 use sip_core::Share;
@@ -40,10 +46,13 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     io: Io,
     ports: Vec<Port<Io::Packet>>,
     mailbox: WorkerEnd,
+    siblings: Handoff<Io::Packet>,
     fast_path: FastPath,
     parked: Parked<Io::Packet>,
     clock: quanta::Clock,
     rounds: u32,
+    /// More timers are due than ran in the last round.
+    is_behind: bool,
     is_stopped: bool,
     /// What measures the stages.
     pub probe: Pr,
@@ -79,10 +88,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             io,
             ports: ports.collect(),
             mailbox,
+            siblings: Handoff::default(),
             fast_path: FastPath::default(),
             parked: Parked::default(),
             clock,
             rounds: 0,
+            is_behind: false,
             is_stopped: false,
             probe,
         }
@@ -95,20 +106,36 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self
     }
 
-    /// One round over all ports. Gives whether a frame came in.
+    /// The same worker with a way to its siblings.
+    #[must_use]
+    pub fn beside(mut self, siblings: Handoff<Io::Packet>) -> Self {
+        self.siblings = siblings;
+        self
+    }
+
+    /// One round over all ports, and over what transactions want. Gives whether there was anything to do.
     pub fn run_once(&mut self) -> bool {
         self.rounds = self.rounds.wrapping_add(1);
-        if self.rounds.is_multiple_of(MAILBOX_ROUNDS) {
+        let is_mailbox_round = self.rounds.is_multiple_of(MAILBOX_ROUNDS);
+        if is_mailbox_round {
             self.attend();
         }
         let mut is_busy = false;
         for port in 0..self.ports.len() {
             is_busy |= self.poll_port(port);
         }
+        if self.fast_path.has_transactions() {
+            is_busy |= self.take_handed();
+            let is_timer_round = self.rounds.is_multiple_of(TIMER_ROUNDS) && !is_mailbox_round;
+            if self.is_behind || is_timer_round {
+                is_busy |= self.run_timers();
+            }
+        }
         is_busy
     }
 
-    /// Looks into the mailbox, after parked messages and after parcels.
+    /// Looks into the mailbox, after timers, after what siblings hand over, after parked messages and
+    /// after parcels.
     pub fn attend(&mut self) {
         let mut has_news = false;
         while let Some(command) = self.mailbox.next() {
@@ -133,6 +160,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             self.reconsider_parked(has_news);
         }
         self.take_parcels();
+        self.take_handed();
+        if self.fast_path.has_transactions() {
+            self.run_timers();
+        }
     }
 
     /// Whether the service core has told this worker to end.
@@ -160,7 +191,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         self.probe.end(Stage::Receive);
         if self.fast_path.keeps_time() {
-            self.fast_path.set_time(self.clock_ns(began) / 1_000_000);
+            self.set_time(began);
         }
         self.ports[port].counters.bursts.add(1);
         self.ports[port].counters.received.add(burst.len() as u64);
@@ -210,10 +241,14 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         deadline_ns: Option<u64>,
     ) {
         match self.fast_path.process(&mut packet, datagram, &mut self.probe) {
-            Verdict::Forward { port: egress } => self.queue(egress, packet, port, false),
-            Verdict::Reply { port: egress } => self.queue(egress, packet, port, true),
+            Verdict::Forward { port: egress } => {
+                self.queue(egress, packet, port, Sent::Forwarded);
+            }
+            Verdict::Reply { port: egress } => self.queue(egress, packet, port, Sent::Replied),
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
+            Verdict::Absorb => self.ports[port].counters.absorbed.add(1),
             Verdict::Oversize { is_reply } => self.send_oversize(&packet, port, is_reply),
+            Verdict::Handoff(owner) => self.hand_off(owner, packet, datagram, port),
             Verdict::Unreachable(next_hop) => {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
                 // With the ring full these are lost; the next message says them again.
@@ -221,19 +256,26 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 let _ = self.mailbox.send(Event::Unreachable(self.fast_path.target()));
             }
             Verdict::Park(next_hop) => {
-                let may_wait = !self.parked.is_full()
-                    && (self.parked.awaits(next_hop)
-                        || self.mailbox.send(Event::Resolve(next_hop)));
-                if !may_wait {
-                    self.ports[port].counters.drop_for(DropReason::NeighbourQueueFull);
-                    return;
-                }
                 let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
                 let (datagram, target) = (datagram.clone(), self.fast_path.target());
-                let waiting = Waiting { packet, datagram, port, target, next_hop, deadline_ns };
-                self.parked.push(waiting);
-                self.ports[port].counters.parked.add(1);
+                self.park(Waiting { packet, datagram, port, target, next_hop, deadline_ns });
             }
+        }
+        if self.fast_path.has_own_messages() {
+            self.send_own();
+        }
+    }
+
+    fn park(&mut self, waiting: Waiting<Io::Packet>) {
+        let counters = &self.ports[waiting.port].counters;
+        let may_wait = !self.parked.is_full()
+            && (self.parked.awaits(waiting.next_hop)
+                || self.mailbox.send(Event::Resolve(waiting.next_hop)));
+        if may_wait {
+            self.parked.push(waiting);
+            counters.parked.add(1);
+        } else {
+            counters.drop_for(DropReason::NeighbourQueueFull);
         }
     }
 
@@ -262,50 +304,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self.flush_all();
     }
 
-    fn queue(&mut self, egress: u8, packet: Io::Packet, from: usize, is_reply: bool) {
-        let egress = usize::from(egress);
-        if self.ports[egress].tx.len() == TX_BURST_MAX {
-            self.flush(egress);
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "PORTS_MAX fits a u8")]
-        let origin = Origin { port: from as u8, is_reply };
-        self.ports[egress].tx_bytes += packet.frame().len() as u64;
-        self.ports[egress].tx.push(packet);
-        self.ports[egress].origins.push(origin);
-    }
-
-    fn flush_all(&mut self) {
-        for port in 0..self.ports.len() {
-            if !self.ports[port].tx.is_empty() {
-                self.flush(port);
-            }
-        }
-    }
-
-    /// Sends what waits for `port`. A message counts as forwarded or replied when the driver has
-    /// taken it, and as dropped when the ring stays full.
-    fn flush(&mut self, port: usize) {
-        let mut sent = 0;
-        let mut attempts = 0;
-        while !self.ports[port].tx.is_empty() && attempts < TX_ATTEMPTS_MAX {
-            let taken = self.io.tx_burst(port, &mut self.ports[port].tx);
-            attempts = if taken == 0 { attempts + 1 } else { 0 };
-            sent += taken;
-        }
-        let left: u64 =
-            self.ports[port].tx.drain(..).map(|packet| packet.frame().len() as u64).sum();
-        let offered = core::mem::take(&mut self.ports[port].tx_bytes);
-        self.ports[port].counters.transmitted.add(sent as u64);
-        self.ports[port].counters.transmitted_bytes.add(offered - left);
-        let origins = core::mem::take(&mut self.ports[port].origins);
-        for (index, origin) in origins.into_iter().enumerate() {
-            let counters = &self.ports[usize::from(origin.port)].counters;
-            match (index < sent, origin.is_reply) {
-                (true, false) => counters.forwarded.add(1),
-                (true, true) => counters.replied.add(1),
-                (false, _) => counters.drop_for(DropReason::TxRingFull),
-            }
-        }
+    /// Says what time it is to those who keep it.
+    fn set_time(&mut self, raw: u64) {
+        self.fast_path.set_time(self.clock_ns(raw) / 1_000_000);
     }
 
     fn clock_ns(&self, raw: u64) -> u64 {

@@ -6,7 +6,7 @@
 //! - the receive and transmit descriptors of every queue;
 //! - for AF_XDP, per queue, the fill ring and the completion ring, of fixed size in DPDK's driver;
 //! - one burst received and one burst ready to send per port and worker;
-//! - packets parked by a worker (an unresolved neighbour, a reassembly, a handoff);
+//! - packets parked by a worker (an unresolved neighbour, a reassembly), or handed over to it;
 //! - the cache of every lcore, which overflows only at one and a half times its size.
 
 use crate::settings::{Device, PortSettings};
@@ -16,6 +16,9 @@ pub const CACHE_MAX: u32 = 512;
 
 /// Packets a worker may keep aside at one time.
 pub const PARKED_PER_WORKER: u32 = 1024;
+
+/// Packets that wait for a worker on the rings from its siblings, at least [`BURST`] on each.
+pub const HANDOFFS_PER_WORKER: u32 = 512;
 
 /// Packets of one receive or transmit call.
 pub const BURST: u32 = 32;
@@ -81,7 +84,13 @@ pub fn mbufs_needed(ports: &[PortSettings], workers: u32) -> u32 {
     let bursts = workers * 2 * BURST * u32::try_from(ports.len()).unwrap_or(u32::MAX);
     // The service lcore has a cache too.
     let caches = (workers + 1) * (CACHE_MAX + CACHE_MAX / 2);
-    queues + bursts + workers * PARKED_PER_WORKER + caches
+    queues + bursts + workers * (PARKED_PER_WORKER + handed_over(workers)) + caches
+}
+
+/// Packets that can be on the rings from its siblings to one of this many workers.
+fn handed_over(workers: u32) -> u32 {
+    let siblings = workers.saturating_sub(1);
+    if siblings == 0 { 0 } else { HANDOFFS_PER_WORKER.max(siblings * BURST) }
 }
 
 fn per_queue(port: &PortSettings) -> u32 {

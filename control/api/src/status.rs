@@ -22,6 +22,73 @@ pub struct Status {
     pub mbufs_total: u32,
     /// The way of large messages through the kernel, and what ICMP said.
     pub kernel: KernelStatus,
+    /// One entry per worker.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// What one worker owns beside its queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// The lcore that it runs on.
+    pub lcore: u16,
+    /// Messages that it handed over to the workers that own their transactions, on all ports.
+    pub handed_off: u64,
+    /// Messages that other workers handed over to it, on all ports.
+    pub handed_in: u64,
+    /// Messages that it could not hand over, because the ring was full.
+    pub handoff_full: u64,
+    /// Its transactions.
+    pub transactions: TransactionStatus,
+}
+
+/// The transactions of one worker, a fraction of a second old. A transaction is one request on its way
+/// through us: the server transaction and all branches beneath it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionStatus {
+    /// Transactions that there is room for.
+    pub capacity: u64,
+    /// Message buffers of 128 bytes that there are.
+    pub buffers: u64,
+    /// Transactions alive now.
+    pub alive: u64,
+    /// Of these, server transactions that have sent no response (RFC 3261 17.2.2).
+    pub trying: u64,
+    /// That have sent a provisional response.
+    pub proceeding: u64,
+    /// That have sent a final response and wait for its ACK, or for retransmissions.
+    pub completed: u64,
+    /// INVITE transactions that had their ACK and absorb its retransmissions.
+    pub confirmed: u64,
+    /// INVITE transactions that have passed a 2xx (RFC 6026).
+    pub accepted: u64,
+    /// Branches alive now.
+    pub branches: u64,
+    /// Message buffers in use now.
+    pub buffers_used: u64,
+    /// Milliseconds by which timers run late now.
+    pub timer_lag_ms: u64,
+    /// The most they ever ran late, in milliseconds.
+    pub timer_lag_max_ms: u64,
+    /// Transactions opened.
+    pub opened: u64,
+    /// Requests answered with 503, because the table was full.
+    pub refused_full: u64,
+    /// Requests answered with 482, because they had come by another way before.
+    pub merged: u64,
+    /// Requests absorbed: retransmissions, ACK and CANCEL.
+    pub requests_absorbed: u64,
+    /// Responses absorbed.
+    pub responses_absorbed: u64,
+    /// Messages that were sent again.
+    pub retransmitted: u64,
+    /// Branches that ended without an answer.
+    pub timed_out: u64,
+    /// Requests sent on to the next destination after one that failed.
+    pub failed_over: u64,
+    /// Branches that were cancelled.
+    pub cancelled: u64,
+    /// Messages of our own that were lost because too many waited; timers send them again.
+    pub outbox_full: u64,
 }
 
 /// Kernel sockets of the data plane's service core: the way of messages larger than the MTU.
@@ -61,10 +128,23 @@ pub struct QueueStatus {
     pub lcore: u16,
     /// Frames received.
     pub received: u64,
+    /// Messages that other workers received on this port and handed over, because this one owns their
+    /// transaction.
+    pub handed_in: u64,
     /// Requests and responses forwarded, counted at the queue that received them.
     pub forwarded: u64,
     /// Requests answered by us.
     pub replied: u64,
+    /// Messages that a transaction took and that go no further: retransmissions, ACK, CANCEL, 100 Trying,
+    /// responses that are not the best.
+    pub absorbed: u64,
+    /// Messages handed over to the worker that owns their transaction.
+    pub handed_off: u64,
+    /// Messages of our own that left here: 100 Trying, retransmissions, forks, CANCEL, ACK and final
+    /// responses of transactions. Nothing was received for them.
+    pub originated: u64,
+    /// Messages of our own that were dropped; `dropped` has them by reason.
+    pub originated_dropped: u64,
     /// Drops by [`DropReason`], in the order of [`DropReason::ALL`].
     pub dropped: Vec<u64>,
     /// Messages kept aside now: for ARP or neighbour discovery, or on their way through the kernel.
@@ -92,12 +172,18 @@ impl QueueStatus {
         self.dropped.get(reason as usize).copied().unwrap_or(0)
     }
 
-    /// Frames received and not yet accounted for: 0 when the law of conservation holds.
+    /// Messages that came in and are not yet accounted for: 0 when the law of conservation holds.
     pub fn unaccounted(&self) -> i128 {
-        i128::from(self.received)
-            - i128::from(self.forwarded)
-            - i128::from(self.replied)
-            - i128::from(self.dropped_total())
-            - i128::from(self.parked)
+        let began = [self.received, self.handed_in, self.originated_dropped];
+        let ended = [
+            self.forwarded,
+            self.replied,
+            self.absorbed,
+            self.handed_off,
+            self.dropped_total(),
+            self.parked,
+        ];
+        let sum = |counts: &[u64]| counts.iter().copied().map(i128::from).sum::<i128>();
+        sum(&began) - sum(&ended)
     }
 }

@@ -15,27 +15,28 @@ impl FastPath {
     /// which knows its neighbours itself. Gives whether the parcel now holds our own reply.
     ///
     /// # Errors
-    /// Why the message ends here.
+    /// The verdict, when the message ends here or belongs to another worker.
     #[cold]
     pub fn process_parcel(
         &mut self,
         parcel: &mut Parcel,
         probe: &mut impl Probe,
-    ) -> Result<bool, DropReason> {
+    ) -> Result<bool, Verdict> {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
-            return Err(DropReason::NoEpoch);
+            return Err(Verdict::Drop(DropReason::NoEpoch));
         };
         let (source, target) = (parcel.source, parcel.target);
         if source.port() == 0 {
-            return Err(DropReason::PortZero);
+            return Err(Verdict::Drop(DropReason::PortZero));
         }
         let datagram = Datagram { source, target, payload: 0..parcel.message().len() };
         let (tables, oversize) = (&epoch.tables, epoch.oversize);
         let way = Way { tables, fib, datagram: &datagram, oversize, by_kernel: true };
         match way.decide(parcel.message(), &mut self.scratch, probe) {
-            Ok(outgoing) => self.scratch.make_parcel(parcel, &outgoing, oversize),
-            Err(Verdict::Drop(reason)) => Err(reason),
-            Err(_) => Err(DropReason::NoRoute),
+            Ok(outgoing) => {
+                self.scratch.make_parcel(parcel, &outgoing, oversize).map_err(Verdict::Drop)
+            }
+            Err(verdict) => Err(verdict),
         }
     }
 

@@ -86,18 +86,21 @@ impl KernelSockets {
     /// Does the errands of the parcels that a worker has sent.
     pub(super) fn take_parcels(&self, worker: usize) {
         while let Some(mut parcel) = self.workers[worker].next() {
-            let Errand::Send(origin) = parcel.errand else {
-                self.free.borrow_mut().push(parcel);
-                continue;
-            };
-            let is_sent = self.send(&parcel);
-            self.count(
-                |counters| {
-                    if is_sent { counters.sent += 1 } else { counters.send_failed += 1 }
-                },
-            );
-            parcel.errand = Errand::Sent(origin, is_sent);
-            self.workers[worker].send(parcel);
+            match parcel.errand {
+                Errand::Send(origin) => {
+                    let is_sent = self.send(&parcel);
+                    self.count(|counters| {
+                        if is_sent { counters.sent += 1 } else { counters.send_failed += 1 }
+                    });
+                    parcel.errand = Errand::Sent(origin, is_sent);
+                    self.workers[worker].send(parcel);
+                }
+                Errand::HandOver(owner) if usize::from(owner) < self.workers.len() => {
+                    parcel.errand = Errand::HandedIn;
+                    self.workers[usize::from(owner)].send(parcel);
+                }
+                _ => self.free.borrow_mut().push(parcel),
+            }
         }
     }
 
@@ -240,6 +243,7 @@ impl KernelSockets {
 mod tests {
     use super::{Errand, KernelSockets};
     use crate::parcel::{Origin, WorkerParcels, rings};
+    use crate::stats::Sent;
     use control_api::UnreachableSign;
     use core::net::SocketAddr;
     use std::rc::Rc;
@@ -282,7 +286,7 @@ mod tests {
             assert_eq!((parcel.source, parcel.target), (client.local_addr().unwrap(), address));
 
             (parcel.source, parcel.target) = (parcel.target, parcel.source);
-            let origin = Origin { port: 2, is_reply: true };
+            let origin = Origin { port: 2, sent: Sent::Replied };
             parcel.errand = Errand::Send(origin);
             worker.send(parcel);
             sockets.take_parcels(0);
@@ -311,7 +315,7 @@ mod tests {
     fn send(sockets: &KernelSockets, worker: &mut WorkerParcels, way: [SocketAddr; 2]) -> bool {
         let mut parcel = worker.take_free().expect("a parcel");
         assert!(parcel.fill(b"a message", b""));
-        let origin = Origin { port: 0, is_reply: false };
+        let origin = Origin { port: 0, sent: Sent::Forwarded };
         ([parcel.source, parcel.target], parcel.errand) = (way, Errand::Send(origin));
         worker.send(parcel);
         sockets.take_parcels(0);

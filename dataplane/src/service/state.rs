@@ -5,8 +5,8 @@ use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::Status;
-use control_api::{MemberStatus, UnreachableHost, UnreachableSign};
+use control_api::status::{QueueStatus, Status, WorkerStatus};
+use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
@@ -55,6 +55,8 @@ pub struct QueueInfo {
 pub struct ServiceParts {
     /// The mailbox of each worker.
     pub workers: Vec<ServiceEnd>,
+    /// The lcore of each worker.
+    pub lcores: Vec<u16>,
     /// Every queue pair.
     pub queues: Vec<QueueInfo>,
     /// One for each port that shares its interface with the kernel.
@@ -325,15 +327,31 @@ impl Service {
     /// A reading of all counters.
     pub fn status(&self) -> Status {
         let queues = self.parts.queues.iter();
+        let queues: Vec<_> = queues.map(|q| q.counters.status(&q.port, q.queue, q.lcore)).collect();
+        let workers = self.parts.workers.iter().zip(&self.parts.lcores);
         Status {
             pid: std::process::id(),
             epoch: self.epoch(),
             hugepages: self.parts.hugepages,
-            queues: queues.map(|q| q.counters.status(&q.port, q.queue, q.lcore)).collect(),
+            workers: workers.map(|(end, lcore)| worker_status(*lcore, end, &queues)).collect(),
+            queues,
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
             kernel: self.kernel.status(),
         }
+    }
+}
+
+fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> WorkerStatus {
+    let sum = |count: fn(&QueueStatus) -> u64| {
+        queues.iter().filter(|queue| queue.lcore == lcore).map(count).sum()
+    };
+    WorkerStatus {
+        lcore,
+        handed_off: sum(|queue| queue.handed_off),
+        handed_in: sum(|queue| queue.handed_in),
+        handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
+        transactions: worker.counters.status(),
     }
 }
 

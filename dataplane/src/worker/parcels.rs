@@ -5,7 +5,8 @@ use crate::limits::PARCELS_PER_LOOK;
 use crate::packet_io::PacketIo;
 use crate::parcel::{Errand, Origin, Parcel};
 use crate::probe::Probe;
-use crate::stats::QueueCounters;
+use crate::stats::{QueueCounters, Sent};
+use crate::verdict::Verdict;
 use control_api::DropReason;
 
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
@@ -14,14 +15,26 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         for _ in 0..PARCELS_PER_LOOK {
             let Some(parcel) = self.mailbox.parcels.next() else { break };
             match parcel.errand {
-                Errand::Received => self.take_received(parcel),
+                Errand::Received => {
+                    let counters = self.mailbox.parcels.counters();
+                    counters.received.add(1);
+                    counters.received_bytes.add(parcel.message().len() as u64);
+                    self.take_message(parcel);
+                }
+                Errand::HandedIn => {
+                    self.mailbox.parcels.counters().handed_in.add(1);
+                    self.take_message(parcel);
+                }
                 Errand::Sent(origin, is_sent) => {
                     self.count_sent(origin, is_sent, parcel.message().len());
                     self.mailbox.parcels.send_home(parcel);
                 }
-                Errand::Send(_) | Errand::Empty => self.mailbox.parcels.send_home(parcel),
+                Errand::Send(_) | Errand::HandOver(_) | Errand::Empty => {
+                    self.mailbox.parcels.send_home(parcel);
+                }
             }
         }
+        self.flush_all(); // Messages of our own fit frames.
     }
 
     /// Sends a message that is larger than the MTU to the kernel, which makes fragments of it.
@@ -32,49 +45,62 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             return;
         };
         if self.fast_path.pack(packet, &mut parcel) {
-            self.send_parcel(parcel, port, is_reply);
+            self.send_parcel(parcel, port, sent_as(is_reply));
         } else {
             self.mailbox.parcels.send_home(parcel);
             self.ports[port].counters.drop_for(DropReason::EgressTooLarge);
         }
     }
 
-    fn take_received(&mut self, mut parcel: Parcel) {
+    fn take_message(&mut self, mut parcel: Parcel) {
         let began = self.clock.raw();
         if self.fast_path.keeps_time() {
-            self.fast_path.set_time(self.clock_ns(began) / 1_000_000);
+            self.set_time(began);
         }
-        let counters = self.mailbox.parcels.counters();
-        counters.received.add(1);
-        counters.received_bytes.add(parcel.message().len() as u64);
         let outcome = self.fast_path.process_parcel(&mut parcel, &mut self.probe);
+        let counters = self.mailbox.parcels.counters();
         counters.busy_ns.add(self.clock.delta_as_nanos(began, self.clock.raw()));
         match outcome {
-            Ok(is_reply) => self.send_parcel(parcel, self.ports.len(), is_reply),
-            Err(reason) => {
-                counters.drop_for(reason);
+            Ok(is_reply) => self.send_parcel(parcel, self.ports.len(), sent_as(is_reply)),
+            Err(Verdict::Handoff(owner)) => {
+                counters.handed_off.add(1);
+                parcel.errand = Errand::HandOver(owner);
+                self.mailbox.parcels.send(parcel);
+            }
+            Err(verdict) => {
+                match verdict {
+                    Verdict::Absorb => counters.absorbed.add(1),
+                    Verdict::Drop(reason) => counters.drop_for(reason),
+                    _ => counters.drop_for(DropReason::NoRoute),
+                }
                 self.mailbox.parcels.send_home(parcel);
             }
         }
+        if self.fast_path.has_own_messages() {
+            self.send_own();
+        }
     }
 
-    /// Until the kernel has taken it, the message counts as parked where it came in.
-    fn send_parcel(&mut self, mut parcel: Parcel, port: usize, is_reply: bool) {
-        let parked = &self.counters_of(port).parked;
-        parked.set(parked.get() + 1);
+    /// Until the kernel has taken it, a message that came in counts as parked there.
+    pub(super) fn send_parcel(&mut self, mut parcel: Parcel, port: usize, sent: Sent) {
+        if sent != Sent::Originated {
+            self.counters_of(port).parked.add(1);
+        }
         #[expect(clippy::cast_possible_truncation, reason = "PORTS_MAX fits a u8")]
-        let origin = Origin { port: port as u8, is_reply };
+        let origin = Origin { port: port as u8, sent };
         parcel.errand = Errand::Send(origin);
         self.mailbox.parcels.send(parcel);
     }
 
     fn count_sent(&self, origin: Origin, is_sent: bool, length: usize) {
         let counters = self.counters_of(origin.port.into());
-        counters.parked.set(counters.parked.get() - 1);
-        match (is_sent, origin.is_reply) {
-            (true, false) => counters.forwarded.add(1),
-            (true, true) => counters.replied.add(1),
-            (false, _) => counters.drop_for(DropReason::KernelSend),
+        if origin.sent != Sent::Originated {
+            counters.parked.set(counters.parked.get() - 1);
+        }
+        if is_sent {
+            counters.count_sent(origin.sent);
+        } else {
+            counters.drop_unsent(origin.sent, DropReason::KernelSend);
         }
         if is_sent {
             let kernel = self.mailbox.parcels.counters();
@@ -87,4 +113,8 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     fn counters_of(&self, port: usize) -> &QueueCounters {
         self.ports.get(port).map_or(self.mailbox.parcels.counters(), |port| &port.counters)
     }
+}
+
+fn sent_as(is_reply: bool) -> Sent {
+    if is_reply { Sent::Replied } else { Sent::Forwarded }
 }

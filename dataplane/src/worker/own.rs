@@ -1,0 +1,69 @@
+//! Timers, and messages of our own: nothing was received for them.
+
+use super::Worker;
+use crate::limits::TIMERS_PER_ROUND;
+use crate::mailbox::Event;
+use crate::packet_io::PacketIo;
+use crate::probe::Probe;
+use crate::stats::Sent;
+use crate::verdict::OwnVerdict;
+use control_api::DropReason;
+
+/// The port that counts a message of our own for which there was not even a packet.
+const NO_EGRESS: usize = 0;
+
+impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
+    /// Runs the timers that are due, up to a bound. Gives whether anything was to be sent, or more are due.
+    pub(super) fn run_timers(&mut self) -> bool {
+        self.set_time(self.clock.raw());
+        self.is_behind = self.fast_path.expire(TIMERS_PER_ROUND);
+        let has_sent = self.fast_path.has_own_messages();
+        if has_sent {
+            self.send_own();
+            self.flush_all();
+        }
+        has_sent || self.is_behind
+    }
+
+    /// Sends all messages that transactions have made.
+    pub(super) fn send_own(&mut self) {
+        while self.fast_path.has_own_messages() {
+            let Some(mut packet) = self.io.new_packet() else {
+                self.fast_path.discard_own();
+                self.drop_own(DropReason::NoPacket);
+                continue;
+            };
+            match self.fast_path.make_own(&mut packet) {
+                OwnVerdict::Send { port } => {
+                    self.queue(port, packet, usize::from(port), Sent::Originated);
+                }
+                OwnVerdict::Oversize => self.send_own_oversize(),
+                OwnVerdict::NoNeighbour(next_hop) => {
+                    // With the ring full this is lost; a timer will come here again.
+                    let _ = self.mailbox.send(Event::Resolve(next_hop));
+                    self.drop_own(DropReason::NeighbourFailed);
+                }
+                OwnVerdict::Drop(reason) => self.drop_own(reason),
+            }
+        }
+    }
+
+    fn drop_own(&self, reason: DropReason) {
+        self.ports[NO_EGRESS].counters.drop_unsent(Sent::Originated, reason);
+    }
+
+    #[cold]
+    fn send_own_oversize(&mut self) {
+        let Some(mut parcel) = self.mailbox.parcels.take_free() else {
+            self.fast_path.discard_own();
+            self.drop_own(DropReason::KernelBuffers);
+            return;
+        };
+        if self.fast_path.pack_own(&mut parcel) {
+            self.send_parcel(parcel, self.ports.len(), Sent::Originated);
+        } else {
+            self.mailbox.parcels.send_home(parcel);
+            self.drop_own(DropReason::EgressTooLarge);
+        }
+    }
+}
