@@ -1,0 +1,192 @@
+//! INVITE server transactions: RFC 3261 section 17.2.1 as corrected by RFC 6026 section 8.5.
+//!
+//! ```text
+//!                             │ request received; the proxy sends 100
+//!                             ▼
+//!        request again:  ┌────────────┐
+//!          resend   ╭───►│ Proceeding │  2xx: pass; L = 64 T1
+//!        1xx: pass  ╰────┤ (no timer) ├─────────────────────────╮
+//!                        └─────┬──────┘                         │
+//!                              │ 300-699: pass;                 │
+//!                              │ G = T1 (doubles up to T2),     │
+//!                              │ H = 64 T1                      ▼
+//!        request again:  ┌───────────┐                    ┌──────────┐  2xx: pass
+//!          resend   ╭───►│ Completed │                    │ Accepted │◄─╮ ACK: pass
+//!        G: resend  ╰────┤           ├───────╮            │          ├──╯ request again: nothing
+//!                        └─────┬─────┘       │            └────┬─────┘
+//!                              │ ACK; I = T4 │ H: timed out    │
+//!                              ▼             │                 │
+//!          ACK:          ┌───────────┐       │                 │
+//!        nothing    ╭───►│ Confirmed │       │                 │ L
+//!                   ╰────┤           │       │                 │
+//!                        └─────┬─────┘       ▼                 ▼
+//!                              │ I (0)  ┌────────────┐         │
+//!                              ╰───────►│ Terminated │◄────────╯
+//!                                       └────────────┘
+//! ```
+//!
+//! Timer G rests and timer I is 0 on reliable transports.
+
+use super::retransmission::Retransmission;
+use super::{Reaction, Tick, Timers, Transport};
+
+/// Where an INVITE server transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InviteServerState {
+    /// No final response has been sent.
+    Proceeding,
+    /// A final response other than 2xx has been sent.
+    Completed,
+    /// Its ACK has come.
+    Confirmed,
+    /// A 2xx has been sent; there may be more of them, and their ACKs pass through.
+    Accepted,
+    /// Over.
+    Terminated,
+}
+
+impl InviteServerState {
+    /// Each of them, in order.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Proceeding, Self::Completed, Self::Confirmed, Self::Accepted, Self::Terminated];
+
+    /// In lower case.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Proceeding => "proceeding",
+            Self::Completed => "completed",
+            Self::Confirmed => "confirmed",
+            Self::Accepted => "accepted",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+/// An INVITE server transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InviteServer {
+    state: InviteServerState,
+    /// Timer G.
+    response: Retransmission,
+    /// Timer H, I or L.
+    end: Tick,
+}
+
+impl InviteServer {
+    /// A request has come; the proxy answers it with 100 itself.
+    pub(crate) const fn received() -> Self {
+        let never = Tick::of_ms(0);
+        Self {
+            state: InviteServerState::Proceeding,
+            response: Retransmission::start(never, 0, Transport::Reliable),
+            end: never,
+        }
+    }
+
+    /// The request has come again. A 2xx is not repeated: the callee does that (RFC 6026 section
+    /// 7.1 absorbs the request).
+    pub(crate) const fn again(&self) -> Reaction {
+        match self.state {
+            InviteServerState::Proceeding | InviteServerState::Completed => Reaction::RESEND,
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// A 1xx is to be sent.
+    pub(crate) const fn provisional(&mut self) -> Reaction {
+        match self.state {
+            InviteServerState::Proceeding => Reaction::PASS,
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// A 2xx is to be sent.
+    pub(crate) const fn success(&mut self, now: Tick, timers: &Timers) -> Reaction {
+        match self.state {
+            InviteServerState::Proceeding => {
+                self.state = InviteServerState::Accepted;
+                self.end = now.plus(timers.t1_times_64());
+                Reaction::PASS
+            }
+            InviteServerState::Accepted => Reaction::PASS,
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// A response of 300 to 699 is to be sent.
+    pub(crate) const fn failure(
+        &mut self,
+        now: Tick,
+        timers: &Timers,
+        transport: Transport,
+    ) -> Reaction {
+        if !matches!(self.state, InviteServerState::Proceeding) {
+            return Reaction::NOTHING;
+        }
+        self.state = InviteServerState::Completed;
+        self.response = Retransmission::start(now, timers.t1, transport);
+        self.end = now.plus(timers.t1_times_64());
+        Reaction::PASS
+    }
+
+    /// An ACK has come.
+    pub(crate) const fn ack(
+        &mut self,
+        now: Tick,
+        timers: &Timers,
+        transport: Transport,
+    ) -> Reaction {
+        match self.state {
+            InviteServerState::Completed => {
+                if matches!(transport, Transport::Reliable) || timers.t4 == 0 {
+                    self.state = InviteServerState::Terminated;
+                    return Reaction::ENDED;
+                }
+                self.state = InviteServerState::Confirmed;
+                self.end = now.plus(timers.t4);
+                Reaction::NOTHING
+            }
+            InviteServerState::Accepted => Reaction::PASS,
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// What is due at `now`.
+    pub(crate) const fn expire(&mut self, now: Tick, timers: &Timers) -> Reaction {
+        match self.state {
+            InviteServerState::Completed if self.end.has_come(now) => {
+                self.state = InviteServerState::Terminated;
+                Reaction::TIMED_OUT
+            }
+            InviteServerState::Completed => {
+                Reaction { resend: self.response.fire(now, timers.t2), ..Reaction::NOTHING }
+            }
+            InviteServerState::Confirmed | InviteServerState::Accepted
+                if self.end.has_come(now) =>
+            {
+                self.state = InviteServerState::Terminated;
+                Reaction::ENDED
+            }
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub(crate) const fn deadline(&self) -> Option<Tick> {
+        match self.state {
+            InviteServerState::Completed => Some(self.response.next_before(self.end)),
+            InviteServerState::Confirmed | InviteServerState::Accepted => Some(self.end),
+            InviteServerState::Proceeding | InviteServerState::Terminated => None,
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) const fn state(&self) -> InviteServerState {
+        self.state
+    }
+
+    /// Whether it may be forgotten.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.state, InviteServerState::Terminated)
+    }
+}

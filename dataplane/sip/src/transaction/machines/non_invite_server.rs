@@ -1,0 +1,141 @@
+//! Non-INVITE server transactions: RFC 3261 section 17.2.2.
+//!
+//! ```text
+//!                             │ request received
+//!                             ▼
+//!        request again:  ┌──────────┐
+//!          nothing  ╭───►│  Trying  │
+//!                   ╰────┤          ├───────────────╮
+//!                        └────┬─────┘               │
+//!                             │ 1xx: pass           │
+//!                             ▼                     │
+//!        request again:  ┌────────────┐             │ 200-699: pass;
+//!          resend   ╭───►│ Proceeding │             │ J = 64 T1
+//!        1xx: pass  ╰────┤            │             │
+//!                        └────┬───────┘             │
+//!                             │ 200-699: pass;      │
+//!                             │ J = 64 T1           │
+//!                             ▼                     │
+//!        request again:  ┌───────────┐              │
+//!          resend   ╭───►│ Completed │◄─────────────╯
+//!        200-699:   ╰────┤           │
+//!          nothing       └────┬──────┘
+//!                             │ J (0 on reliable transports)
+//!                             ▼
+//!                        ┌────────────┐
+//!                        │ Terminated │
+//!                        └────────────┘
+//! ```
+
+use super::{Reaction, Tick, Timers, Transport};
+
+/// Where a non-INVITE server transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NonInviteServerState {
+    /// No response has been sent.
+    Trying,
+    /// A provisional response has been sent.
+    Proceeding,
+    /// The final response has been sent.
+    Completed,
+    /// Over.
+    Terminated,
+}
+
+impl NonInviteServerState {
+    /// Each of them, in order.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Trying, Self::Proceeding, Self::Completed, Self::Terminated];
+
+    /// In lower case.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Trying => "trying",
+            Self::Proceeding => "proceeding",
+            Self::Completed => "completed",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+/// A non-INVITE server transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NonInviteServer {
+    state: NonInviteServerState,
+    /// Timer J.
+    end: Tick,
+}
+
+impl NonInviteServer {
+    /// A request has come.
+    pub(crate) const fn received() -> Self {
+        Self { state: NonInviteServerState::Trying, end: Tick::of_ms(0) }
+    }
+
+    /// The request has come again.
+    pub(crate) const fn again(&self) -> Reaction {
+        match self.state {
+            NonInviteServerState::Proceeding | NonInviteServerState::Completed => Reaction::RESEND,
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// A 1xx is to be sent.
+    pub(crate) const fn provisional(&mut self) -> Reaction {
+        match self.state {
+            NonInviteServerState::Trying | NonInviteServerState::Proceeding => {
+                self.state = NonInviteServerState::Proceeding;
+                Reaction::PASS
+            }
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// A final response is to be sent.
+    pub(crate) const fn last(
+        &mut self,
+        now: Tick,
+        timers: &Timers,
+        transport: Transport,
+    ) -> Reaction {
+        match self.state {
+            NonInviteServerState::Trying | NonInviteServerState::Proceeding => {
+                if matches!(transport, Transport::Reliable) {
+                    self.state = NonInviteServerState::Terminated;
+                    return Reaction { ended: true, ..Reaction::PASS };
+                }
+                self.state = NonInviteServerState::Completed;
+                self.end = now.plus(timers.t1_times_64());
+                Reaction::PASS
+            }
+            _ => Reaction::NOTHING,
+        }
+    }
+
+    /// What is due at `now`.
+    pub(crate) const fn expire(&mut self, now: Tick) -> Reaction {
+        if matches!(self.state, NonInviteServerState::Completed) && self.end.has_come(now) {
+            self.state = NonInviteServerState::Terminated;
+            return Reaction::ENDED;
+        }
+        Reaction::NOTHING
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub(crate) const fn deadline(&self) -> Option<Tick> {
+        match self.state {
+            NonInviteServerState::Completed => Some(self.end),
+            _ => None,
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) const fn state(&self) -> NonInviteServerState {
+        self.state
+    }
+
+    /// Whether it may be forgotten.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.state, NonInviteServerState::Terminated)
+    }
+}
