@@ -1,8 +1,9 @@
 //! `trunkline check`: a configuration against its own rules, the router's and this machine.
 
-use crate::config::{Config, ConfigError, explain_routes};
+use crate::config::{Config, ConfigError, Transactions, explain_routes};
 use nic_config::{Machine, NicPlan, PlanError};
-use sip_core::{Maddr, SettingsError, Tables};
+use sip_core::limits::TIMEOUT_T1;
+use sip_core::{Maddr, MergedRequests, Relay, SettingsError, Tables};
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -75,12 +76,45 @@ impl fmt::Display for Checked {
             writeln!(f, "  udp {}", listen.address)?;
         }
         self.write_prefix_tables(f)?;
+        self.write_transactions(f)?;
         writeln!(f, "\nroutes, the first that fits decides")?;
         write!(f, "{}", crate::status_report::indented(&explain_routes(config)))
     }
 }
 
 impl Checked {
+    /// How stateful routes send on, if there are some.
+    fn write_transactions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.config.routes.iter().any(|route| route.relay != Relay::Stateless) {
+            return Ok(());
+        }
+        let Transactions { t1_ms, t2_ms, t4_ms, timer_c_seconds, .. } = self.config.transactions;
+        let Transactions { failover_ms, attempts, in_dialog, recurse, merged, .. } =
+            self.config.transactions;
+        let gives_up = (TIMEOUT_T1 * t1_ms).div_ceil(1_000);
+        writeln!(f, "\ntransactions")?;
+        writeln!(
+            f,
+            "  T1 {t1_ms} ms, T2 {t2_ms} ms, T4 {t4_ms} ms; a destination that is silent for 64 T1 = {gives_up} s is given up"
+        )?;
+        writeln!(f, "  a callee may ring for {timer_c_seconds} s (timer C)")?;
+        let silent = match failover_ms {
+            0 => String::new(),
+            ms => format!(", the next after {ms} ms of silence"),
+        };
+        writeln!(f, "  at most {attempts} destination(s) are tried for a request{silent}")?;
+        let within = if in_dialog { "get transactions too" } else { "stay stateless" };
+        let redirected = if recurse { "are followed" } else { "are passed on" };
+        let again = match merged {
+            MergedRequests::Refuse => "are answered with 482",
+            MergedRequests::Forward => "are sent on",
+        };
+        writeln!(
+            f,
+            "  requests within our dialogs {within}; 3xx responses {redirected}; merged requests {again}"
+        )
+    }
+
     fn write_prefix_tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.config.prefix_tables.is_empty() {
             return Ok(());

@@ -10,6 +10,7 @@ mod explain;
 mod prefixes;
 mod probe;
 mod routes;
+mod transactions;
 mod value;
 
 pub use error::{ConfigError, Mistake};
@@ -17,11 +18,12 @@ pub use explain::explain_routes;
 pub use prefixes::PrefixTable;
 pub use probe::{AllDown, Probe};
 pub use routes::{Action, DestinationSet, Header, Member, Reject, Route, RouteMatch};
+pub use transactions::Transactions;
 
 use document::Document;
 use nic_config::settings::{LcoreSettings, MemorySettings, NicSettings, PortSettings};
 use serde::Deserialize;
-use sip_core::{ListenPoint, Maddr, Oversize, Settings, SettingsError, Tables};
+use sip_core::{ListenPoint, Maddr, Oversize, Relay, Settings, SettingsError, Tables};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub prefix_tables: Vec<PrefixTable>,
     /// `[[routes]]`: what to do with a request; the first that matches decides.
     pub routes: Vec<Route>,
+    /// `[transactions]`: how requests of stateful routes are sent on.
+    pub transactions: Transactions,
     /// `[log]`
     pub log: Log,
 }
@@ -182,6 +186,7 @@ impl Config {
         let sets = document.list::<DestinationSet>("destination_sets");
         let prefix_tables = document.list::<PrefixTable>("prefix_tables");
         let routes = document.list::<Route>("routes");
+        let transactions = document.section::<Transactions>("transactions");
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
         let (mut mistakes, lines) = (document.mistakes, document.lines);
@@ -192,6 +197,7 @@ impl Config {
             destination_sets: sets,
             prefix_tables,
             routes,
+            transactions,
             log,
         };
         for (index, table) in config.prefix_tables.iter_mut().enumerate() {
@@ -203,6 +209,7 @@ impl Config {
             if let Err(error) = Tables::build(&config.to_settings([0; 16])) {
                 mistakes.push(config.routing_mistake(error, directory));
             }
+            mistakes.extend(config.missing_memory());
         }
         for mistake in &mut mistakes {
             mistake.line = mistake.line.or_else(|| line_near(&lines, &mistake.setting));
@@ -225,12 +232,23 @@ impl Config {
             prefix_tables: self.prefix_tables.iter().map(|own| own.table().clone()).collect(),
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
-            transactions: sip_core::TransactionSettings::default(),
+            transactions: self.transactions.to_sip(),
         }
     }
 }
 
 impl Config {
+    /// A stateful route where workers have no room for transactions.
+    fn missing_memory(&self) -> Option<Mistake> {
+        let index = self.routes.iter().position(|route| route.relay != Relay::Stateless)?;
+        let problem = "workers have no memory for transactions: set memory.transactions above 0";
+        (self.nic.memory.transactions == 0).then(|| Mistake {
+            line: None,
+            setting: format!("routes[{index}].stateful"),
+            problem: problem.to_owned(),
+        })
+    }
+
     /// What the router found wrong, as the file has it.
     fn routing_mistake(&self, error: SettingsError, directory: &Path) -> Mistake {
         let mut problem = error.problem;
@@ -255,6 +273,9 @@ impl Config {
 fn routing_setting(setting: &str) -> String {
     if setting.starts_with("domains") {
         return format!("appliance.{setting}");
+    }
+    if setting == "transactions.timer_c_ms" {
+        return "transactions.timer_c_seconds".to_owned();
     }
     match setting.split_once("].") {
         Some((route, rest)) if route.starts_with("routes[") && is_match(rest) => {

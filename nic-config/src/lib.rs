@@ -23,6 +23,7 @@ pub mod mempool;
 pub mod plan;
 mod plan_report;
 pub mod settings;
+pub mod transactions;
 pub mod xdp;
 
 pub use machine::Machine;

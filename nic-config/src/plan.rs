@@ -11,6 +11,7 @@ use crate::limits;
 use crate::machine::{Capability, Interface, Machine};
 use crate::mempool::{self, PoolSize};
 use crate::settings::{Device, HugepagePolicy, Idle, NicSettings, PortSettings};
+use crate::transactions::TransactionCapacity;
 
 /// How every instance's file prefix begins.
 pub(crate) const FILE_PREFIX: &str = "trunkline-";
@@ -114,6 +115,13 @@ pub struct MemoryPlan {
     pub hugepages: bool,
     /// Why so, for people.
     pub reason: String,
+    /// Transactions that each worker can have at one time.
+    pub transactions: u32,
+    /// Blocks of [`transactions::BUFFER_BYTES`](crate::transactions::BUFFER_BYTES) that each worker
+    /// keeps their messages in.
+    pub message_buffers: u32,
+    /// What they take in each worker, MiB, of ordinary pages and beside `mebibytes`.
+    pub transaction_mebibytes: u32,
 }
 
 /// Holds the settings against the machine.
@@ -372,11 +380,28 @@ fn plan_memory(
     {
         return Err(PlanError::MemoryLimit { limit, needed: mebibytes });
     }
-    if !hugepages && mebibytes > machine.memory_available {
-        let available = machine.memory_available;
-        return Err(PlanError::Memory { needed: mebibytes, available });
+    let capacity = TransactionCapacity::of(&settings.memory);
+    let TransactionCapacity { transactions, message_buffers } = capacity;
+    if message_buffers < transactions {
+        return Err(PlanError::MessageBuffers { message_buffers, transactions });
     }
-    Ok(MemoryPlan { pool, pools, mebibytes, hugepages, reason })
+    let transaction_mebibytes = capacity.mebibytes();
+    let ours = transaction_mebibytes.saturating_mul(count);
+    let needed = if hugepages { ours } else { ours.saturating_add(mebibytes) };
+    if needed > machine.memory_available {
+        let available = machine.memory_available;
+        return Err(PlanError::Memory { needed, transactions: ours, available });
+    }
+    Ok(MemoryPlan {
+        pool,
+        pools,
+        mebibytes,
+        hugepages,
+        reason,
+        transactions,
+        message_buffers,
+        transaction_mebibytes,
+    })
 }
 
 /// All ports share the pools, and an AF_XDP port cannot use large mbufs.

@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::plan::{MemoryPlan, NicPlan, PortPlan, Rss};
 use crate::settings::Idle;
+use crate::transactions::BUFFER_BYTES;
 
 impl Display for NicPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -23,6 +24,13 @@ impl Display for NicPlan {
         };
         writeln!(f, "lcore {}: service; idle workers {idle}", self.service)?;
         writeln!(f, "memory: {}", self.memory)?;
+        let memory = &self.memory;
+        writeln!(
+            f,
+            "transactions: {} per worker, {} blocks of {BUFFER_BYTES} bytes for their messages: {} MiB \
+             per worker",
+            memory.transactions, memory.message_buffers, memory.transaction_mebibytes,
+        )?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }

@@ -3,7 +3,7 @@
 //! Here only what can be judged without looking at the machine is checked; [`crate::plan()`] does the
 //! rest.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::limits;
 
@@ -109,7 +109,7 @@ pub enum Idle {
 }
 
 /// The `[memory]` table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemorySettings {
     /// `hugepages`: default `"auto"`.
@@ -118,6 +118,39 @@ pub struct MemorySettings {
     pub mbufs: Option<u32>,
     /// `megabytes`: the plan is refused when DPDK would need more (MiB), default: no limit.
     pub megabytes: Option<u32>,
+    /// `transactions` that a worker can have at one time, default 65,536; 0 to
+    /// [`limits::TRANSACTIONS_MAX`].
+    #[serde(deserialize_with = "transactions")]
+    pub transactions: u32,
+    /// `message_buffers`: blocks of 128 bytes that a worker keeps messages of its transactions in,
+    /// default 8 for each transaction; 0 to [`limits::MESSAGE_BUFFERS_MAX`].
+    #[serde(deserialize_with = "message_buffers")]
+    pub message_buffers: Option<u32>,
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        Self {
+            hugepages: HugepagePolicy::Auto,
+            mbufs: None,
+            megabytes: None,
+            transactions: 65_536,
+            message_buffers: None,
+        }
+    }
+}
+
+fn transactions<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    at_most(limits::TRANSACTIONS_MAX, i64::deserialize(from)?)
+}
+
+fn message_buffers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    at_most(limits::MESSAGE_BUFFERS_MAX, i64::deserialize(from)?).map(Some)
+}
+
+fn at_most<E: serde::de::Error>(most: u32, number: i64) -> Result<u32, E> {
+    let fits = u32::try_from(number).ok().filter(|number| *number <= most);
+    fits.ok_or_else(|| E::custom(format!("{number} for each worker: write 0 to {most}")))
 }
 
 /// Whether DPDK's memory comes from hugepages.
@@ -275,6 +308,7 @@ mod tests {
         assert_eq!(settings.lcores.workers, [2, 3]);
         assert_eq!((settings.lcores.service, settings.lcores.idle), (1, Idle::Sleep));
         assert_eq!(settings.memory.hugepages, HugepagePolicy::Never);
+        assert_eq!((settings.memory.transactions, settings.memory.message_buffers), (65_536, None));
         assert_eq!((settings.memory.mbufs, settings.memory.megabytes), (Some(8191), Some(256)));
     }
 
@@ -299,6 +333,19 @@ mod tests {
         for (table, wanted) in cases {
             let error = NicSettings::from_toml(&format!("[[ports]]\n{table}\n")).unwrap_err();
             assert!(error.to_string().contains(wanted), "{table}: {error}");
+        }
+    }
+
+    #[test]
+    fn transactions_have_bounds() {
+        let memory = |text: &str| NicSettings::from_toml(&format!("[memory]\n{text}\n"));
+        let most = memory("transactions = 16777216\nmessage_buffers = 268435456").unwrap().memory;
+        assert_eq!((most.transactions, most.message_buffers), (1 << 24, Some(1 << 28)));
+        assert_eq!(memory("transactions = 0").unwrap().memory.transactions, 0);
+        for text in ["transactions = 16777217", "transactions = -1", "message_buffers = 268435457"]
+        {
+            let error = memory(text).unwrap_err().to_string();
+            assert!(error.contains("for each worker: write 0 to"), "{text}: {error}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::routes::{Action, DestinationSet, Header, Member, Route, RouteMatch};
-use sip_core::{HeaderMatch, HeaderTest};
+use sip_core::{Fork, HeaderMatch, HeaderTest, Relay};
 use std::fmt::Display;
 
 /// What happens to a request, one line per route, in the order in which they are tried.
@@ -10,7 +10,9 @@ pub fn explain_routes(config: &Config) -> String {
     let mut lines = Vec::new();
     for (index, route) in config.routes.iter().enumerate() {
         let subject = describe_match(&route.matching);
-        lines.push(format!("{}. {subject} {}", index + 1, describe_action(route, config)));
+        let action = describe_action(route, config);
+        let relay = describe_relay(route);
+        lines.push(format!("{}. {subject} {action}{relay}", index + 1));
     }
     let takes_all = |r: &Route| r.matching == RouteMatch::default();
     if !config.routes.iter().any(takes_all) {
@@ -33,6 +35,23 @@ fn describe_match(matching: &RouteMatch) -> String {
         &either(" with ", &matching.headers.iter().map(describe_header).collect::<Vec<_>>()),
     ]
     .concat()
+}
+
+/// What a transaction adds to the route.
+fn describe_relay(route: &Route) -> &'static str {
+    match (route.relay, &route.action) {
+        (Relay::Stateless, _) => "",
+        (Relay::Stateful(Fork::Parallel), _) => {
+            ", with a transaction that asks all members of a tier at once, tier after tier"
+        }
+        (Relay::Stateful(Fork::Serial), _) => {
+            ", with a transaction that asks all members, one after the other"
+        }
+        (Relay::Stateful(Fork::No), Action::Relay) => ", with a transaction",
+        (Relay::Stateful(Fork::No), _) => {
+            ", with a transaction that tries another member when one fails"
+        }
+    }
 }
 
 fn describe_action(route: &Route, config: &Config) -> String {

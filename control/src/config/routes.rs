@@ -63,6 +63,9 @@ pub struct Route {
     pub matching: RouteMatch,
     /// What happens.
     pub action: Action,
+    /// `stateful = true` and `fork = "parallel"` or `"serial"`: whether a request that is sent on gets
+    /// a transaction, and to how many members it goes. Default stateless, to one.
+    pub relay: sip::Relay,
 }
 
 /// What a request must look like; every list that is given must fit, an absent one fits anything.
@@ -146,6 +149,9 @@ struct RouteText {
     forward_by_prefix: Option<String>,
     relay: Option<bool>,
     reject: Option<Reject>,
+    #[serde(default)]
+    stateful: bool,
+    fork: Option<sip::Fork>,
 }
 
 impl TryFrom<RouteText> for Route {
@@ -163,7 +169,14 @@ impl TryFrom<RouteText> for Route {
                             reject = { code = 403, reason = \"Forbidden\" }");
             }
         };
-        Ok(Self { matching: text.matching, action })
+        let relay = match (text.stateful, text.fork) {
+            (true, fork) => sip::Relay::Stateful(fork.unwrap_or_default()),
+            (false, None) => sip::Relay::Stateless,
+            (false, Some(_)) => {
+                return Err("fork needs a transaction: write stateful = true beside it");
+            }
+        };
+        Ok(Self { matching: text.matching, action, relay })
     }
 }
 
@@ -204,7 +217,7 @@ impl Route {
                     sip::Action::Reject { code: *code, reason: reason.clone() }
                 }
             },
-            relay: sip::Relay::Stateless,
+            relay: self.relay,
         }
     }
 }

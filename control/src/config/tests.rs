@@ -172,6 +172,59 @@ fn destination_sets_and_headers_become_settings() {
     assert!(refusal.contains("routes[0].match.headers[0]|has 0 bytes"), "{refusal}");
 }
 
+#[test]
+fn stateful_routes_and_timers_become_settings() {
+    let text = WHOLE
+        .replace("[log]", "[transactions]\nt1_ms = 100\nt2_ms = 400\n\n[log]")
+        .replace("forward = \"core\"", "forward = \"core\"\nstateful = true\nfork = \"parallel\"");
+    let config = parsed(&text).unwrap();
+    let settings = config.to_settings([0; 16]);
+    assert_eq!(settings.rules[0].relay, sip::Relay::Stateless);
+    assert_eq!(settings.rules[1].relay, sip::Relay::Stateful(sip::Fork::Parallel));
+    let timers = settings.transactions;
+    assert_eq!((timers.t1_ms, timers.t2_ms, timers.timer_c_ms), (100, 400, 200_000));
+    let default = parsed(WHOLE).unwrap().to_settings([0; 16]).transactions;
+    assert_eq!(default, sip::TransactionSettings::default());
+    let words = |text: &str| explain_routes(&parsed(text).unwrap());
+    let wanted =
+        "198.51.100.2:5060 75 %), with a transaction that asks all members of a tier at once";
+    assert!(words(&text).contains(wanted), "{}", words(&text));
+    let one = text.replace("\nfork = \"parallel\"", "");
+    assert!(words(&one).contains("with a transaction that tries another member when one fails"));
+    let relay = one.replace("forward = \"core\"", "relay = true");
+    assert!(
+        words(&relay).contains("of its Request-URI, with a transaction\n"),
+        "{}",
+        words(&relay)
+    );
+
+    let refusal = |from: &str, to: &str| refusals(&text.replacen(from, to, 1)).remove(0);
+    for (from, to, expected) in [
+        ("stateful = true\n", "", "25|routes[1]|fork needs a transaction: write stateful = true"),
+        ("\"parallel\"", "\"paralel\"", "29|routes[1].fork|unknown value `paralel`: did you mean"),
+        ("forward = \"core\"", "relay = true", "25|routes[1].fork|only the members of a set"),
+        ("t1_ms = 100", "t1_ms = 5", "31|transactions.t1_ms|5 ms; 10 to 10000 ms are possible"),
+        ("t2_ms = 400", "t2_ms = 50", "31|transactions.t2_ms|50 ms; 100 (T1) to 60000 ms"),
+        ("t2_ms = 400", "timer_c_seconds = 0", "31|transactions.timer_c_seconds|0 ms; 1000 to"),
+        ("t2_ms = 400", "failover_ms = 6401", "31|transactions.failover_ms|6401 ms; 0 to 6400 (64"),
+        ("t2_ms = 400", "attempts = 9", "31|transactions.attempts|9; 1 to 8 destinations"),
+        ("t2_ms = 400", "merged = \"drop\"", "33|transactions.merged|unknown value `drop`"),
+        (
+            "t2_ms = 400",
+            "t2ms = 400",
+            "33|transactions.t2ms|unknown key `t2ms`: did you mean `t2_ms`?",
+        ),
+        ("[log]", "[memory]\ntransactions = 0\n[log]", "25|routes[1].stateful|workers have no"),
+        ("[log]", "[memory]\ntransactions = -1\n[log]", "36|memory.transactions|-1 for each"),
+    ] {
+        let refusal = refusal(from, to);
+        assert!(refusal.starts_with(expected), "{to}: {refusal}");
+    }
+    let reject = WHOLE.replace("reject =", "stateful = true\nreject =");
+    let expected = "21|routes[0].stateful|a rejected request is answered at once; leave it out";
+    assert_eq!(refusals(&reject), [expected]);
+}
+
 const PREFIXES: &str = r#"
 [[prefix_tables]]
 name = "numbers"

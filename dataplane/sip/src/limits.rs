@@ -21,6 +21,22 @@ pub const ROUTES_MAX: u16 = 32;
 /// Longest Request-URI, Route URI included: an edit may have to carry one whole (RFC 3261 16.4).
 pub const URI_MAX: usize = 1024;
 
+/// Least and most T1, in milliseconds: a LAN, and a way around the world by satellite.
+pub const T1_MS: [u32; 2] = [10, 10_000];
+
+/// Most T2 and T4, in milliseconds: with more, nobody waits any longer.
+pub const T2_T4_MS_MAX: u32 = 60_000;
+
+/// Least and most timer C, in milliseconds. RFC 3261 section 16.6 step 11 asks for more than three
+/// minutes; less is for callees that never ring long. An hour is no ringing any more.
+pub const TIMER_C_MS: [u32; 2] = [1_000, 3_600_000];
+
+/// Timer B and F in T1 (RFC 3261 table 4): after that a destination is given up anyway.
+pub const TIMEOUT_T1: u32 = 64;
+
+/// Most destinations that are tried for one request, one after the other.
+pub const ATTEMPTS_MAX: u8 = 8;
+
 /// Header parameters looked at in one Via, URI or name-addr, so that `;;;;` costs no more than a line.
 pub const PARAMETERS_MAX: usize = 64;
 

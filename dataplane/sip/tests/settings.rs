@@ -5,7 +5,7 @@
 mod common;
 
 use common::{always, set, settings};
-use sip_core::{Action, ListenPoint, Rule, Settings, Tables};
+use sip_core::{Action, Fork, ListenPoint, Relay, Rule, Settings, Tables, TransactionSettings};
 
 #[track_caller]
 fn refused(settings: &Settings, expected: &str) {
@@ -81,6 +81,53 @@ fn rules() {
     refused(
         &with_rule(always(Action::Reject { code: 403, reason: "a\r\nVia: x".into() })),
         "routes[1].reject.reason: has line breaks or more than 128 bytes",
+    );
+}
+
+#[test]
+fn rules_that_keep_state() {
+    let stateful =
+        |action, fork| with_rule(Rule { relay: Relay::Stateful(fork), ..always(action) });
+    refused(
+        &stateful(Action::Reject { code: 403, reason: "No".into() }, Fork::No),
+        "routes[1].stateful: a rejected request is answered at once; leave it out",
+    );
+    refused(
+        &stateful(Action::RequestUri, Fork::Serial),
+        "routes[1].fork: only the members of a set can be forked to; use forward or forward_by_prefix",
+    );
+    assert!(Tables::build(&stateful(Action::Forward("uas".into()), Fork::Parallel)).is_ok());
+}
+
+#[test]
+fn timers() {
+    let wrong = |transactions: TransactionSettings, expected: &str| {
+        refused(&Settings { transactions, ..settings() }, expected);
+    };
+    let usual = TransactionSettings::default();
+    wrong(
+        TransactionSettings { t1_ms: 9, ..usual },
+        "transactions.t1_ms: 9 ms; 10 to 10000 ms are possible",
+    );
+    wrong(
+        TransactionSettings { t2_ms: 499, ..usual },
+        "transactions.t2_ms: 499 ms; 500 (T1) to 60000 ms are possible",
+    );
+    wrong(
+        TransactionSettings { t4_ms: 60_001, ..usual },
+        "transactions.t4_ms: 60001 ms; 0 to 60000 ms are possible",
+    );
+    wrong(
+        TransactionSettings { timer_c_ms: 999, ..usual },
+        "transactions.timer_c_ms: 999 ms; 1000 to 3600000 ms are possible",
+    );
+    wrong(
+        TransactionSettings { failover_ms: 32_001, ..usual },
+        "transactions.failover_ms: 32001 ms; 0 to 32000 (64 T1) ms are possible",
+    );
+    wrong(
+        TransactionSettings { attempts: 0, ..usual },
+        "transactions.attempts: 0; 1 to 8 destinations can be tried",
     );
 }
 

@@ -67,9 +67,13 @@ pub enum PlanError {
     )]
     MemoryLimit { limit: u32, needed: u32 },
     #[error(
-        "memory: {needed} MiB needed, {available} MiB available; free some, or lower queues or descriptors"
+        "memory: {needed} MiB needed, {transactions} of them for transactions, {available} MiB available; free some, or lower queues, descriptors or memory.transactions"
     )]
-    Memory { needed: u32, available: u32 },
+    Memory { needed: u32, transactions: u32, available: u32 },
+    #[error(
+        "memory.message_buffers = {message_buffers}: {transactions} transactions need one each at least, and 8 each for ordinary calls; raise it, leave it out, or lower memory.transactions"
+    )]
+    MessageBuffers { message_buffers: u32, transactions: u32 },
     #[error(
         "memory.hugepages = \"require\": {needed} MiB needed, {free} MiB of hugepages free; run: sysctl vm.nr_hugepages={pages}, or set \"auto\""
     )]

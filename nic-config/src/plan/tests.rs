@@ -137,9 +137,14 @@ fn refusals_about_memory() {
     assert!(memory("megabytes = 64").contains("memory.megabytes = 64: the plan needs 128"));
     assert!(memory("hugepages = \"require\"").contains("101 MiB needed, 0 MiB of hugepages free"));
     let mut small = machine();
-    small.memory_available = 100;
+    small.memory_available = 200;
     let line = plan(&settings(ONE), &small).unwrap_err().to_string();
-    assert!(line.starts_with("memory: 128 MiB needed, 100 MiB available"), "{line}");
+    let expected = "memory: 224 MiB needed, 96 of them for transactions, 200 MiB available";
+    assert!(line.starts_with(expected), "{line}");
+    let none = format!("{ONE}[memory]\ntransactions = 0\n");
+    assert!(plan(&settings(&none), &small).is_ok());
+    let line = memory("transactions = 1000\nmessage_buffers = 999");
+    assert!(line.starts_with("memory.message_buffers = 999: 1000 transactions need"), "{line}");
 }
 
 #[test]
@@ -180,4 +185,7 @@ fn the_report_shows_ports_lcores_and_memory() {
     assert!(text.contains("port 0: core = interface eth1 (AF_XDP, virtual, 02:00:00:00:00:01)"));
     assert!(text.contains("lcore 1 (NUMA socket 0): polls queue 0 of core\n"), "{text}");
     assert!(text.contains("memory: 128 MiB of ordinary pages (no hugepages are free)"), "{text}");
+    let transactions = "transactions: 65536 per worker, 524288 blocks of 128 bytes for their messages: \
+                        96 MiB per worker\n";
+    assert!(text.contains(transactions), "{text}");
 }

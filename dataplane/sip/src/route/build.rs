@@ -16,13 +16,14 @@ use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
 use super::set::Set;
 use super::tables::{Fixed, ListenEntry, Names, Tables, address_hash};
 use crate::limits::{
-    DOMAIN_LENGTH_MAX, DOMAINS_MAX, HEADER_TEXT_MAX, LISTEN_POINTS_MAX, REASON_MAX,
-    RULE_MATCHES_MAX, RULES_MAX, USER_PREFIX_MAX,
+    ATTEMPTS_MAX, DOMAIN_LENGTH_MAX, DOMAINS_MAX, HEADER_TEXT_MAX, LISTEN_POINTS_MAX, REASON_MAX,
+    RULE_MATCHES_MAX, RULES_MAX, T1_MS, T2_T4_MS_MAX, TIMEOUT_T1, TIMER_C_MS, USER_PREFIX_MAX,
 };
 use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    Action, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Relay, Rule, Settings,
+    Action, Fork, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Relay, Rule, Settings,
+    TransactionSettings,
 };
 
 /// Which setting is wrong, and what to do about it.
@@ -71,6 +72,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     listen(&settings.listen, &mut fixed)?;
     let sets = build_sets::sets(&settings.sets, &fixed)?;
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
+    check_transactions(&settings.transactions)?;
     check_count("routes", settings.rules.len(), RULES_MAX)?;
     for (index, rule) in settings.rules.iter().enumerate() {
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);
@@ -185,6 +187,7 @@ fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRu
     check_count(&format!("{setting}.domains"), rule.domains.len(), RULE_MATCHES_MAX)?;
     check_count(&format!("{setting}.user_prefixes"), rule.user_prefixes.len(), RULE_MATCHES_MAX)?;
     check_count(&format!("{setting}.sources"), rule.sources.len(), RULE_MATCHES_MAX)?;
+    check_relay(setting, rule)?;
     for (index, domain) in rule.domains.iter().enumerate() {
         check_host(&format!("{setting}.domains[{index}]"), domain)?;
     }
@@ -209,6 +212,49 @@ fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRu
         action: action(setting, &rule.action, settings)?,
         relay: rule.relay,
     })
+}
+
+/// Whether a rule that does this can keep state so.
+fn check_relay(setting: &str, rule: &Rule) -> Result<(), SettingsError> {
+    let Relay::Stateful(fork) = rule.relay else { return Ok(()) };
+    match rule.action {
+        Action::Reject { .. } => wrong(
+            format!("{setting}.stateful"),
+            "a rejected request is answered at once; leave it out",
+        ),
+        Action::RequestUri if fork != Fork::No => wrong(
+            format!("{setting}.fork"),
+            "only the members of a set can be forked to; use forward or forward_by_prefix",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn check_transactions(transactions: &TransactionSettings) -> Result<(), SettingsError> {
+    let within = |name: &str, ms: u32, [least, most]: [u32; 2]| {
+        let problem = match name {
+            "t2_ms" => format!("{ms} ms; {least} (T1) to {most} ms are possible"),
+            "failover_ms" => format!("{ms} ms; {least} to {most} (64 T1) ms are possible"),
+            _ => format!("{ms} ms; {least} to {most} ms are possible"),
+        };
+        if (least..=most).contains(&ms) {
+            Ok(())
+        } else {
+            wrong(format!("transactions.{name}"), problem)
+        }
+    };
+    let TransactionSettings { t1_ms, t2_ms, t4_ms, timer_c_ms, failover_ms, attempts, .. } =
+        *transactions;
+    within("t1_ms", t1_ms, T1_MS)?;
+    within("t2_ms", t2_ms, [t1_ms, T2_T4_MS_MAX])?;
+    within("t4_ms", t4_ms, [0, T2_T4_MS_MAX])?;
+    within("timer_c_ms", timer_c_ms, TIMER_C_MS)?;
+    within("failover_ms", failover_ms, [0, TIMEOUT_T1 * t1_ms])?;
+    if !(1..=ATTEMPTS_MAX).contains(&attempts) {
+        let problem = format!("{attempts}; 1 to {ATTEMPTS_MAX} destinations can be tried");
+        return wrong("transactions.attempts", problem);
+    }
+    Ok(())
 }
 
 fn methods(setting: &str, names: &[String]) -> Result<Methods, SettingsError> {
