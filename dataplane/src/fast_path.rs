@@ -6,10 +6,11 @@
 
 mod own;
 mod parcels;
+mod stateful;
 
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
-use crate::fib::{AdjacencyCache, Fib, Lookup};
+use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
 use crate::limits::KEEPALIVE_MAX;
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
@@ -22,9 +23,11 @@ use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
     Arrival, Choices, EditList, Headers, ListenId, Message, Output, Oversize, Refusal, Reply,
-    Request, RequestRoute, Response, Share, SipDrop, Tables, rewrite_request, rewrite_response,
-    route_request, route_response, stun, write_reply,
+    Request, RequestRoute, Response, ResponseRoute, Share, SipDrop, Tables, TransactionSizes,
+    Transactions, rewrite_request, rewrite_response, route_request, route_response, stun,
+    write_reply,
 };
+use stateful::Remember;
 use std::sync::Arc;
 
 /// What the SIP stages of one worker own: the tables in force and scratch space.
@@ -45,6 +48,11 @@ struct Scratch {
     egress: Egress,
     /// What follows the prefix in a message that is larger than the MTU: a range of the frame.
     kept: Range<usize>,
+    transactions: Transactions,
+    /// What transactions are to know of the message in hand as it leaves.
+    remember: Remember,
+    /// The next hop of a request that does not answer.
+    failed: Option<NextHop>,
 }
 
 impl Default for Scratch {
@@ -56,6 +64,9 @@ impl Default for Scratch {
             prefix: Output::default(),
             egress: Egress::NOWHERE,
             kept: 0..0,
+            transactions: Transactions::new(TransactionSizes { transactions: 0, buffers: 0 }, 0, 0),
+            remember: Remember::Nothing,
+            failed: None,
         }
     }
 }
@@ -76,12 +87,14 @@ impl FastPath {
 
     /// Whether the time must be said before messages are processed.
     pub fn keeps_time(&self) -> bool {
-        self.epoch.as_ref().is_some_and(|epoch| epoch.tables.keeps_time())
+        self.has_transactions()
+            || self.epoch.as_ref().is_some_and(|epoch| epoch.tables.keeps_time())
     }
 
     /// Says what time it is, in milliseconds.
     pub fn set_time(&mut self, now_ms: u64) {
         self.scratch.choices.set_time(now_ms);
+        self.scratch.transactions.set_time(now_ms);
     }
 
     /// Swaps the epoch; the old one is to be freed elsewhere.
@@ -112,11 +125,12 @@ impl FastPath {
         };
         let oversize = epoch.oversize;
         let way = Way { tables: &epoch.tables, fib, datagram, oversize, by_kernel: false };
+        self.scratch.remember = Remember::Nothing;
         let outgoing = match way.decide(packet.frame(), &mut self.scratch, probe) {
             Ok(outgoing) => outgoing,
             Err(verdict) => return verdict,
         };
-        let verdict = self.scratch.make(packet, datagram, &outgoing, oversize, probe);
+        let verdict = self.scratch.make(packet, &way, &outgoing, probe);
         probe.end(Stage::Encode);
         verdict
     }
@@ -127,30 +141,38 @@ impl Scratch {
     fn make<P: PacketBuf>(
         &mut self,
         packet: &mut P,
-        datagram: &Datagram,
+        way: &Way<'_>,
         outgoing: &Outgoing,
-        oversize: Oversize,
         probe: &mut impl Probe,
     ) -> Verdict {
-        let start = datagram.payload.start;
+        let start = way.datagram.payload.start;
         let port = self.egress.adjacency.port;
         let (kept, verdict) = match *outgoing {
             Outgoing::Reply => (start..start, Verdict::Reply { port }),
             Outgoing::Edited { end } => {
                 let (buffer, frame) = packet.buffer();
-                let message = &mut buffer[frame][datagram.payload.clone()];
+                let message = &mut buffer[frame][way.datagram.payload.clone()];
                 self.edits.patch(message);
                 self.prefix.clear();
                 let Ok(replaced) = self.edits.emit_prefix(message, &mut self.prefix) else {
                     return Verdict::Drop(DropReason::EgressTooLarge);
                 };
-                (start + replaced..start + end.max(replaced), Verdict::Forward { port })
+                let kept = replaced..end.max(replaced);
+                if self.remember != Remember::Nothing {
+                    probe.end(Stage::Rewrite);
+                    let verdict = self.remember(&message[kept.clone()], way);
+                    probe.end(Stage::Transaction);
+                    if let Some(verdict) = verdict {
+                        return verdict;
+                    }
+                }
+                (start + kept.start..start + kept.end, Verdict::Forward { port })
             }
         };
         probe.end(Stage::Rewrite);
         match encode(packet, self.prefix.bytes(), kept.clone(), &self.egress) {
             Ok(()) => verdict,
-            Err(DropReason::EgressTooLarge) if oversize == Oversize::Fragment => {
+            Err(DropReason::EgressTooLarge) if way.oversize == Oversize::Fragment => {
                 self.kept = kept;
                 Verdict::Oversize { is_reply: matches!(verdict, Verdict::Reply { .. }) }
             }
@@ -235,12 +257,15 @@ impl Way<'_> {
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
         let mut route = RequestRoute::default();
-        match route_request(request, self.tables, arrival, &mut scratch.choices, &mut route) {
-            Ok(()) => {}
-            Err(Refusal::Reply(reply)) => return Err(Refused::Reply(reply)),
-            Err(Refusal::Drop(reason)) => return Err(Refused::Verdict(sip_drop(reason))),
+        if self.has_transactions(scratch) {
+            self.ask_transactions(request, arrival, scratch, &mut route)?;
+        } else {
+            route_request(request, self.tables, arrival, &mut scratch.choices, &mut route)?;
         }
         probe.end(Stage::Route);
+        if route.is_stateful() {
+            return self.open(request, arrival, &mut route, scratch, probe);
+        }
         match self.find_adjacency(route.next_hop, scratch) {
             // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.
             Err(Verdict::Drop(DropReason::NoRoute)) => {
@@ -252,6 +277,12 @@ impl Way<'_> {
         self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
         rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
+        self.edited(request, scratch)
+    }
+
+    /// The request with the edits in the scratch, if there is a way for one of that size.
+    #[inline(always)]
+    fn edited(&self, request: &Request, scratch: &Scratch) -> Result<Outgoing, Refused> {
         let end = request.body_end();
         let length = end.saturating_add_signed(scratch.edits.growth());
         if length > scratch.egress.message_max()
@@ -268,9 +299,26 @@ impl Way<'_> {
         scratch: &mut Scratch,
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Verdict> {
+        if self.has_transactions(scratch)
+            && let Some(done) = self.to_transaction(response, scratch, probe)
+        {
+            return done;
+        }
         let route = route_response(response, self.tables).map_err(sip_drop)?;
         probe.end(Stage::Route);
         self.find_adjacency(route.next_hop, scratch)?;
+        self.edit_response(response, &route, scratch, probe)
+    }
+
+    /// Takes our Via off a response, whose adjacency is in the scratch.
+    #[inline(always)]
+    fn edit_response(
+        &self,
+        response: &Response,
+        route: &ResponseRoute,
+        scratch: &mut Scratch,
+        probe: &mut impl Probe,
+    ) -> Result<Outgoing, Verdict> {
         // A response leaves from where its request came in, so that it passes the NAT of the client.
         let arrived_at = route.leave_from.filter(|listen| {
             let address = self.tables.listen_point(*listen).address;
@@ -282,7 +330,7 @@ impl Way<'_> {
         };
         self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
-        rewrite_response(response, &route, &mut scratch.edits);
+        rewrite_response(response, route, &mut scratch.edits);
         Ok(Outgoing::Edited { end: response.body_end() })
     }
 
@@ -350,6 +398,15 @@ enum Refused {
     Verdict(Verdict),
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Reply(reply) => Self::Reply(reply),
+            Refusal::Drop(reason) => Self::Verdict(sip_drop(reason)),
+        }
+    }
+}
+
 fn sip_drop(reason: SipDrop) -> Verdict {
     Verdict::Drop(match reason {
         SipDrop::SipMalformed => DropReason::SipMalformed,
@@ -358,6 +415,7 @@ fn sip_drop(reason: SipDrop) -> Verdict {
         SipDrop::ResponseMalformed => DropReason::ResponseMalformed,
         SipDrop::ResponseNotOurs => DropReason::ResponseNotOurs,
         SipDrop::ResponseForged => DropReason::ResponseForged,
+        SipDrop::ResponseStale => DropReason::ResponseStale,
         SipDrop::ResponseNoVia => DropReason::ResponseNoVia,
         SipDrop::ResponseUnroutable => DropReason::ResponseUnroutable,
     })

@@ -17,6 +17,8 @@ pub enum Stage {
     Route,
     /// Adjacency of the next hop.
     Adjacency,
+    /// The transaction: found or opened, its machines, what it keeps.
+    Transaction,
     /// Edits recorded and the new beginning of the message written.
     Rewrite,
     /// New headers, checksums.
@@ -27,12 +29,13 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Receive,
         Self::Decode,
         Self::Parse,
         Self::Route,
         Self::Adjacency,
+        Self::Transaction,
         Self::Rewrite,
         Self::Encode,
         Self::Transmit,
@@ -46,6 +49,7 @@ impl Stage {
             Self::Parse => "parse",
             Self::Route => "route",
             Self::Adjacency => "adjacency",
+            Self::Transaction => "transaction",
             Self::Rewrite => "rewrite",
             Self::Encode => "encode",
             Self::Transmit => "transmit",

@@ -1,41 +1,113 @@
-//! Messages of our own, which transactions have made.
+//! Messages of our own, which transactions have made, and the time that makes them.
 
-use super::FastPath;
+use super::stateful::Ways;
+use super::{FastPath, Scratch};
+use crate::encode::{Egress, encode};
+use crate::fib::{Lookup, NextHop};
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
+use sip_core::{Oversize, QuotedBranch, TransactionCounts, Transactions};
 
 impl FastPath {
+    /// Gets room for transactions, which it has none of before.
+    pub fn give_transactions(&mut self, transactions: Transactions) {
+        self.scratch.transactions = transactions;
+    }
+
     /// Whether there are transactions, or may soon be: timers run, and siblings hand messages over.
     #[inline]
     pub fn has_transactions(&self) -> bool {
-        false
+        !self.scratch.transactions.is_empty()
+            || self.epoch.as_ref().is_some_and(|epoch| epoch.tables.has_transactions())
+    }
+
+    /// What is counted of transactions.
+    pub fn transaction_counts(&self) -> TransactionCounts {
+        self.scratch.transactions.counts()
     }
 
     /// Runs at most `budget` timers that are due; the time has been said. Gives whether more are due.
-    pub fn expire(&mut self, _budget: u32) -> bool {
-        false
+    pub fn expire(&mut self, budget: u32) -> bool {
+        let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else { return false };
+        let tables = &epoch.tables;
+        self.scratch.transactions.expire(budget, tables, &mut Ways { tables, fib })
+    }
+
+    /// An ICMP error quotes this branch of a request of ours.
+    #[cold]
+    pub fn unreachable(&mut self, quoted: QuotedBranch) {
+        let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else { return };
+        let tables = &epoch.tables;
+        self.scratch.transactions.unreachable(quoted, tables, &mut Ways { tables, fib });
+    }
+
+    /// The next hop of the request just processed, when it does not answer and the request went, or will
+    /// go, elsewhere.
+    pub fn take_failed(&mut self) -> Option<NextHop> {
+        self.scratch.failed.take()
     }
 
     /// Whether messages of our own wait to be sent.
     #[inline]
     pub fn has_own_messages(&self) -> bool {
-        false
+        self.scratch.transactions.has_outgoing()
     }
 
     /// Makes the frame of the next message of our own in a new packet. On `Oversize` the message stays:
     /// [`Self::pack_own`] or [`Self::discard_own`] comes next.
-    pub fn make_own<P: PacketBuf>(&mut self, _packet: &mut P) -> OwnVerdict {
-        OwnVerdict::Drop(DropReason::NoEpoch)
+    pub fn make_own<P: PacketBuf>(&mut self, packet: &mut P) -> OwnVerdict {
+        let verdict = self.encode_own(packet);
+        if verdict != OwnVerdict::Oversize {
+            self.discard_own();
+        }
+        verdict
+    }
+
+    fn encode_own<P: PacketBuf>(&mut self, packet: &mut P) -> OwnVerdict {
+        let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
+            return OwnVerdict::Drop(DropReason::NoEpoch);
+        };
+        let Scratch { transactions, adjacencies, egress, .. } = &mut self.scratch;
+        let outbox = transactions.outbox();
+        let Some(own) = outbox.first() else { return OwnVerdict::Drop(DropReason::NoRoute) };
+        let adjacency = match adjacencies.lookup(fib, own.target.ip()) {
+            Ok(adjacency) => *adjacency,
+            Err(Lookup::Unresolved(next_hop) | Lookup::Failed(next_hop)) => {
+                return OwnVerdict::NoNeighbour(next_hop);
+            }
+            Err(_) => return OwnVerdict::Drop(DropReason::NoRoute),
+        };
+        let mut source = epoch.tables.listen_point(own.leave_from).address;
+        if source.is_ipv4() != own.target.is_ipv4() {
+            // The listen points have changed since.
+            let Some(listen) = epoch.tables.listen_for(adjacency.source, source.port()) else {
+                return OwnVerdict::Drop(DropReason::NoListenPoint);
+            };
+            source = epoch.tables.listen_point(listen).address;
+        }
+        *egress = Egress { source, target: own.target, adjacency };
+        match encode(packet, own.message, 0..0, egress) {
+            Ok(()) => OwnVerdict::Send { port: egress.adjacency.port },
+            Err(DropReason::EgressTooLarge) if epoch.oversize == Oversize::Fragment => {
+                OwnVerdict::Oversize
+            }
+            Err(reason) => OwnVerdict::Drop(reason),
+        }
     }
 
     /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit; it is
     /// forgotten then.
-    pub fn pack_own(&mut self, _parcel: &mut Parcel) -> bool {
-        false
+    pub fn pack_own(&mut self, parcel: &mut Parcel) -> bool {
+        let Scratch { transactions, egress, .. } = &mut self.scratch;
+        let Some(own) = transactions.outbox().take() else { return false };
+        (parcel.source, parcel.target) = (egress.source, egress.target);
+        parcel.fill(own.message, &[])
     }
 
     /// Forgets the next message of our own.
-    pub fn discard_own(&mut self) {}
+    pub fn discard_own(&mut self) {
+        let _ = self.scratch.transactions.outbox().take();
+    }
 }

@@ -1,5 +1,6 @@
 //! The SIP stages for messages that go through the kernel: the same decisions, another buffer.
 
+use super::stateful::Remember;
 use super::{FastPath, Outgoing, Scratch, Way};
 use crate::decode::Datagram;
 use crate::encode::Egress;
@@ -32,12 +33,9 @@ impl FastPath {
         let datagram = Datagram { source, target, payload: 0..parcel.message().len() };
         let (tables, oversize) = (&epoch.tables, epoch.oversize);
         let way = Way { tables, fib, datagram: &datagram, oversize, by_kernel: true };
-        match way.decide(parcel.message(), &mut self.scratch, probe) {
-            Ok(outgoing) => {
-                self.scratch.make_parcel(parcel, &outgoing, oversize).map_err(Verdict::Drop)
-            }
-            Err(verdict) => Err(verdict),
-        }
+        self.scratch.remember = Remember::Nothing;
+        let outgoing = way.decide(parcel.message(), &mut self.scratch, probe)?;
+        self.scratch.make_parcel(parcel, &outgoing, &way)
     }
 
     /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit.
@@ -55,20 +53,24 @@ impl Scratch {
         &mut self,
         parcel: &mut Parcel,
         outgoing: &Outgoing,
-        oversize: Oversize,
-    ) -> Result<bool, DropReason> {
+        way: &Way<'_>,
+    ) -> Result<bool, Verdict> {
         let fits = match *outgoing {
             Outgoing::Reply => parcel.fill(self.prefix.bytes(), &[]),
             Outgoing::Edited { end } => {
                 self.edits.patch(parcel.message_mut());
                 self.prefix.clear();
                 let emitted = self.edits.emit_prefix(parcel.message(), &mut self.prefix);
-                let replaced = emitted.map_err(|_| DropReason::EgressTooLarge)?;
-                parcel.begin_anew(self.prefix.bytes(), replaced..end.max(replaced))
+                let replaced = emitted.map_err(|_| Verdict::Drop(DropReason::EgressTooLarge))?;
+                let kept = replaced..end.max(replaced);
+                if let Some(verdict) = self.remember(&parcel.message()[kept.clone()], way) {
+                    return Err(verdict);
+                }
+                parcel.begin_anew(self.prefix.bytes(), kept)
             }
         };
-        if !fits || is_too_large(parcel.message().len(), &self.egress, oversize) {
-            return Err(DropReason::EgressTooLarge);
+        if !fits || is_too_large(parcel.message().len(), &self.egress, way.oversize) {
+            return Err(Verdict::Drop(DropReason::EgressTooLarge));
         }
         (parcel.source, parcel.target) = (self.egress.source, self.egress.target);
         Ok(matches!(outgoing, Outgoing::Reply))

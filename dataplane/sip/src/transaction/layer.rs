@@ -65,7 +65,7 @@ pub enum Recognised {
 
 /// By what the retransmissions of a request are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerKey(pub(super) u64);
+pub struct ServerKey(pub(crate) u64);
 
 /// All transactions of one worker.
 #[derive(Debug)]
@@ -317,6 +317,14 @@ impl Transactions {
             self.ask_tier(id.slot, &mut Around { tables, egress });
         }
         self.rearm(id.slot);
+    }
+
+    /// Forgets a transaction that was just opened and whose request cannot be sent on at all.
+    #[cold]
+    pub fn forget(&mut self, id: BranchId) {
+        if self.table.holds(id) {
+            self.end(id.slot);
+        }
     }
 
     /// How long a branch may stay silent: shortly, when there is somebody else to ask.

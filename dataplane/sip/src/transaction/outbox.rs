@@ -37,6 +37,13 @@ impl Outbox {
         }
     }
 
+    /// The oldest message, which stays.
+    pub fn first(&self) -> Option<Outgoing<'_>> {
+        let (target, leave_from, range) = self.waiting.front()?;
+        let message = self.bytes.bytes().get(range.clone()).unwrap_or_default();
+        Some(Outgoing { target: *target, leave_from: *leave_from, message })
+    }
+
     /// Takes the oldest message out.
     pub fn take(&mut self) -> Option<Outgoing<'_>> {
         let (target, leave_from, range) = self.waiting.pop_front()?;

@@ -2,11 +2,12 @@
 
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use crate::message::Span;
+use crate::message::{Arrival, Span};
 use crate::parse::via::Via;
 use crate::rewrite::branch::Branch;
 use crate::route::route_set::Cuts;
 use crate::settings::Relay;
+use crate::transaction::ServerKey;
 
 /// A request that is forwarded: where to, why, and what to change. One can be used over and over:
 /// [`route_request`] writes it where it stays.
@@ -55,6 +56,13 @@ pub enum RouteReason {
 }
 
 impl RequestRoute {
+    /// Spares [`rewrite_request`](crate::rewrite_request) to compute the stateless branch, which is
+    /// what the transactions did not know.
+    #[inline]
+    pub fn branch_from(&mut self, key: ServerKey, arrival: &Arrival) {
+        self.branch = Some(Branch::Stateless(arrival.listen, key.0));
+    }
+
     /// Whether the request gets a transaction.
     #[inline]
     pub fn is_stateful(&self) -> bool {

@@ -1,0 +1,177 @@
+//! The SIP stages of messages that have a transaction.
+
+use super::{Outgoing, Refused, Scratch, Way, sip_drop};
+use crate::fib::{Fib, Lookup};
+use crate::probe::{Probe, Stage};
+use crate::verdict::Verdict;
+use control_api::DropReason;
+use core::net::SocketAddr;
+use sip_core::{
+    Arrival, BranchId, Egress, ListenId, Owner, Recognised, Request, RequestRoute, Response,
+    ResponseFate, Tables, begin_route, finish_route, rewrite_request,
+};
+
+/// What transactions are to know of the message in hand as it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remember {
+    /// It has no transaction.
+    Nothing,
+    /// The request of this branch.
+    Request(BranchId),
+    /// The request of this branch, which has no way out.
+    Unsent(BranchId),
+    /// The response to the client of this branch, with its status.
+    Response(BranchId, u16),
+}
+
+/// Routes and neighbours, as far as transactions must know them.
+pub(super) struct Ways<'t> {
+    pub(super) tables: &'t Tables,
+    pub(super) fib: &'t Fib,
+}
+
+impl Egress for Ways<'_> {
+    fn listen_towards(&mut self, target: SocketAddr, prefer_port: u16) -> Option<ListenId> {
+        let adjacency = match self.fib.lookup(target.ip()) {
+            Lookup::Ready(adjacency) => adjacency,
+            // The kernel will have found the neighbour when the request is sent again.
+            Lookup::Unresolved(_) => self.fib.way_out(target.ip())?,
+            Lookup::Failed(_) | Lookup::NoRoute => return None,
+        };
+        self.tables.listen_for(adjacency.source, prefer_port)
+    }
+}
+
+impl<'t> Way<'t> {
+    /// Whether messages may have a transaction.
+    #[inline(always)]
+    pub(super) fn has_transactions(&self, scratch: &Scratch) -> bool {
+        self.tables.has_transactions() || !scratch.transactions.is_empty()
+    }
+
+    fn ways(&self) -> Ways<'t> {
+        Ways { tables: self.tables, fib: self.fib }
+    }
+
+    /// Routes a request, unless a transaction knows it.
+    pub(super) fn ask_transactions(
+        &self,
+        request: &Request,
+        arrival: &Arrival,
+        scratch: &mut Scratch,
+        route: &mut RequestRoute,
+    ) -> Result<(), Refused> {
+        begin_route(request, route)?;
+        let Scratch { transactions, choices, .. } = scratch;
+        let ways = &mut self.ways();
+        match transactions.recognise(request, route, self.tables, arrival, ways) {
+            Recognised::Absorbed => Err(Refused::Verdict(Verdict::Absorb)),
+            Recognised::New(key) => {
+                finish_route(request, self.tables, arrival, choices, route)?;
+                route.branch_from(key, arrival);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a request on for which a transaction is opened.
+    pub(super) fn open(
+        &self,
+        request: &Request,
+        arrival: &Arrival,
+        route: &mut RequestRoute,
+        scratch: &mut Scratch,
+        probe: &mut impl Probe,
+    ) -> Result<Outgoing, Refused> {
+        let way = match self.find_adjacency(route.next_hop, scratch) {
+            Ok(()) => Some(self.listen_point_of_route(scratch).map_err(Refused::Verdict)?),
+            Err(Verdict::Park(next_hop)) => return Err(Refused::Verdict(Verdict::Park(next_hop))),
+            Err(verdict) => {
+                if let Verdict::Unreachable(next_hop) = verdict {
+                    scratch.failed = Some(next_hop);
+                }
+                None
+            }
+        };
+        let leave_from = way.unwrap_or(arrival.listen);
+        self.leave_from(leave_from, scratch);
+        probe.end(Stage::Adjacency);
+        let id = scratch
+            .transactions
+            .open(request, route, self.tables, arrival, way)
+            .map_err(Refused::Reply)?;
+        probe.end(Stage::Transaction);
+        rewrite_request(request, route, self.tables, arrival, leave_from, &mut scratch.edits);
+        scratch.remember = match way {
+            Some(_) => Remember::Request(id),
+            None => Remember::Unsent(id),
+        };
+        let edited = self.edited(request, scratch);
+        if edited.is_err() {
+            scratch.transactions.forget(id);
+        }
+        edited
+    }
+
+    /// Takes a response to the transaction that it belongs to; `None` when it belongs to none.
+    pub(super) fn to_transaction(
+        &self,
+        response: &Response,
+        scratch: &mut Scratch,
+        probe: &mut impl Probe,
+    ) -> Option<Result<Outgoing, Verdict>> {
+        let id = match scratch.transactions.owner(response, self.tables) {
+            Owner::Stateless => return None,
+            Owner::Here(id) => id,
+            Owner::Worker(worker) => return Some(Err(Verdict::Handoff(worker))),
+            Owner::Forged => return Some(Err(Verdict::Drop(DropReason::ResponseForged))),
+            Owner::Stale => return Some(Err(Verdict::Drop(DropReason::ResponseStale))),
+        };
+        Some(self.respond(id, response, scratch, probe))
+    }
+
+    fn respond(
+        &self,
+        id: BranchId,
+        response: &Response,
+        scratch: &mut Scratch,
+        probe: &mut impl Probe,
+    ) -> Result<Outgoing, Verdict> {
+        let upstream = scratch.transactions.upstream(id);
+        let (target, _) = upstream.ok_or(Verdict::Drop(DropReason::ResponseStale))?;
+        probe.end(Stage::Route);
+        let found = self.find_adjacency(target, scratch);
+        // A parked response comes here once more, so nothing may have happened yet.
+        if let Err(Verdict::Park(next_hop)) = found {
+            return Err(Verdict::Park(next_hop));
+        }
+        probe.end(Stage::Adjacency);
+        let fate = scratch.transactions.response(id, response, self.tables, &mut self.ways());
+        probe.end(Stage::Transaction);
+        match fate {
+            ResponseFate::Forward(route) => {
+                found?;
+                scratch.remember = Remember::Response(id, response.status());
+                self.edit_response(response, &route, scratch, probe)
+            }
+            ResponseFate::Absorbed => Err(Verdict::Absorb),
+            ResponseFate::Drop(reason) => Err(sip_drop(reason)),
+        }
+    }
+}
+
+impl Scratch {
+    /// Shows transactions the message that leaves: the prefix, and the bytes `kept` of what came. Gives
+    /// the verdict when it does not leave after all.
+    pub(super) fn remember(&mut self, kept: &[u8], way: &Way<'_>) -> Option<Verdict> {
+        let start = self.prefix.bytes();
+        match self.remember {
+            Remember::Nothing => {}
+            Remember::Request(id) | Remember::Unsent(id) => {
+                self.transactions.sent(id, start, kept, way.tables, &mut way.ways());
+            }
+            Remember::Response(id, status) => self.transactions.passed(id, status, start, kept),
+        }
+        matches!(self.remember, Remember::Unsent(_)).then_some(Verdict::Absorb)
+    }
+}
