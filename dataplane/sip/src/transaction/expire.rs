@@ -31,10 +31,9 @@ impl Transactions {
             return;
         };
         let Some(branch) = self.table.branch_mut(id.slot, id.number) else { return };
-        if !branch.client.is_silent() {
+        if !branch.client.is_silent() || !branch.client.unreachable() {
             return;
         }
-        branch.client = Client::Over;
         self.fail(id.slot, id.number, 503, &mut Around { tables, egress });
         self.rearm(id.slot);
     }

@@ -292,6 +292,15 @@ impl Client {
         }
     }
 
+    /// The network says that nobody is there. Gives whether that ends it.
+    pub(super) fn unreachable(&mut self) -> bool {
+        match self {
+            Self::Invite(client) => client.unreachable().ended,
+            Self::NonInvite(client) => client.unreachable().ended,
+            Self::Over => false,
+        }
+    }
+
     #[inline]
     pub(super) fn deadline(&self) -> Option<Tick> {
         match self {

@@ -1,0 +1,271 @@
+//! A proxy with transactions, and messages to and from it.
+
+use sip_core::{
+    Action, Arrival, Choices, DestinationSet, EditList, Egress, Fork, Headers, ListenId,
+    ListenPoint, Member, Message, Output, Owner, Recognised, Refusal, Relay, RequestRoute,
+    ResponseFate, Rule, Settings, Tables, TransactionCounts, TransactionSizes, Transactions,
+    begin_route, finish_route, parse, quoted_branch, rewrite_request, rewrite_response,
+    route_response, write_reply,
+};
+use std::net::SocketAddr;
+
+pub const CALLER: &str = "10.77.1.2:5060";
+pub const CALLEES: [&str; 3] = ["10.77.2.2:5060", "10.77.2.3:5060", "10.77.2.4:5060"];
+
+/// A message that left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub to: String,
+    pub text: String,
+}
+
+impl Sent {
+    /// Method, or status code.
+    pub fn kind(&self) -> String {
+        let mut words = self.text.split(' ');
+        match words.next().unwrap() {
+            "SIP/2.0" => words.next().unwrap().to_owned(),
+            method => method.to_owned(),
+        }
+    }
+
+    /// What a header says that stands once.
+    pub fn header(&self, name: &str) -> &str {
+        let line = self.text.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.unwrap_or_else(|| panic!("no {name} in {}", self.text))
+    }
+
+    /// A response of its callee.
+    pub fn response(&self, status: &str) -> String {
+        self.response_with(status, "")
+    }
+
+    /// The same with more header lines.
+    pub fn response_with(&self, status: &str, lines: &str) -> String {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for line in self.text.lines() {
+            let name = line.split(':').next().unwrap();
+            if name == "To" && !line.contains("tag=") && !status.starts_with("100") {
+                text += &format!("{line};tag={}\r\n", self.to.replace([':', '.'], ""));
+            } else if ["Via", "From", "To", "Call-ID", "CSeq", "Record-Route"].contains(&name) {
+                text += &format!("{line}\r\n");
+            }
+        }
+        text + lines + "Content-Length: 0\r\n\r\n"
+    }
+}
+
+/// Who cannot be reached.
+#[derive(Default)]
+pub struct Ways {
+    pub dead: Vec<SocketAddr>,
+}
+
+impl Egress for Ways {
+    fn listen_towards(&mut self, target: SocketAddr, _prefer_port: u16) -> Option<ListenId> {
+        let is_dead = self.dead.contains(&target);
+        let is_caller = target.ip() == CALLER.parse::<SocketAddr>().unwrap().ip();
+        (!is_dead).then_some(ListenId(u8::from(!is_caller)))
+    }
+}
+
+pub struct Proxy {
+    pub transactions: Transactions,
+    pub tables: Tables,
+    pub ways: Ways,
+    pub now_ms: u64,
+    choices: Choices,
+}
+
+pub fn settings(fork: Fork) -> Settings {
+    let listen = ["10.77.1.1:5060", "10.77.2.1:5060"];
+    let members = CALLEES.map(|at| Member::new(at.parse().unwrap()));
+    let relay = Relay::Stateful(fork);
+    Settings {
+        secret: *b"0123456789abcdef",
+        domains: vec!["example.com".into()],
+        listen: listen.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
+        record_route: true,
+        retry_after_seconds: 5,
+        sets: vec![DestinationSet {
+            name: "uas".into(),
+            members: members.to_vec(),
+            ..DestinationSet::default()
+        }],
+        rules: vec![Rule { relay, ..Rule::always(Action::Forward("uas".into())) }],
+        ..Settings::default()
+    }
+}
+
+impl Proxy {
+    pub fn new(settings: &Settings) -> Self {
+        Self::sized(settings, TransactionSizes { transactions: 64, buffers: 1_024 })
+    }
+
+    pub fn sized(settings: &Settings, sizes: TransactionSizes) -> Self {
+        let mut proxy = Self {
+            transactions: Transactions::new(sizes, 3, 0x5eed),
+            tables: Tables::build(settings).unwrap(),
+            ways: Ways::default(),
+            now_ms: 0,
+            choices: Choices::default(),
+        };
+        proxy.wait(1_000);
+        proxy
+    }
+
+    /// What it sends when it receives `text` from `source`.
+    pub fn receive(&mut self, source: &str, text: &str) -> Vec<Sent> {
+        let source: SocketAddr = source.parse().unwrap();
+        let is_caller = source.ip() == CALLER.parse::<SocketAddr>().unwrap().ip();
+        let arrival = Arrival { source, listen: ListenId(u8::from(!is_caller)) };
+        let mut headers = Headers::default();
+        let mut sent: Vec<Sent> = Vec::new();
+        match parse(text.as_bytes(), &mut headers).unwrap() {
+            Message::Request(request) => {
+                let mut route = RequestRoute::default();
+                let Self { transactions, tables, ways, choices, .. } = self;
+                begin_route(&request, &mut route).unwrap();
+                match transactions.recognise(&request, &route, tables, &arrival, ways) {
+                    Recognised::Absorbed => return self.drain(sent),
+                    Recognised::New(key) => {
+                        finish_route(&request, tables, &arrival, choices, &mut route).unwrap();
+                        let way = ways.listen_towards(route.next_hop, 5060);
+                        let mut edits = EditList::new();
+                        let leave_from = way.unwrap_or(arrival.listen);
+                        if !route.is_stateful() {
+                            rewrite_request(
+                                &request, &route, tables, &arrival, leave_from, &mut edits,
+                            );
+                            sent.push(emit(&edits, text, route.next_hop).0);
+                            return sent;
+                        }
+                        let opened =
+                            transactions.open(key, &request, &mut route, tables, &arrival, way);
+                        match opened {
+                            Ok(id) => {
+                                rewrite_request(
+                                    &request, &route, tables, &arrival, leave_from, &mut edits,
+                                );
+                                let (message, [start, rest]) = emit(&edits, text, route.next_hop);
+                                transactions.sent(id, &start, &rest, tables, ways);
+                                if way.is_some() {
+                                    sent.push(message);
+                                }
+                            }
+                            Err(reply) => {
+                                let mut out = Output::new();
+                                let to =
+                                    write_reply(text.as_bytes(), reply, tables, &arrival, &mut out);
+                                let text = String::from_utf8(out.bytes().to_vec()).unwrap();
+                                sent.push(Sent { to: to.unwrap().to_string(), text });
+                            }
+                        }
+                    }
+                }
+            }
+            Message::Response(response) => {
+                let Self { transactions, tables, ways, .. } = self;
+                let mut edits = EditList::new();
+                match transactions.owner(&response, tables) {
+                    Owner::Stateless => {
+                        let route = route_response(&response, tables).unwrap();
+                        rewrite_response(&response, &route, &mut edits);
+                        sent.push(emit(&edits, text, route.next_hop).0);
+                    }
+                    Owner::Here(id) => {
+                        if let ResponseFate::Forward(route) =
+                            transactions.response(id, &response, tables, ways)
+                        {
+                            rewrite_response(&response, &route, &mut edits);
+                            let (message, [start, rest]) = emit(&edits, text, route.next_hop);
+                            transactions.passed(id, response.status(), &start, &rest);
+                            sent.push(message);
+                        }
+                    }
+                    other => panic!("{other:?}: {text}"),
+                }
+            }
+        }
+        self.drain(sent)
+    }
+
+    /// What it says of a response that it should not take.
+    pub fn owner(&self, text: &str) -> Owner {
+        let mut headers = Headers::default();
+        match parse(text.as_bytes(), &mut headers) {
+            Ok(Message::Response(response)) => self.transactions.owner(&response, &self.tables),
+            _ => Owner::Stateless,
+        }
+    }
+
+    /// What it sends in so many milliseconds, with the time of each.
+    pub fn wait(&mut self, ms: u64) -> Vec<(u64, Sent)> {
+        let mut all = Vec::new();
+        let began = self.now_ms;
+        for at in 1..=ms {
+            self.now_ms = began + at;
+            self.transactions.set_time(self.now_ms);
+            self.choices.set_time(self.now_ms);
+            while self.transactions.expire(64, &self.tables, &mut self.ways) {}
+            all.extend(self.drain(Vec::new()).into_iter().map(|sent| (at, sent)));
+        }
+        all
+    }
+
+    /// What it sends when an ICMP error quotes `text`.
+    pub fn unreachable(&mut self, text: &str) -> Vec<Sent> {
+        let quoted = quoted_branch(text.as_bytes()).unwrap();
+        assert_eq!(quoted.worker(), 3);
+        self.transactions.unreachable(quoted, &self.tables, &mut self.ways);
+        self.drain(Vec::new())
+    }
+
+    pub fn counts(&self) -> TransactionCounts {
+        self.transactions.counts()
+    }
+
+    fn drain(&mut self, mut sent: Vec<Sent>) -> Vec<Sent> {
+        while let Some(own) = self.transactions.outbox().take() {
+            let text = String::from_utf8(own.message.to_vec()).unwrap();
+            sent.push(Sent { to: own.target.to_string(), text });
+        }
+        sent
+    }
+}
+
+fn emit(edits: &EditList, text: &str, to: SocketAddr) -> (Sent, [Vec<u8>; 2]) {
+    let mut message = text.as_bytes().to_vec();
+    edits.patch(&mut message);
+    let mut out = Output::new();
+    let replaced = edits.emit_prefix(&message, &mut out).unwrap();
+    let parts = [out.bytes().to_vec(), message[replaced..].to_vec()];
+    let text = String::from_utf8(parts.concat()).unwrap();
+    (Sent { to: to.to_string(), text }, parts)
+}
+
+/// A request of the caller.
+pub fn request(method: &str, call: &str) -> String {
+    let cseq = if method == "BYE" { 2 } else { 1 };
+    let via = if method == "CANCEL" || method == "ACK" { "INVITE" } else { method };
+    format!(
+        "{method} sip:bob@example.com SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 10.77.1.2:5060;branch=z9hG4bK{call}{via}\r\n\
+         From: <sip:alice@example.com>;tag={call}\r\n\
+         To: <sip:bob@example.com>\r\n\
+         Call-ID: {call}\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 70\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// The only one of its kind.
+pub fn only<'a>(sent: &'a [Sent], kind: &str) -> &'a Sent {
+    let mut fitting = sent.iter().filter(|one| one.kind() == kind);
+    let found = fitting.next().unwrap_or_else(|| panic!("no {kind} among {sent:#?}"));
+    assert!(fitting.next().is_none(), "more than one {kind} among {sent:#?}");
+    found
+}
+
+pub fn kinds(sent: &[Sent]) -> Vec<String> {
+    sent.iter().map(Sent::kind).collect()
+}
