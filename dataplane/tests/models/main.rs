@@ -13,8 +13,8 @@ use loom::thread;
 use ring::ModelRing;
 use std::sync::Arc;
 
-/// Preemptions that are tried: "most bugs can be found with two or three" (loom's documentation, after
-/// CHESS, OSDI 2008).
+/// Preemptions that are tried: of two or three, which loom advises, the larger number. (Musuvathi and others,
+/// OSDI 2008, found most bugs with two.)
 const PREEMPTIONS: usize = 3;
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
