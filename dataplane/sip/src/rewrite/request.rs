@@ -27,13 +27,10 @@ pub fn rewrite_request(
         edits.replace(request.uri, route.uri.of(bytes));
     }
     // Both hashes first: they do not depend on each other, so the CPU computes them side by side.
-    let branch = match route.branch {
-        Some(branch) => branch,
-        None => {
-            let check = tables.keys.branch(bytes, request.headers, &route.via, arrival.listen);
-            Branch::Stateless(arrival.listen, check)
-        }
-    };
+    let branch = route.branch.unwrap_or_else(|| {
+        let check = tables.keys.branch(bytes, request.headers, &route.via, arrival.listen);
+        Branch::Stateless(arrival.listen, check)
+    });
     let call = if tables.records_route() && request.method.opens_dialog() {
         Some(route.call.unwrap_or_else(|| tables.keys.call(request.call_id())))
     } else {

@@ -70,7 +70,7 @@ impl Transactions {
 
     /// The response to our CANCEL, which says nothing about the INVITE.
     #[cold]
-    pub(super) fn to_cancel<E: Egress>(
+    pub(super) fn cancel_answered<E: Egress>(
         &mut self,
         id: BranchId,
         status: u16,

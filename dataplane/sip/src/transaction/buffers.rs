@@ -93,6 +93,7 @@ impl Buffers {
 
     /// Blocks, free or not.
     #[expect(clippy::cast_possible_truncation, reason = "made with a u32")]
+    #[cfg(test)]
     pub(crate) const fn capacity(&self) -> u32 {
         self.blocks.len() as u32
     }

@@ -3,7 +3,7 @@
 use super::layer::{Around, Egress, Transactions, timers};
 use super::machines::{NonInviteClient, Reaction};
 use super::place::QuotedBranch;
-use super::record::Client;
+use super::record::{Branch, Client};
 use crate::route::tables::Tables;
 
 impl Transactions {
@@ -48,7 +48,7 @@ impl Transactions {
         }
         for number in 0..branches {
             let branch = self.table.branch(slot, number);
-            let deadline = branch.and_then(|branch| branch.deadline());
+            let deadline = branch.and_then(Branch::deadline);
             if deadline.is_some_and(|due| due.has_come(now)) {
                 self.tick_branch(slot, number, around);
             }

@@ -42,7 +42,7 @@ impl TransactionSizes {
     }
 
     /// Branches beyond the first of each transaction.
-    fn more(&self) -> u32 {
+    fn more(self) -> u32 {
         self.transactions.div_ceil(MORE_BRANCHES_PART)
     }
 }

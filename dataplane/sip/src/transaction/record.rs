@@ -71,7 +71,7 @@ pub(super) struct Progress {
 }
 
 /// A client transaction and what the proxy knows of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Branch {
     pub(super) client: Client,
     /// Our CANCEL on its way.

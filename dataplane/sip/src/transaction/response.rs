@@ -83,7 +83,7 @@ impl Transactions {
         };
         let around = &mut Around { tables, egress };
         if method == Method::Cancel && record.is_invite() {
-            return self.to_cancel(id, response.status, around);
+            return self.cancel_answered(id, response.status, around);
         }
         if method != record.method {
             return ResponseFate::Drop(SipDrop::ResponseStale);

@@ -2,7 +2,7 @@
 
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Egress, Fork, Headers, ListenId,
-    ListenPoint, Member, Message, Output, Owner, Recognised, Refusal, Relay, RequestRoute,
+    ListenPoint, Member, Message, Output, Owner, Recognised, Relay, Reply, RequestRoute,
     ResponseFate, Rule, Settings, Tables, TransactionCounts, TransactionSizes, Transactions,
     begin_route, finish_route, parse, quoted_branch, rewrite_request, rewrite_response,
     route_response, write_reply,
@@ -46,9 +46,9 @@ impl Sent {
         for line in self.text.lines() {
             let name = line.split(':').next().unwrap();
             if name == "To" && !line.contains("tag=") && !status.starts_with("100") {
-                text += &format!("{line};tag={}\r\n", self.to.replace([':', '.'], ""));
+                text += &[line, ";tag=", &self.to.replace([':', '.'], ""), "\r\n"].concat();
             } else if ["Via", "From", "To", "Call-ID", "CSeq", "Record-Route"].contains(&name) {
-                text += &format!("{line}\r\n");
+                text += &[line, "\r\n"].concat();
             }
         }
         text + lines + "Content-Length: 0\r\n\r\n"
@@ -153,13 +153,7 @@ impl Proxy {
                                     sent.push(message);
                                 }
                             }
-                            Err(reply) => {
-                                let mut out = Output::new();
-                                let to =
-                                    write_reply(text.as_bytes(), reply, tables, &arrival, &mut out);
-                                let text = String::from_utf8(out.bytes().to_vec()).unwrap();
-                                sent.push(Sent { to: to.unwrap().to_string(), text });
-                            }
+                            Err(reply) => sent.push(self.refuse(text, reply, &arrival)),
                         }
                     }
                 }
@@ -188,6 +182,12 @@ impl Proxy {
             }
         }
         self.drain(sent)
+    }
+
+    fn refuse(&self, text: &str, reply: Reply, arrival: &Arrival) -> Sent {
+        let mut out = Output::new();
+        let to = write_reply(text.as_bytes(), reply, &self.tables, arrival, &mut out).unwrap();
+        Sent { to: to.to_string(), text: String::from_utf8(out.bytes().to_vec()).unwrap() }
     }
 
     /// What it says of a response that it should not take.

@@ -53,10 +53,12 @@ pub(crate) enum InviteClientState {
 
 impl InviteClientState {
     /// Each of them, in order.
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 5] =
         [Self::Calling, Self::Proceeding, Self::Completed, Self::Accepted, Self::Terminated];
 
     /// In lower case.
+    #[cfg(test)]
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Calling => "calling",
@@ -187,6 +189,7 @@ impl InviteClient {
     }
 
     /// Whether it may be forgotten.
+    #[cfg(test)]
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.state, InviteClientState::Terminated)
     }

@@ -47,10 +47,12 @@ pub(crate) enum InviteServerState {
 
 impl InviteServerState {
     /// Each of them, in order.
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 5] =
         [Self::Proceeding, Self::Completed, Self::Confirmed, Self::Accepted, Self::Terminated];
 
     /// In lower case.
+    #[cfg(test)]
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Proceeding => "proceeding",
@@ -186,6 +188,7 @@ impl InviteServer {
     }
 
     /// Whether it may be forgotten.
+    #[cfg(test)]
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.state, InviteServerState::Terminated)
     }

@@ -41,10 +41,12 @@ pub(crate) enum NonInviteClientState {
 
 impl NonInviteClientState {
     /// Each of them, in order.
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 4] =
         [Self::Trying, Self::Proceeding, Self::Completed, Self::Terminated];
 
     /// In lower case.
+    #[cfg(test)]
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Trying => "trying",

@@ -44,10 +44,12 @@ pub(crate) enum NonInviteServerState {
 
 impl NonInviteServerState {
     /// Each of them, in order.
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 4] =
         [Self::Trying, Self::Proceeding, Self::Completed, Self::Terminated];
 
     /// In lower case.
+    #[cfg(test)]
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Trying => "trying",
@@ -73,7 +75,7 @@ impl NonInviteServer {
     }
 
     /// The request has come again.
-    pub(crate) const fn again(&self) -> Reaction {
+    pub(crate) const fn again(self) -> Reaction {
         match self.state {
             NonInviteServerState::Proceeding | NonInviteServerState::Completed => Reaction::RESEND,
             _ => Reaction::NOTHING,
@@ -122,7 +124,7 @@ impl NonInviteServer {
     }
 
     /// When [`Self::expire`] has something to do.
-    pub(crate) const fn deadline(&self) -> Option<Tick> {
+    pub(crate) const fn deadline(self) -> Option<Tick> {
         match self.state {
             NonInviteServerState::Completed => Some(self.end),
             _ => None,
@@ -130,12 +132,13 @@ impl NonInviteServer {
     }
 
     /// Where it stands.
-    pub(crate) const fn state(&self) -> NonInviteServerState {
+    pub(crate) const fn state(self) -> NonInviteServerState {
         self.state
     }
 
     /// Whether it may be forgotten.
-    pub(crate) const fn is_over(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) const fn is_over(self) -> bool {
         matches!(self.state, NonInviteServerState::Terminated)
     }
 }
