@@ -21,7 +21,8 @@ use nic_config::plan::NicPlan;
 use nic_config::settings::NicSettings;
 use nic_config::{eal, xdp};
 use serde::Deserialize;
-use sip_core::Share;
+use sip_core::{Share, TransactionSizes};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -190,8 +191,13 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
     let clock = quanta::Clock::new(); // Calibrated once, here; workers only read it.
     let share = Share { workers: u16::try_from(plan.workers.len())? };
     let handoffs = Handoff::for_workers(plan.workers.len());
+    let sizes = TransactionSizes {
+        transactions: plan.memory.transactions,
+        buffers: plan.memory.message_buffers,
+    };
+    let boot = random_number()?;
     let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(handoffs);
-    for (((lcore, (mailbox, _)), counters), handoff) in workers {
+    for ((((lcore, (mailbox, _)), counters), handoff), number) in workers.zip(0_u8..) {
         let io = DpdkQueues::open(plan, lcore.queue)?;
         let ports = plan.ports.iter().zip(counters).map(|(port, counters)| WorkerPort {
             rules: DecodeRules { verify_checksums: port.verify_checksums },
@@ -206,10 +212,20 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
             capsule_ffi::thread_register().expect("EAL has room for every lcore of the plan");
             let worker = Worker::new(io, ports, mailbox, clock, NoProbe);
             let worker = worker.sharing(share).beside(handoff);
+            let worker = worker.with_transactions(sizes, number, boot);
             PollLoop::new(worker, idle)
         })?;
     }
     Ok(())
+}
+
+/// A number that nobody can guess, and that no earlier process had.
+fn random_number() -> Result<u64> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .context("/dev/urandom")?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// The first SIGTERM or SIGINT asks the service core to drain; it then signals the process once more, and

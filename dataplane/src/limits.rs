@@ -93,6 +93,10 @@ pub const SOCKET_BATCH: usize = 32;
 /// Attempts to send a message while ICMP errors of earlier ones are reported instead.
 pub const SEND_ATTEMPTS_MAX: usize = 4;
 
+/// Bytes read of a datagram that an ICMP error quotes, so that our Via is among them: hosts quote 520 to
+/// 1,184 bytes of SIP (RFC 1812 4.3.2.3, RFC 4443 section 3), and of a longer request line we need not know.
+pub const QUOTED_MAX: usize = 1_024;
+
 /// Send and receive buffer of a kernel socket, in bytes: a hundred messages of 20 KB with what the
 /// kernel adds to each fragment.
 pub const SOCKET_BUFFER: usize = 4 << 20;

@@ -10,7 +10,7 @@ use crate::ring::Ring;
 use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
-use sip_core::{Oversize, Tables};
+use sip_core::{Oversize, QuotedBranch, Tables};
 use std::sync::Arc;
 
 /// A configuration epoch as the workers use it.
@@ -31,6 +31,8 @@ pub enum Command {
     Epoch(Arc<Epoch>),
     /// Swap to these routes and neighbours.
     Fib(Arc<Fib>),
+    /// An ICMP error quotes this branch of a request of the worker's.
+    Unreachable(QuotedBranch),
     /// End: the queues have run empty.
     Stop,
     /// Panic, to see what becomes of the process.
@@ -137,6 +139,11 @@ impl ServiceEnd {
     /// The command that did not fit.
     pub fn send(&self, command: Command) -> Result<(), Command> {
         self.commands.push(command)
+    }
+
+    /// Sends a command that matters less than others: false when half of the ring is full.
+    pub fn offer(&self, command: Command) -> bool {
+        self.commands.len() < MAILBOX_MAX / 2 && self.commands.push(command).is_ok()
     }
 
     /// The next event of the worker.

@@ -4,6 +4,7 @@
 use control_api::DropReason;
 use control_api::status::{QueueStatus, TransactionStatus};
 use core::sync::atomic::{AtomicU64, Ordering};
+use sip_core::{TransactionCounts, TransactionSizes};
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
 #[derive(Debug, Default)]
@@ -123,31 +124,38 @@ impl QueueCounters {
 
 /// Declares [`WorkerCounters`] with one counter for each field of [`TransactionStatus`].
 macro_rules! worker_counters {
-    ($($field:ident),+) => {
+    ($($size:ident),+; $($field:ident),+) => {
         /// What a worker says of its transactions, every few rounds; the fields are those of
         /// [`TransactionStatus`].
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub struct WorkerCounters {
+            $($size: Counter,)+
             $($field: Counter,)+
         }
 
         impl WorkerCounters {
             /// Says how it stands. Only the owning worker may call this.
-            pub fn publish(&self, status: &TransactionStatus) {
-                $(self.$field.set(status.$field);)+
+            pub fn publish(&self, sizes: TransactionSizes, counts: &TransactionCounts) {
+                self.capacity.set(sizes.transactions.into());
+                self.buffers.set(sizes.buffers.into());
+                $(self.$field.set(counts.$field);)+
             }
 
             /// The last that was said.
             pub fn status(&self) -> TransactionStatus {
-                TransactionStatus { $($field: self.$field.get(),)+ }
+                TransactionStatus {
+                    $($size: self.$size.get(),)+
+                    $($field: self.$field.get(),)+
+                }
             }
         }
     };
 }
 
 worker_counters! {
-    capacity, buffers, alive, trying, proceeding, completed, confirmed, accepted, branches, buffers_used,
+    capacity, buffers;
+    alive, trying, proceeding, completed, confirmed, accepted, branches, buffers_used,
     timer_lag_ms, timer_lag_max_ms, opened, refused_full, merged, requests_absorbed, responses_absorbed,
     retransmitted, timed_out, failed_over, cancelled, outbox_full
 }

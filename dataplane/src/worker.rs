@@ -28,7 +28,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
-use sip_core::Share;
+use sip_core::{Share, TransactionSizes, Transactions};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -48,6 +48,7 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     mailbox: WorkerEnd,
     siblings: Handoff<Io::Packet>,
     fast_path: FastPath,
+    sizes: TransactionSizes,
     parked: Parked<Io::Packet>,
     clock: quanta::Clock,
     rounds: u32,
@@ -90,6 +91,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             mailbox,
             siblings: Handoff::default(),
             fast_path: FastPath::default(),
+            sizes: TransactionSizes { transactions: 0, buffers: 0 },
             parked: Parked::default(),
             clock,
             rounds: 0,
@@ -110,6 +112,16 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     #[must_use]
     pub fn beside(mut self, siblings: Handoff<Io::Packet>) -> Self {
         self.siblings = siblings;
+        self
+    }
+
+    /// The same worker, number `worker` of the process, with room for transactions; what it does not have
+    /// room for it answers with 503. The memory comes from the node of the calling thread. `boot` is a
+    /// random number that all workers share.
+    #[must_use]
+    pub fn with_transactions(mut self, sizes: TransactionSizes, worker: u8, boot: u64) -> Self {
+        self.fast_path.give_transactions(Transactions::new(sizes, worker, boot));
+        self.sizes = sizes;
         self
     }
 
@@ -137,6 +149,24 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// Looks into the mailbox, after timers, after what siblings hand over, after parked messages and
     /// after parcels.
     pub fn attend(&mut self) {
+        if self.fast_path.keeps_time() {
+            self.set_time(self.clock.raw());
+        }
+        let has_news = self.take_commands();
+        if !self.parked.is_empty() {
+            self.reconsider_parked(has_news);
+        }
+        self.take_parcels();
+        self.take_handed();
+        if self.fast_path.has_transactions() {
+            self.run_timers();
+        }
+        self.flush_all();
+        self.publish_counts();
+    }
+
+    /// Does what the service core says. Gives whether it said anything.
+    fn take_commands(&mut self) -> bool {
         let mut has_news = false;
         while let Some(command) = self.mailbox.next() {
             has_news = true;
@@ -147,6 +177,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     Some(Event::Applied { number, retired })
                 }
                 Command::Fib(fib) => self.fast_path.swap_fib(fib).map(Event::Retired),
+                Command::Unreachable(quoted) => {
+                    self.fast_path.unreachable(quoted);
+                    self.send_own();
+                    None
+                }
                 Command::Stop => {
                     self.is_stopped = true;
                     None
@@ -156,14 +191,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             // WorkerEnd::next gave a command only because its answer fits.
             let _ = answer.is_none_or(|answer| self.mailbox.send(answer));
         }
-        if !self.parked.is_empty() {
-            self.reconsider_parked(has_news);
-        }
-        self.take_parcels();
-        self.take_handed();
-        if self.fast_path.has_transactions() {
-            self.run_timers();
-        }
+        has_news
     }
 
     /// Whether the service core has told this worker to end.
@@ -251,9 +279,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Handoff(owner) => self.hand_off(owner, packet, datagram, port),
             Verdict::Unreachable(next_hop) => {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
-                // With the ring full these are lost; the next message says them again.
-                let _ = self.mailbox.send(Event::Resolve(next_hop));
-                let _ = self.mailbox.send(Event::Unreachable(self.fast_path.target()));
+                self.report_failed(next_hop);
             }
             Verdict::Park(next_hop) => {
                 let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);
@@ -261,9 +287,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 self.park(Waiting { packet, datagram, port, target, next_hop, deadline_ns });
             }
         }
-        if self.fast_path.has_own_messages() {
-            self.send_own();
-        }
+        self.finish_message();
     }
 
     fn park(&mut self, waiting: Waiting<Io::Packet>) {

@@ -3,13 +3,26 @@
 //! The kernel hands an error to the socket that is bound to the source address and port of the
 //! datagram which caused it, so errors of datagrams that workers sent past the kernel arrive here, too.
 
+use crate::limits::QUOTED_MAX;
 use control_api::UnreachableSign;
 use core::net::SocketAddr;
 use nix::cmsg_space;
 use nix::libc::{sock_extended_err, sockaddr_in6};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+use sip_core::{QuotedBranch, quoted_branch};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// An ICMP error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Where the datagram was sent that caused it.
+    pub(super) host: SocketAddr,
+    /// What it says.
+    pub(super) error: IcmpError,
+    /// The branch of a transaction of ours in what it quotes.
+    pub(super) quoted: Option<QuotedBranch>,
+}
 
 /// What an error says about the datagrams to one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +40,12 @@ pub(super) enum IcmpError {
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
 
-/// The oldest error that the socket holds, and where its datagram was sent.
+/// The oldest error that the socket holds.
 ///
 /// # Errors
 /// `WouldBlock` when there is none.
-pub(super) fn next_error(socket: BorrowedFd<'_>) -> io::Result<Option<(SocketAddr, IcmpError)>> {
-    let mut datagram = [0; 64]; // What the error quotes of our datagram; it proves nothing.
+pub(super) fn next_error(socket: BorrowedFd<'_>) -> io::Result<Option<Told>> {
+    let mut datagram = [0; QUOTED_MAX];
     let mut parts = [IoSliceMut::new(&mut datagram)];
     let mut control = cmsg_space!(sock_extended_err, sockaddr_in6);
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
@@ -43,7 +56,12 @@ pub(super) fn next_error(socket: BorrowedFd<'_>) -> io::Result<Option<(SocketAdd
         }
         _ => None,
     });
-    Ok(message.address.as_ref().and_then(address).zip(error))
+    let (host, length) = (message.address.as_ref().and_then(address), message.bytes);
+    Ok(host.zip(error).map(|(host, error)| {
+        // The quotation alone proves nothing; a branch of ours in it carries its own proof.
+        let quoted = datagram.get(..length).and_then(quoted_branch);
+        Told { host, error, quoted }
+    }))
 }
 
 fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
@@ -95,9 +113,16 @@ mod tests {
                 setsockopt(&socket, sockopt::Ipv4RecvErr, &true).unwrap();
             }
             let closed = UdpSocket::bind(host).unwrap().local_addr().unwrap();
-            socket.send_to(b"anybody?", closed).unwrap();
-            let told = next_error(socket.as_fd()).unwrap();
-            assert_eq!(told, Some((closed, IcmpError::Unreachable(Port))));
+            let line = "x".repeat(200);
+            let branch = "z9hG4bK-tl2000000200000000100000000000000000";
+            let ours =
+                format!("INVITE sip:{line} SIP/2.0\r\nVia: SIP/2.0/UDP h;branch={branch}\r\n");
+            for (message, worker) in [("anybody?", None), (&ours, Some(2))] {
+                socket.send_to(message.as_bytes(), closed).unwrap();
+                let told = next_error(socket.as_fd()).unwrap().expect("an error");
+                assert_eq!((told.host, told.error), (closed, IcmpError::Unreachable(Port)));
+                assert_eq!(told.quoted.map(|quoted| quoted.worker()), worker);
+            }
             let none = next_error(socket.as_fd()).unwrap_err();
             assert_eq!(none.kind(), std::io::ErrorKind::WouldBlock);
         }

@@ -2,13 +2,14 @@
 //! fragments (and what the XDP program left to it), through them leaves what is larger than the MTU,
 //! and they collect the ICMP errors of everything that was sent from the listen points.
 
-use super::icmp::{self, IcmpError};
+use super::icmp::{self, IcmpError, Told};
 use super::listen_socket::bind_patiently;
 use super::path_mtu::PathMtuTable;
 use super::unreachable::UnreachableHosts;
 use crate::fib::{Fib, PathMtus};
 use crate::limits::{BIND_RETRY, PATH_MTU_AGE, PATH_MTU_PAUSE, SEND_ATTEMPTS_MAX, SOCKET_BATCH};
-use crate::parcel::{Errand, Parcel, ServiceParcels, service_parcels};
+use crate::mailbox::{Command, ServiceEnd};
+use crate::parcel::{Errand, Parcel, service_parcels};
 use control_api::status::KernelStatus;
 use control_api::{UnreachableHost, UnreachableSign};
 use core::hash::BuildHasher;
@@ -27,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// The kernel sockets and all that they tell.
 pub(super) struct KernelSockets {
-    workers: Vec<ServiceParcels>,
+    workers: Vec<ServiceEnd>,
     free: RefCell<Vec<Parcel>>,
     listen: RefCell<HashMap<SocketAddr, ListenPoint>>,
     fib: RefCell<Option<Arc<Fib>>>,
@@ -46,7 +47,7 @@ struct ListenPoint {
 
 impl KernelSockets {
     /// Without any socket yet.
-    pub(super) fn new(workers: Vec<ServiceParcels>) -> Rc<Self> {
+    pub(super) fn new(workers: Vec<ServiceEnd>) -> Rc<Self> {
         Rc::new(Self {
             workers,
             free: RefCell::new(service_parcels()),
@@ -85,7 +86,7 @@ impl KernelSockets {
 
     /// Does the errands of the parcels that a worker has sent.
     pub(super) fn take_parcels(&self, worker: usize) {
-        while let Some(mut parcel) = self.workers[worker].next() {
+        while let Some(mut parcel) = self.workers[worker].parcels.next() {
             match parcel.errand {
                 Errand::Send(origin) => {
                     let is_sent = self.send(&parcel);
@@ -93,11 +94,11 @@ impl KernelSockets {
                         if is_sent { counters.sent += 1 } else { counters.send_failed += 1 }
                     });
                     parcel.errand = Errand::Sent(origin, is_sent);
-                    self.workers[worker].send(parcel);
+                    self.workers[worker].parcels.send(parcel);
                 }
                 Errand::HandOver(owner) if usize::from(owner) < self.workers.len() => {
                     parcel.errand = Errand::HandedIn;
-                    self.workers[usize::from(owner)].send(parcel);
+                    self.workers[usize::from(owner)].parcels.send(parcel);
                 }
                 _ => self.free.borrow_mut().push(parcel),
             }
@@ -169,7 +170,7 @@ impl KernelSockets {
                     parcel.set_received(length, source, address);
                     let worker = self.hasher.hash_one(source) % self.workers.len() as u64;
                     #[expect(clippy::cast_possible_truncation, reason = "less than the workers")]
-                    self.workers[worker as usize].send(parcel);
+                    self.workers[worker as usize].parcels.send(parcel);
                     self.count(|counters| counters.received += 1);
                 }
                 Err(error) => {
@@ -200,16 +201,24 @@ impl KernelSockets {
     fn read_errors(&self, socket: &UdpSocket) {
         for _ in 0..SOCKET_BATCH {
             match socket.try_io(Interest::ERROR, || icmp::next_error(socket.as_fd())) {
-                Ok(Some((host, error))) => self.take_error(host, error),
+                Ok(Some(told)) => self.take_error(told),
                 Ok(None) => self.count(|counters| counters.ignored += 1),
                 Err(_) => return,
             }
         }
     }
 
-    fn take_error(&self, host: SocketAddr, error: IcmpError) {
+    fn take_error(&self, Told { host, error, quoted }: Told) {
         let is_news = match error {
-            IcmpError::Unreachable(sign) => self.note_unreachable(host, sign),
+            IcmpError::Unreachable(sign) => {
+                if let Some(quoted) = quoted
+                    && let Some(worker) = self.workers.get(usize::from(quoted.worker()))
+                {
+                    // When it is not taken, a timer finds out.
+                    let _ = worker.offer(Command::Unreachable(quoted));
+                }
+                self.note_unreachable(host, sign)
+            }
             IcmpError::TooBig(mtu) => self.learn_path_mtu(host, mtu),
             IcmpError::Other => false,
         };
@@ -242,7 +251,8 @@ impl KernelSockets {
 #[cfg(test)]
 mod tests {
     use super::{Errand, KernelSockets};
-    use crate::parcel::{Origin, WorkerParcels, rings};
+    use crate::mailbox::mailbox;
+    use crate::parcel::{Origin, WorkerParcels};
     use crate::stats::Sent;
     use control_api::UnreachableSign;
     use core::net::SocketAddr;
@@ -256,7 +266,7 @@ mod tests {
 
     /// Sockets on a free port of this host's, with one worker and a client.
     async fn start(host: &str) -> (Rc<KernelSockets>, WorkerParcels, SocketAddr, UdpSocket) {
-        let (worker, service) = rings();
+        let (worker, service) = mailbox();
         let sockets = KernelSockets::new(vec![service]);
         let free: SocketAddr = host.parse().unwrap();
         let address = UdpSocket::bind(free).await.unwrap().local_addr().unwrap();
@@ -264,7 +274,7 @@ mod tests {
         while sockets.status().sockets == 0 {
             sleep(Duration::from_millis(1)).await;
         }
-        (sockets, worker, address, UdpSocket::bind(free).await.unwrap())
+        (sockets, worker.parcels, address, UdpSocket::bind(free).await.unwrap())
     }
 
     async fn there_and_back(host: &str) {

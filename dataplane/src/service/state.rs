@@ -114,8 +114,7 @@ impl Service {
     pub fn new(mut parts: ServiceParts) -> Rc<Self> {
         let filters = RefCell::new(std::mem::take(&mut parts.filters));
         let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
-        let parcels = parts.workers.iter().map(|worker| worker.parcels.clone());
-        let kernel = KernelSockets::new(parcels.collect());
+        let kernel = KernelSockets::new(parts.workers.clone());
         Rc::new(Self {
             parts,
             filters,

@@ -1,6 +1,7 @@
 //! Timers, and messages of our own: nothing was received for them.
 
 use super::Worker;
+use crate::fib::NextHop;
 use crate::limits::TIMERS_PER_ROUND;
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
@@ -23,6 +24,32 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             self.flush_all();
         }
         has_sent || self.is_behind
+    }
+
+    /// What transactions want done after each message.
+    #[inline]
+    pub(super) fn finish_message(&mut self) {
+        if let Some(next_hop) = self.fast_path.take_failed() {
+            self.report_failed(next_hop);
+        }
+        if self.fast_path.has_own_messages() {
+            self.send_own();
+        }
+    }
+
+    /// Tells the service core that the next hop on the way to the last target does not answer.
+    #[cold]
+    pub(super) fn report_failed(&self, next_hop: NextHop) {
+        // With the ring full these are lost; the next message says them again.
+        let _ = self.mailbox.send(Event::Resolve(next_hop));
+        let _ = self.mailbox.send(Event::Unreachable(self.fast_path.target()));
+    }
+
+    /// Lets others see how the transactions stand.
+    pub(super) fn publish_counts(&self) {
+        if self.sizes.transactions > 0 {
+            self.mailbox.counters.publish(self.sizes, &self.fast_path.transaction_counts());
+        }
     }
 
     /// Sends all messages that transactions have made.

@@ -34,7 +34,6 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 }
             }
         }
-        self.flush_all(); // Messages of our own fit frames.
     }
 
     /// Sends a message that is larger than the MTU to the kernel, which makes fragments of it.
@@ -76,9 +75,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 self.mailbox.parcels.send_home(parcel);
             }
         }
-        if self.fast_path.has_own_messages() {
-            self.send_own();
-        }
+        self.finish_message();
     }
 
     /// Until the kernel has taken it, a message that came in counts as parked there.
