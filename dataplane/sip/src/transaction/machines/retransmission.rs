@@ -50,7 +50,7 @@ impl Retransmission {
     }
 
     /// When to look again at a state that ends at `end` at the latest.
-    pub(super) const fn next_before(&self, end: Tick) -> Tick {
+    pub(super) const fn next_before(self, end: Tick) -> Tick {
         if self.interval == 0 { end } else { self.next.sooner(end) }
     }
 }
