@@ -194,3 +194,109 @@ impl InviteClient {
         matches!(self.state, InviteClientState::Terminated)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::*;
+
+    impl Machine for InviteClient {
+        const EVENTS: &'static [&'static str] = &["1xx", "2xx", "486", "unreachable"];
+
+        fn new(transport: Transport) -> Self {
+            Self::sent(START, &TIMERS, transport)
+        }
+        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+            match event {
+                "1xx" => self.provisional(),
+                "2xx" => self.success(now, &TIMERS),
+                "486" => self.failure(now, &TIMERS, transport),
+                "unreachable" => self.unreachable(),
+                _ => panic!("{event}"),
+            }
+        }
+        fn timer(&mut self, now: Tick) -> Reaction {
+            self.expire(now, &TIMERS)
+        }
+        fn due(&self) -> Option<Tick> {
+            self.deadline()
+        }
+        fn name(&self) -> &'static str {
+            self.state.name()
+        }
+        fn over(&self) -> bool {
+            self.is_over()
+        }
+    }
+
+    fn reach(state: &str, transport: Transport) -> InviteClient {
+        let mut client = InviteClient::new(transport);
+        match state {
+            "proceeding" => drop(client.provisional()),
+            "completed" => drop(client.failure(START, &TIMERS, Transport::Unreliable)),
+            "accepted" => drop(client.success(START, &TIMERS)),
+            "terminated" => drop(client.unreachable()),
+            _ => {}
+        }
+        client
+    }
+
+    #[test]
+    fn every_event_in_every_state() {
+        let table = "
+            calling     1xx          pass → proceeding
+            calling     2xx          pass → accepted
+            calling     486          pass ack → completed | pass ack ended → terminated
+            calling     unreachable  ended → terminated
+            calling     timer        resend → calling     | timed-out ended → terminated
+            proceeding  1xx          pass → proceeding
+            proceeding  2xx          pass → accepted
+            proceeding  486          pass ack → completed | pass ack ended → terminated
+            proceeding  unreachable  → proceeding
+            proceeding  timer        → proceeding
+            completed   1xx          → completed
+            completed   2xx          → completed
+            completed   486          ack → completed
+            completed   unreachable  → completed
+            completed   timer        ended → terminated
+            accepted    1xx          → accepted
+            accepted    2xx          pass → accepted
+            accepted    486          → accepted
+            accepted    unreachable  → accepted
+            accepted    timer        ended → terminated
+            terminated  1xx          → terminated
+            terminated  2xx          → terminated
+            terminated  486          → terminated
+            terminated  unreachable  → terminated
+            terminated  timer        → terminated";
+        check_table(&InviteClientState::ALL.map(InviteClientState::name), reach, table);
+    }
+
+    #[test]
+    fn timers_a_and_b() {
+        let client = InviteClient::new(Transport::Unreliable);
+        let at = [500, 1_500, 3_500, 7_500, 15_500, 31_500];
+        assert_eq!(run_out(client), resends(&at, (32_000, "timed-out ended")));
+        let client = InviteClient::new(Transport::Reliable);
+        assert_eq!(run_out(client), resends(&[], (32_000, "timed-out ended")));
+    }
+
+    #[test]
+    fn timers_d_and_m() {
+        let slow = Timers { t1: 1_000, ..TIMERS };
+        let quick = Timers { t1: 100, ..TIMERS };
+        for (timers, d, m) in
+            [(TIMERS, 32_000, 32_000), (slow, 64_000, 64_000), (quick, 32_000, 6_400)]
+        {
+            let mut client = InviteClient::sent(START, &timers, Transport::Unreliable);
+            let mut other = client;
+            client.failure(START, &timers, Transport::Unreliable);
+            assert_eq!(client.deadline(), Some(START.plus(d)));
+            other.success(START, &timers);
+            assert_eq!(other.deadline(), Some(START.plus(m)));
+            // Repetitions do not prolong it.
+            other.success(START.plus(1_000), &timers);
+            assert_eq!(other.deadline(), Some(START.plus(m)));
+        }
+    }
+}

@@ -193,3 +193,110 @@ impl InviteServer {
         matches!(self.state, InviteServerState::Terminated)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::*;
+
+    impl Machine for InviteServer {
+        const EVENTS: &'static [&'static str] = &["INVITE", "1xx", "2xx", "486", "ACK"];
+
+        fn new(_: Transport) -> Self {
+            Self::received()
+        }
+        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+            match event {
+                "INVITE" => self.again(),
+                "1xx" => self.provisional(),
+                "2xx" => self.success(now, &TIMERS),
+                "486" => self.failure(now, &TIMERS, transport),
+                "ACK" => self.ack(now, &TIMERS, transport),
+                _ => panic!("{event}"),
+            }
+        }
+        fn timer(&mut self, now: Tick) -> Reaction {
+            self.expire(now, &TIMERS)
+        }
+        fn due(&self) -> Option<Tick> {
+            self.deadline()
+        }
+        fn name(&self) -> &'static str {
+            self.state.name()
+        }
+        fn over(&self) -> bool {
+            self.is_over()
+        }
+    }
+
+    fn reach(state: &str, transport: Transport) -> InviteServer {
+        let mut server = InviteServer::received();
+        match state {
+            "completed" => drop(server.failure(START, &TIMERS, transport)),
+            "confirmed" | "terminated" => {
+                server.failure(START, &TIMERS, Transport::Unreliable);
+                server.ack(START, &TIMERS, Transport::Unreliable);
+            }
+            "accepted" => drop(server.success(START, &TIMERS)),
+            _ => {}
+        }
+        if state == "terminated" {
+            server.expire(START.plus(TIMERS.t4), &TIMERS);
+        }
+        server
+    }
+
+    #[test]
+    fn every_event_in_every_state() {
+        let table = "
+            proceeding  INVITE  resend → proceeding
+            proceeding  1xx     pass → proceeding
+            proceeding  2xx     pass → accepted
+            proceeding  486     pass → completed
+            proceeding  ACK     → proceeding
+            proceeding  timer   → proceeding
+            completed   INVITE  resend → completed
+            completed   1xx     → completed
+            completed   2xx     → completed
+            completed   486     → completed
+            completed   ACK     → confirmed        | ended → terminated
+            completed   timer   resend → completed | timed-out ended → terminated
+            confirmed   INVITE  → confirmed
+            confirmed   1xx     → confirmed
+            confirmed   2xx     → confirmed
+            confirmed   486     → confirmed
+            confirmed   ACK     → confirmed
+            confirmed   timer   ended → terminated
+            accepted    INVITE  → accepted
+            accepted    1xx     → accepted
+            accepted    2xx     pass → accepted
+            accepted    486     → accepted
+            accepted    ACK     pass → accepted
+            accepted    timer   ended → terminated
+            terminated  INVITE  → terminated
+            terminated  1xx     → terminated
+            terminated  2xx     → terminated
+            terminated  486     → terminated
+            terminated  ACK     → terminated
+            terminated  timer   → terminated";
+        check_table(&InviteServerState::ALL.map(InviteServerState::name), reach, table);
+    }
+
+    #[test]
+    fn timers_g_and_h() {
+        let server = reach("completed", Transport::Unreliable);
+        let at = [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
+        assert_eq!(run_out(server), resends(&at, (32_000, "timed-out ended")));
+        let server = reach("completed", Transport::Reliable);
+        assert_eq!(run_out(server), resends(&[], (32_000, "timed-out ended")));
+    }
+
+    #[test]
+    fn timers_i_and_l() {
+        let server = reach("confirmed", Transport::Unreliable);
+        assert_eq!(run_out(server), resends(&[], (5_000, "ended")));
+        let mut server = reach("accepted", Transport::Unreliable);
+        server.success(START.plus(1_000), &TIMERS);
+        assert_eq!(run_out(server), resends(&[], (32_000, "ended")));
+    }
+}

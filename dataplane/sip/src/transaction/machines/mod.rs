@@ -9,6 +9,8 @@ mod invite_server;
 mod non_invite_client;
 mod non_invite_server;
 mod retransmission;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use invite_client::{InviteClient, InviteClientState};
 pub(crate) use invite_server::{InviteServer, InviteServerState};

@@ -158,3 +158,101 @@ impl NonInviteClient {
         matches!(self.state, NonInviteClientState::Trying | NonInviteClientState::Proceeding)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::*;
+
+    impl Machine for NonInviteClient {
+        const EVENTS: &'static [&'static str] = &["1xx", "200", "unreachable"];
+
+        fn new(transport: Transport) -> Self {
+            Self::sent(START, &TIMERS, transport)
+        }
+        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+            match event {
+                "1xx" => self.provisional(&TIMERS),
+                "200" => self.last(now, &TIMERS, transport),
+                "unreachable" => self.unreachable(),
+                _ => panic!("{event}"),
+            }
+        }
+        fn timer(&mut self, now: Tick) -> Reaction {
+            self.expire(now, &TIMERS)
+        }
+        fn due(&self) -> Option<Tick> {
+            self.deadline()
+        }
+        fn name(&self) -> &'static str {
+            self.state.name()
+        }
+        fn over(&self) -> bool {
+            self.is_over()
+        }
+    }
+
+    fn reach(state: &str, transport: Transport) -> NonInviteClient {
+        let mut client = NonInviteClient::new(transport);
+        match state {
+            "proceeding" => drop(client.provisional(&TIMERS)),
+            "completed" => drop(client.last(START, &TIMERS, Transport::Unreliable)),
+            "terminated" => drop(client.unreachable()),
+            _ => {}
+        }
+        client
+    }
+
+    #[test]
+    fn every_event_in_every_state() {
+        let table = "
+            trying      1xx          pass → proceeding
+            trying      200          pass → completed    | pass ended → terminated
+            trying      unreachable  ended → terminated
+            trying      timer        resend → trying     | timed-out ended → terminated
+            proceeding  1xx          pass → proceeding
+            proceeding  200          pass → completed    | pass ended → terminated
+            proceeding  unreachable  ended → terminated
+            proceeding  timer        resend → proceeding | timed-out ended → terminated
+            completed   1xx          → completed
+            completed   200          → completed
+            completed   unreachable  → completed
+            completed   timer        ended → terminated
+            terminated  1xx          → terminated
+            terminated  200          → terminated
+            terminated  unreachable  → terminated
+            terminated  timer        → terminated";
+        check_table(&NonInviteClientState::ALL.map(NonInviteClientState::name), reach, table);
+    }
+
+    #[test]
+    fn timers_e_and_f() {
+        let client = NonInviteClient::new(Transport::Unreliable);
+        let at = [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
+        assert_eq!(run_out(client), resends(&at, (32_000, "timed-out ended")));
+        let client = NonInviteClient::new(Transport::Reliable);
+        assert_eq!(run_out(client), resends(&[], (32_000, "timed-out ended")));
+    }
+
+    #[test]
+    fn a_provisional_response_sets_timer_e_to_t2_when_it_fires_next() {
+        let mut client = NonInviteClient::new(Transport::Unreliable);
+        assert!(client.expire(START.plus(500), &TIMERS).resend);
+        client.provisional(&TIMERS);
+        let at = [1_500, 5_500, 9_500, 13_500, 17_500, 21_500, 25_500, 29_500];
+        assert_eq!(run_out(client), resends(&at, (32_000, "timed-out ended")));
+        let mut client = NonInviteClient::new(Transport::Reliable);
+        client.provisional(&TIMERS);
+        assert_eq!(run_out(client), resends(&[], (32_000, "timed-out ended")));
+    }
+
+    #[test]
+    fn timer_k() {
+        let mut client = NonInviteClient::new(Transport::Unreliable);
+        client.last(START, &TIMERS, Transport::Unreliable);
+        assert_eq!(run_out(client), resends(&[], (5_000, "ended")));
+        let mut client = NonInviteClient::new(Transport::Unreliable);
+        let ended = client.last(START, &Timers { t4: 0, ..TIMERS }, Transport::Unreliable);
+        assert!(ended.ended && client.is_over());
+    }
+}

@@ -142,3 +142,76 @@ impl NonInviteServer {
         matches!(self.state, NonInviteServerState::Terminated)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::*;
+
+    impl Machine for NonInviteServer {
+        const EVENTS: &'static [&'static str] = &["request", "1xx", "200"];
+
+        fn new(_: Transport) -> Self {
+            Self::received()
+        }
+        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+            match event {
+                "request" => self.again(),
+                "1xx" => self.provisional(),
+                "200" => self.last(now, &TIMERS, transport),
+                _ => panic!("{event}"),
+            }
+        }
+        fn timer(&mut self, now: Tick) -> Reaction {
+            self.expire(now)
+        }
+        fn due(&self) -> Option<Tick> {
+            self.deadline()
+        }
+        fn name(&self) -> &'static str {
+            self.state.name()
+        }
+        fn over(&self) -> bool {
+            self.is_over()
+        }
+    }
+
+    fn reach(state: &str, _: Transport) -> NonInviteServer {
+        let mut server = NonInviteServer::received();
+        match state {
+            "proceeding" => drop(server.provisional()),
+            "completed" => drop(server.last(START, &TIMERS, Transport::Unreliable)),
+            "terminated" => drop(server.last(START, &TIMERS, Transport::Reliable)),
+            _ => {}
+        }
+        server
+    }
+
+    #[test]
+    fn every_event_in_every_state() {
+        let table = "
+            trying      request  → trying
+            trying      1xx      pass → proceeding
+            trying      200      pass → completed | pass ended → terminated
+            trying      timer    → trying
+            proceeding  request  resend → proceeding
+            proceeding  1xx      pass → proceeding
+            proceeding  200      pass → completed | pass ended → terminated
+            proceeding  timer    → proceeding
+            completed   request  resend → completed
+            completed   1xx      → completed
+            completed   200      → completed
+            completed   timer    ended → terminated
+            terminated  request  → terminated
+            terminated  1xx      → terminated
+            terminated  200      → terminated
+            terminated  timer    → terminated";
+        check_table(&NonInviteServerState::ALL.map(NonInviteServerState::name), reach, table);
+    }
+
+    #[test]
+    fn timer_j() {
+        let server = reach("completed", Transport::Unreliable);
+        assert_eq!(run_out(server), resends(&[], (32_000, "ended")));
+    }
+}
