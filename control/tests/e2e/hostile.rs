@@ -1,6 +1,7 @@
 //! Bad input beside running calls: nothing panics, nothing leaks, everything is counted.
 
 use crate::lab::{Lab, assert_passed, text};
+use crate::stateful::stateful;
 use serde_json::Value;
 use std::process::Stdio;
 use std::thread::sleep;
@@ -9,6 +10,10 @@ use std::time::{Duration, Instant};
 /// Sends frames of every bad kind through a raw socket of the callers' host.
 const SENDER: &str = include_str!("hostile.py");
 const FRAMES: u64 = 100_000;
+
+/// Sends forged responses from the servers' host.
+const FORGER: &str = include_str!("forged.py");
+const FORGED: u64 = 20_000;
 
 #[test]
 #[ignore = "needs root and the lab: make e2e"]
@@ -47,6 +52,24 @@ fn a_hundred_thousand_bad_datagrams_beside_calls() {
     for reason in reasons {
         assert!(after["drops"][reason].as_u64() > Some(0), "no {reason}: {after:#}");
     }
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn twenty_thousand_forged_responses_beside_calls_with_transactions() {
+    let (lab, _folder) = stateful(500, 65_536);
+    let mut calls = lab.call_command(&["--calls", "2000", "--rate", "500"]);
+    let calls = calls.stdout(Stdio::piped()).spawn().expect("calls start");
+    sleep(Duration::from_secs(1));
+    let output = lab.exec("uas", &["python3", "-c", FORGER, &FORGED.to_string()]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = calls.wait_with_output().expect("calls end");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_passed(&report, 2_000);
+    let status = settled(&lab);
+    let forged = status["drops"]["response_forged"].as_u64().unwrap_or(0);
+    assert!(forged > FORGED * 9 / 10 && forged <= FORGED, "{status:#}");
+    assert_eq!(status["drops"]["response_stale"], Value::Null, "{status:#}");
 }
 
 /// The status after a single call, once nothing is on its way.
