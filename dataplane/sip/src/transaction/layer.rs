@@ -16,6 +16,7 @@ use crate::limits::{MORE_BRANCHES_PART, TOP_LINES_MAX};
 use crate::message::{Arrival, Method, Request};
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
+use crate::rewrite::branch::Branch as BranchText;
 use crate::rewrite::output::Output;
 use crate::rewrite::reply::{write_reply, write_trying};
 use crate::route::outcome::Reply;
@@ -220,7 +221,8 @@ impl Transactions {
         self.counts.retransmitted += 1;
     }
 
-    /// Opens the transaction of a request that is sent on by `route`, leaving from `leave_from`; without
+    /// Opens the transaction of a request that is sent on by `route`, which knows its key
+    /// ([`RequestRoute::branch_from`]), leaving from `leave_from`; without
     /// that there is no way to its destination, and another is tried when [`Self::sent`] has what would
     /// have been sent. The client is told that we try.
     ///
@@ -228,13 +230,15 @@ impl Transactions {
     /// The reply when there is no room, or when the request is here already by another way.
     pub fn open(
         &mut self,
-        key: ServerKey,
         request: &Request<'_>,
         route: &mut RequestRoute,
         tables: &Tables,
         arrival: &Arrival,
         leave_from: Option<ListenId>,
     ) -> Result<BranchId, Reply> {
+        let Some(BranchText::Stateless(_, key)) = route.branch else {
+            return Err(Reply::Unavailable);
+        };
         let length = request.body_end() + TOP_LINES_MAX;
         if !self.table.has_room() || !self.buffers.fits(length) {
             self.counts.refused_full += 1;
@@ -266,7 +270,7 @@ impl Transactions {
         let source = crate::rewrite::reply::destination(request.bytes, &route.via, tables, arrival);
         let slot = self.table.insert(|record| {
             *record = Transaction {
-                key: key.0,
+                key,
                 merged,
                 generation: record.generation,
                 server,
@@ -436,11 +440,7 @@ impl Transactions {
     }
 
     /// The branch text of a branch of ours.
-    pub(super) fn branch_text(
-        &self,
-        id: BranchId,
-        tables: &Tables,
-    ) -> crate::rewrite::branch::Branch {
+    pub(super) fn branch_text(&self, id: BranchId, tables: &Tables) -> BranchText {
         place::branch_text(id, self.worker, self.boot, tables)
     }
 

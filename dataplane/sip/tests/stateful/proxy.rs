@@ -130,6 +130,7 @@ impl Proxy {
                     Recognised::Absorbed => return self.drain(sent),
                     Recognised::New(key) => {
                         finish_route(&request, tables, &arrival, choices, &mut route).unwrap();
+                        route.branch_from(key, &arrival);
                         let way = ways.listen_towards(route.next_hop, 5060);
                         let mut edits = EditList::new();
                         let leave_from = way.unwrap_or(arrival.listen);
@@ -140,8 +141,7 @@ impl Proxy {
                             sent.push(emit(&edits, text, route.next_hop).0);
                             return sent;
                         }
-                        let opened =
-                            transactions.open(key, &request, &mut route, tables, &arrival, way);
+                        let opened = transactions.open(&request, &mut route, tables, &arrival, way);
                         match opened {
                             Ok(id) => {
                                 rewrite_request(
