@@ -20,6 +20,7 @@ const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFI
 
 /// A request that is being served.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Transaction {
     /// The keyed hash by which its retransmissions, its CANCEL and its ACK are known.
     pub(super) key: u64,
@@ -157,6 +158,9 @@ impl Transaction {
         self.method == Method::Invite
     }
 }
+
+// Four cache lines: they are what a transaction costs while it does nothing.
+const _: () = assert!(size_of::<Transaction>() <= 256);
 
 /// A server transaction.
 #[derive(Clone, Copy, Debug)]

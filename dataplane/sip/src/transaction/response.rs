@@ -176,6 +176,7 @@ impl Transactions {
         }
         let is_first = !core::mem::replace(&mut record.progress.is_answered, true);
         if is_first {
+            self.table.unmerge(id.slot);
             let (now, timers) = (self.now, timers(around.tables));
             self.serve(id.slot, |server| server.respond(200, now, &timers));
             self.settle(id.slot, around);
@@ -395,6 +396,7 @@ impl Transactions {
         if !is_invite && status == 408 {
             // By now the client has given up too (RFC 4320 section 4.1).
             record.progress.is_answered = true;
+            self.table.unmerge(slot);
             return self.settle(slot, around);
         }
         let status = if status == 503 { 500 } else { status };
@@ -434,6 +436,7 @@ impl Transactions {
         if let Some(record) = self.table.get_mut(slot) {
             record.progress.is_answered = true;
         }
+        self.table.unmerge(slot);
         self.settle(slot, around);
     }
 }

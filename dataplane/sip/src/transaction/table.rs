@@ -4,9 +4,11 @@
 //! heads:   [ 2 | - | 0 | … ]      as many as there are slots, rounded up to a power of two
 //!            │       └──► slot 0 ──► slot 5      those whose key has the same low bits
 //!            └──► slot 2
+//! head:    more 1 │ tag 7 │ slot 24
 //! ```
 //!
-//! A chain runs through the records themselves: what is not found costs one look at the heads, what is
+//! A chain runs through the records themselves. A head has a few bits of the key of its first record,
+//! and knows whether there are more: so what is not found costs one look at the heads, and what is
 //! found costs the record, which is needed anyway. Nothing is ever moved, so no call waits for others.
 
 use alloc::vec;
@@ -28,7 +30,7 @@ pub(super) struct Table {
     pub(super) more_alive: u32,
 }
 
-/// The first slot of each chain.
+/// The heads of the chains.
 #[derive(Debug)]
 struct Index {
     heads: Vec<u32>,
@@ -36,10 +38,31 @@ struct Index {
     mask: usize,
 }
 
+/// The part of a head that is a slot.
+const SLOT: u32 = (1 << 24) - 1;
+/// The part that says that the chain has more than one record.
+const MORE: u32 = 1 << 31;
+/// Transactions that wait for their final response are far fewer than those that live; only they can
+/// be merged.
+const MERGED_PART: u32 = 8;
+
+/// The part of a head that is of the key.
+fn tag(key: u64) -> u32 {
+    ((key >> 57) as u32) << 24
+}
+
 impl Index {
     fn new(slots: u32) -> Self {
-        let heads = (slots.max(1) as usize).next_power_of_two();
+        let heads = heads(slots);
         Self { heads: vec![NONE; heads], mask: heads - 1 }
+    }
+
+    /// The first slot of the chain that a key may be in; none when it cannot be in it.
+    #[inline]
+    fn first(&self, key: u64) -> u32 {
+        let head = self.head(key);
+        let may_be_there = head & MORE != 0 || head & !SLOT == tag(key);
+        if head != NONE && may_be_there { head & SLOT } else { NONE }
     }
 
     #[inline]
@@ -50,15 +73,63 @@ impl Index {
 
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "low bits choose the chain")]
-    fn set_head(&mut self, key: u64, slot: u32) {
-        if let Some(head) = self.heads.get_mut(key as usize & self.mask) {
-            *head = slot;
+    fn set_head(&mut self, key: u64, head: u32) {
+        if let Some(place) = self.heads.get_mut(key as usize & self.mask) {
+            *place = head;
+        }
+    }
+
+    /// Puts a slot in front of its chain; gives what comes behind it.
+    #[inline]
+    fn push(&mut self, key: u64, slot: u32) -> u32 {
+        let old = self.head(key);
+        let more = if old == NONE { 0 } else { MORE };
+        self.set_head(key, slot | tag(key) | more);
+        if old == NONE { NONE } else { old & SLOT }
+    }
+
+    /// Takes a slot out of its chain, whose links `link` knows: the key and the next slot of a slot.
+    fn remove(
+        &mut self,
+        key: u64,
+        slot: u32,
+        mut link: impl FnMut(u32, Option<u32>) -> (u64, u32),
+    ) {
+        let head = self.head(key);
+        let (_, next) = link(slot, None);
+        if head & SLOT == slot {
+            let new = if next == NONE {
+                NONE
+            } else {
+                let (next_key, behind) = link(next, None);
+                next | tag(next_key) | if behind == NONE { 0 } else { MORE }
+            };
+            return self.set_head(key, new);
+        }
+        let mut at = if head == NONE { NONE } else { head & SLOT };
+        while at != NONE {
+            let (_, behind) = link(at, None);
+            if behind == slot {
+                link(at, Some(next));
+                if at == head & SLOT && next == NONE {
+                    self.set_head(key, head & !MORE);
+                }
+                return;
+            }
+            at = behind;
         }
     }
 }
 
+/// Chains of an index over so many slots.
+fn heads(slots: u32) -> usize {
+    (slots.max(1) as usize).next_power_of_two()
+}
+
 impl Table {
+    /// Room for so many transactions, at most 2^24 - 1, and further branches.
     pub(super) fn new(transactions: u32, more: u32) -> Self {
+        let transactions = transactions.min(SLOT);
         let mut slots = vec![Transaction::FREE; transactions as usize];
         for (slot, next) in slots.iter_mut().zip(1..) {
             slot.next = if next == transactions { NONE } else { next };
@@ -73,7 +144,7 @@ impl Table {
             more: branches,
             free_more: if more == 0 { NONE } else { 0 },
             by_key: Index::new(transactions),
-            by_merged: Index::new(transactions),
+            by_merged: Index::new(transactions / MERGED_PART),
             alive: 0,
             more_alive: 0,
         }
@@ -81,10 +152,10 @@ impl Table {
 
     /// Bytes for so many transactions and further branches.
     pub(super) fn memory(transactions: u32, more: u32) -> usize {
-        let heads = (transactions.max(1) as usize).next_power_of_two() * size_of::<u32>();
+        let heads = heads(transactions) + heads(transactions / MERGED_PART);
         transactions as usize * size_of::<Transaction>()
             + more as usize * size_of::<Branch>()
-            + 2 * heads
+            + heads * size_of::<u32>()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -112,7 +183,7 @@ impl Table {
     /// The newest transaction of this key for which `fits` holds.
     #[inline]
     pub(super) fn find(&self, key: u64, fits: impl Fn(&Transaction) -> bool) -> Option<u32> {
-        let mut slot = self.by_key.head(key);
+        let mut slot = self.by_key.first(key);
         while let Some(found) = self.slots.get(slot as usize) {
             if found.key == key && fits(found) {
                 return Some(slot);
@@ -122,12 +193,12 @@ impl Table {
         None
     }
 
-    /// Whether there is a transaction without final response that shares this with a request.
+    /// Whether a transaction without final response shares this with a request.
     #[inline]
     pub(super) fn has_merged(&self, merged: u64) -> bool {
-        let mut slot = self.by_merged.head(merged);
+        let mut slot = self.by_merged.first(merged);
         while let Some(found) = self.slots.get(slot as usize) {
-            if found.merged == merged && !found.progress.is_answered {
+            if found.merged == merged {
                 return true;
             }
             slot = found.next_merged;
@@ -143,11 +214,9 @@ impl Table {
         new(record);
         record.progress.is_alive = true;
         let (key, merged) = (record.key, record.merged);
-        record.next = self.by_key.head(key);
-        self.by_key.set_head(key, slot);
+        record.next = self.by_key.push(key, slot);
         if merged != 0 {
-            record.next_merged = self.by_merged.head(merged);
-            self.by_merged.set_head(merged, slot);
+            record.next_merged = self.by_merged.push(merged, slot);
         }
         self.alive += 1;
         Some(slot)
@@ -155,16 +224,17 @@ impl Table {
 
     /// Frees a slot with its further branches; a later transaction in it has another generation.
     pub(super) fn remove(&mut self, slot: u32) {
-        let Some(record) = self.get_mut(slot) else { return };
+        self.unmerge(slot);
+        let Self { slots, by_key, .. } = self;
+        let Some(record) = slots.get_mut(slot as usize).filter(|one| one.progress.is_alive) else {
+            return;
+        };
         record.progress.is_alive = false;
         record.generation = (record.generation + 1) % GENERATIONS;
-        let (key, next, more) = (record.key, record.next, record.more);
-        let (merged, next_merged) = (record.merged, record.next_merged);
-        record.more = NONE;
-        self.unchain(key, slot, next);
-        if merged != 0 {
-            self.unchain_merged(merged, slot, next_merged);
-        }
+        let more = core::mem::replace(&mut record.more, NONE);
+        by_key.remove(record.key, slot, |at, new| {
+            link(slots, at, new, |record| (record.key, &mut record.next))
+        });
         let mut at = more;
         while let Some(branch) = self.more.get_mut(at as usize) {
             let next = core::mem::replace(&mut branch.next, self.free_more);
@@ -179,31 +249,19 @@ impl Table {
         self.alive -= 1;
     }
 
-    fn unchain(&mut self, key: u64, slot: u32, next: u32) {
-        if self.by_key.head(key) == slot {
-            return self.by_key.set_head(key, next);
+    /// From now on nothing is merged with a transaction, because it has its final response.
+    pub(super) fn unmerge(&mut self, slot: u32) {
+        let Self { slots, by_merged, .. } = self;
+        let Some(record) = slots.get(slot as usize) else { return };
+        let merged = record.merged;
+        if merged == 0 || !record.progress.is_alive {
+            return;
         }
-        let mut at = self.by_key.head(key);
-        while let Some(record) = self.slots.get_mut(at as usize) {
-            if record.next == slot {
-                record.next = next;
-                return;
-            }
-            at = record.next;
-        }
-    }
-
-    fn unchain_merged(&mut self, merged: u64, slot: u32, next: u32) {
-        if self.by_merged.head(merged) == slot {
-            return self.by_merged.set_head(merged, next);
-        }
-        let mut at = self.by_merged.head(merged);
-        while let Some(record) = self.slots.get_mut(at as usize) {
-            if record.next_merged == slot {
-                record.next_merged = next;
-                return;
-            }
-            at = record.next_merged;
+        by_merged.remove(merged, slot, |at, new| {
+            link(slots, at, new, |record| (record.merged, &mut record.next_merged))
+        });
+        if let Some(record) = slots.get_mut(slot as usize) {
+            record.merged = 0;
         }
     }
 
@@ -266,6 +324,21 @@ impl Table {
     pub(super) fn has_more(&self) -> bool {
         self.free_more != NONE
     }
+}
+
+/// The key of a record in an index and what comes behind it, which becomes `new` first.
+fn link(
+    slots: &mut [Transaction],
+    at: u32,
+    new: Option<u32>,
+    of: impl Fn(&mut Transaction) -> (u64, &mut u32),
+) -> (u64, u32) {
+    let Some(record) = slots.get_mut(at as usize) else { return (0, NONE) };
+    let (key, next) = of(record);
+    if let Some(new) = new {
+        *next = new;
+    }
+    (key, *next)
 }
 
 #[cfg(test)]
