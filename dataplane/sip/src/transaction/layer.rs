@@ -249,6 +249,9 @@ impl Transactions {
             self.counts.merged += 1;
             return Err(Reply::LoopDetected);
         }
+        if self.is_empty() {
+            self.wheel.begin(self.now);
+        }
         let (fork, set) = match (route.relay, route.reason) {
             (Relay::Stateful(fork), RouteReason::Member { set, .. }) => (fork, set),
             _ => (Fork::No, NO_SET),

@@ -83,6 +83,11 @@ impl Wheel {
         Self { nodes, occupied: Occupied::default(), time: now, wake: now.plus(FAR_MS) }
     }
 
+    /// Begins anew at `now`; nothing may be armed. More time may have gone by than ticks can compare.
+    pub(crate) fn begin(&mut self, now: Tick) {
+        (self.time, self.wake) = (now, now.plus(FAR_MS));
+    }
+
     /// Bytes that a wheel for so many entries takes.
     pub(crate) const fn memory(capacity: u32) -> usize {
         (SLOTS as usize + capacity as usize) * size_of::<Node>()

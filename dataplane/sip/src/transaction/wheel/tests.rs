@@ -183,3 +183,15 @@ fn no_capacity_and_entries_beyond_it_are_without_effect() {
     assert_eq!(wheel.next(Tick::of_ms(9), &mut UNLIMITED.clone()), None);
     assert_eq!(wheel.nodes.len() * size_of::<super::Node>(), Wheel::memory(0));
 }
+
+/// A host that has been up for 30 days, more than half of what a tick can tell.
+#[test]
+fn a_wheel_that_was_made_long_ago_begins_anew() {
+    let mut wheel = Wheel::new(ENTRIES, Tick::of_ms(0));
+    let now = Tick::of_ms(30 * 86_400_000);
+    wheel.begin(now);
+    wheel.arm(1, now.plus(500));
+    assert_eq!(wheel.lag(now), 0);
+    assert_eq!(wheel.next(now.plus(499), &mut UNLIMITED.clone()), None);
+    assert_eq!(wheel.next(now.plus(500), &mut UNLIMITED.clone()), Some(1));
+}
