@@ -281,7 +281,7 @@ impl Way<'_> {
     }
 
     /// The request with the edits in the scratch, if there is a way for one of that size.
-    #[inline(always)]
+    #[inline]
     fn edited(&self, request: &Request, scratch: &Scratch) -> Result<Outgoing, Refused> {
         let end = request.body_end();
         let length = end.saturating_add_signed(scratch.edits.growth());
@@ -311,7 +311,7 @@ impl Way<'_> {
     }
 
     /// Takes our Via off a response, whose adjacency is in the scratch.
-    #[inline(always)]
+    #[inline]
     fn edit_response(
         &self,
         response: &Response,

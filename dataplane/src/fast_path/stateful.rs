@@ -44,7 +44,7 @@ impl Egress for Ways<'_> {
 
 impl<'t> Way<'t> {
     /// Whether messages may have a transaction.
-    #[inline(always)]
+    #[inline]
     pub(super) fn has_transactions(&self, scratch: &Scratch) -> bool {
         self.tables.has_transactions() || !scratch.transactions.is_empty()
     }

@@ -114,7 +114,7 @@ mod tests {
             }
             let closed = UdpSocket::bind(host).unwrap().local_addr().unwrap();
             let line = "x".repeat(200);
-            let branch = "z9hG4bK-tl2000000200000000100000000000000000";
+            let branch = "z9hG4bK-tl202000000000000010000000000000000";
             let ours =
                 format!("INVITE sip:{line} SIP/2.0\r\nVia: SIP/2.0/UDP h;branch={branch}\r\n");
             for (message, worker) in [("anybody?", None), (&ours, Some(2))] {

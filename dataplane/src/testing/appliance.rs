@@ -3,6 +3,7 @@
 
 use crate::decode::DecodeRules;
 use crate::fib::{Fib, Link, Neighbour, NextHop};
+use crate::handoff::Handoff;
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd, mailbox};
 use crate::packet::MemoryPacket;
 use crate::packet_io::MemoryQueues;
@@ -12,8 +13,8 @@ use crate::worker::{Worker, WorkerPort};
 use control_api::status::{KERNEL_PORT, QueueStatus};
 use core::net::IpAddr;
 use sip_core::{
-    Action, DestinationSet, ListenPoint, Maddr, Member, Network, Oversize, Rule, Settings, Tables,
-    TransactionSettings,
+    Action, DestinationSet, Fork, ListenPoint, Maddr, Member, Network, Oversize, Relay, Rule,
+    Settings, Tables, TransactionSettings, TransactionSizes,
 };
 use std::sync::Arc;
 
@@ -44,15 +45,37 @@ impl Default for Appliance {
 impl Appliance {
     /// Without configuration and routes.
     pub fn bare(rules: DecodeRules) -> Self {
+        Self::new(rules, quanta::Clock::new(), Handoff::default())
+    }
+
+    /// Several workers that hand messages over to each other and have room for transactions, with these
+    /// settings and every neighbour known.
+    pub fn team(
+        workers: u8,
+        settings: &Settings,
+        sizes: TransactionSizes,
+        clock: &quanta::Clock,
+    ) -> Vec<Self> {
+        let member = |(handoff, number)| {
+            let rules = DecodeRules { verify_checksums: true };
+            let mut appliance = Self::new(rules, clock.clone(), handoff);
+            appliance.worker = appliance.worker.with_transactions(sizes, number, 1);
+            appliance.command(Command::Fib(Arc::new(lab_fib(1, [0, 1], true))));
+            appliance.command(Command::Epoch(Arc::new(lab_epoch(settings))));
+            appliance.settled()
+        };
+        Handoff::for_workers(workers.into()).into_iter().zip(0..).map(member).collect()
+    }
+
+    fn new(rules: DecodeRules, clock: quanta::Clock, handoff: Handoff<MemoryPacket>) -> Self {
         let (worker_end, service) = mailbox();
         let counters: Vec<Arc<QueueCounters>> = (0..2).map(|_| Arc::default()).collect();
         let ports = counters
             .iter()
             .map(|counters| WorkerPort { rules, counters: Arc::clone(counters) })
             .collect();
-        let clock = quanta::Clock::new();
         let worker = Worker::new(MemoryQueues::new(2), ports, worker_end, clock, NoProbe);
-        Self { worker, service, counters }
+        Self { worker: worker.beside(handoff), service, counters }
     }
 
     /// Puts a command into the mailbox.
@@ -146,6 +169,15 @@ pub fn lab_settings() -> Settings {
         ],
         transactions: TransactionSettings::default(),
     }
+}
+
+/// The same with a transaction for every request.
+pub fn lab_settings_stateful() -> Settings {
+    let mut settings = lab_settings();
+    for rule in &mut settings.rules {
+        rule.relay = Relay::Stateful(Fork::No);
+    }
+    settings
 }
 
 /// An epoch with these settings.

@@ -1,0 +1,386 @@
+//! Calls with transactions through whole workers over queues in memory, with a clock that the tests turn.
+
+use control_api::DropReason;
+use control_api::status::QueueStatus;
+use dataplane::decode::{DecodeRules, decode};
+use dataplane::mailbox::Command;
+use dataplane::packet::{MemoryPacket, PacketBuf};
+use dataplane::parcel::{Errand, service_parcels};
+use dataplane::testing::appliance::{Appliance, lab_fib, lab_settings_stateful};
+use dataplane::testing::frames;
+use quanta::{Clock, Mock};
+use sip_core::{Settings, TransactionSizes};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CALLER: &str = "10.77.1.2:5060";
+const US: &str = "10.77.1.1:5060";
+const CALLEE: &str = "10.77.2.2:5060";
+const US_AT_CALLEE: &str = "10.77.2.1:5060";
+const SIZES: TransactionSizes = TransactionSizes { transactions: 16, buffers: 2_048 };
+
+/// Workers beside each other, as after RSS: a test says which of them gets a frame.
+struct Team {
+    workers: Vec<Appliance>,
+    clock: Arc<Mock>,
+}
+
+/// What left: the port, and the message.
+type Sent = Vec<(usize, String)>;
+
+impl Team {
+    fn new(workers: u8) -> Self {
+        Self::with(workers, &lab_settings_stateful(), SIZES)
+    }
+
+    fn with(workers: u8, settings: &Settings, sizes: TransactionSizes) -> Self {
+        let (clock, mock) = Clock::mock();
+        mock.increment(Duration::from_secs(30 * 86_400)); // The host has been up for a while.
+        Self { workers: Appliance::team(workers, settings, sizes, &clock), clock: mock }
+    }
+
+    fn deliver(&mut self, worker: usize, from: &str, to: &str, message: &str) -> Sent {
+        let port = usize::from(from == CALLEE);
+        let packet = MemoryPacket::new(&frames::udp(from, to, message.as_bytes()));
+        self.workers[worker].worker.io_mut().rx[port].push_back(packet);
+        self.poll()
+    }
+
+    fn from_caller(&mut self, message: &str) -> Sent {
+        self.deliver(0, CALLER, US, message)
+    }
+
+    fn from_callee(&mut self, message: &str) -> Sent {
+        self.deliver(0, CALLEE, US_AT_CALLEE, message)
+    }
+
+    fn wait(&mut self, time: Duration) -> Sent {
+        self.clock.increment(time);
+        for appliance in &mut self.workers {
+            appliance.worker.attend();
+        }
+        self.poll()
+    }
+
+    /// Each worker has a turn, and another, and everything is accounted for.
+    fn poll(&mut self) -> Sent {
+        let mut sent = vec![];
+        for _ in 0..2 {
+            for appliance in &mut self.workers {
+                appliance.worker.run_once();
+                sent.extend(appliance.sent().iter().map(|(port, packet)| (*port, payload(packet))));
+            }
+        }
+        self.conserved();
+        sent
+    }
+
+    fn status(&self, worker: usize) -> Vec<QueueStatus> {
+        self.workers[worker].status()
+    }
+
+    fn conserved(&self) {
+        let all: Vec<_> = self.workers.iter().flat_map(Appliance::status).collect();
+        for queue in &all {
+            assert_eq!(queue.unaccounted(), 0, "{queue:?}");
+        }
+        let sum = |count: fn(&QueueStatus) -> u64| all.iter().map(count).sum::<u64>();
+        let left = sum(|q| q.forwarded + q.replied + q.originated);
+        assert_eq!(sum(|q| q.transmitted), left, "{all:?}");
+        assert!(sum(|q| q.handed_in) <= sum(|q| q.handed_off));
+    }
+
+    fn alive(&mut self, worker: usize) -> u64 {
+        self.workers[worker].worker.attend();
+        self.workers[worker].service.counters.status().alive
+    }
+}
+
+fn payload(packet: &MemoryPacket) -> String {
+    let datagram = decode(packet.frame(), DecodeRules { verify_checksums: true });
+    let payload = datagram.expect("what we send decodes").payload;
+    String::from_utf8(packet.frame()[payload].to_vec()).expect("the tests' messages are ASCII")
+}
+
+fn request(method: &str, call: u32, more: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} sip:service@{US} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK-{call}-{method}\r\n\
+         From: <sip:sipp@{CALLER}>;tag=1\r\nTo: <sip:service@{US}>\r\nCall-ID: {call}@{CALLER}\r\n\
+         CSeq: 1 {method}\r\nContact: <sip:sipp@{CALLER}>\r\nMax-Forwards: 70\r\n{more}\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+fn invite(call: u32) -> String {
+    request("INVITE", call, "", "hello")
+}
+
+/// The answer of a callee to what we sent it.
+fn answer(request: &str, status: &str) -> String {
+    let is_kept = |line: &&str| {
+        ["Via:", "From:", "Call-ID:", "CSeq:", "Record-Route:"].iter().any(|n| line.starts_with(n))
+    };
+    let kept: String = request.lines().filter(is_kept).flat_map(|line| [line, "\r\n"]).collect();
+    format!(
+        "SIP/2.0 {status}\r\n{kept}To: <sip:service@{US}>;tag=2\r\nContact: <sip:{CALLEE}>\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// A request of the caller's in the dialog that this response, as the caller got it, established.
+fn in_dialog(method: &str, response: &str) -> String {
+    let recorded = response.lines().filter_map(|line| line.strip_prefix("Record-Route: "));
+    let mut hops: Vec<&str> = recorded.flat_map(|values| values.split(',')).collect();
+    hops.reverse();
+    let route: String = hops.iter().map(|hop| format!("Route: {}\r\n", hop.trim())).collect();
+    request(method, 1, &route, "")
+        .replace(&format!("{method} sip:service@{US}"), &format!("{method} sip:{CALLEE}"))
+        .replace(&format!("To: <sip:service@{US}>"), &format!("To: <sip:service@{US}>;tag=2"))
+}
+
+fn starts(sent: &Sent) -> Vec<(usize, &str)> {
+    sent.iter().map(|(port, message)| (*port, &message[..message.find("\r\n").unwrap()])).collect()
+}
+
+#[test]
+fn a_whole_call() {
+    let mut team = Team::new(1);
+    let sent = team.from_caller(&invite(1));
+    assert_eq!(
+        starts(&sent),
+        [(0, "SIP/2.0 100 Trying"), (1, "INVITE sip:service@10.77.1.1:5060 SIP/2.0")]
+    );
+    let forwarded = sent[1].1.clone();
+    assert!(forwarded.ends_with("\r\n\r\nhello"), "{forwarded}");
+
+    assert_eq!(starts(&team.from_caller(&invite(1))), [(0, "SIP/2.0 100 Trying")]);
+    assert_eq!(starts(&team.from_callee(&answer(&forwarded, "100 Trying"))), []);
+    let ringing = team.from_callee(&answer(&forwarded, "180 Ringing"));
+    assert_eq!(starts(&ringing), [(0, "SIP/2.0 180 Ringing")]);
+    assert_eq!(starts(&team.from_caller(&invite(1))), [(0, "SIP/2.0 180 Ringing")]);
+    let answered = team.from_callee(&answer(&forwarded, "200 OK"));
+    assert_eq!(starts(&answered), [(0, "SIP/2.0 200 OK")]);
+
+    let ack = in_dialog("ACK", &answered[0].1).replace("-1-ACK", "-2-ACK");
+    assert_eq!(starts(&team.from_caller(&ack)), [(1, "ACK sip:10.77.2.2:5060 SIP/2.0")]);
+    let bye = in_dialog("BYE", &answered[0].1);
+    let sent = team.from_caller(&bye);
+    assert_eq!(starts(&sent), [(1, "BYE sip:10.77.2.2:5060 SIP/2.0")]);
+    let over = team.from_callee(&answer(&sent[0].1, "200 OK"));
+    assert_eq!(starts(&over), [(0, "SIP/2.0 200 OK")]);
+    assert_eq!(starts(&team.from_caller(&bye)), [(0, "SIP/2.0 200 OK")]);
+
+    let status = team.status(0);
+    assert_eq!((status[0].received, status[0].forwarded, status[0].absorbed), (6, 3, 3));
+    assert_eq!((status[1].received, status[1].forwarded, status[1].absorbed), (4, 3, 1));
+    assert_eq!((status[0].originated, status[1].originated), (4, 0));
+    assert_eq!(team.alive(0), 2);
+    team.wait(Duration::from_secs(40));
+    team.wait(Duration::from_secs(1));
+    assert_eq!(team.alive(0), 0);
+}
+
+#[test]
+fn a_request_without_an_answer_is_sent_again_until_time_is_up() {
+    let mut team = Team::new(1);
+    let sent = team.from_caller(&request("OPTIONS", 1, "", ""));
+    assert_eq!(starts(&sent).len(), 1);
+    let again = team.wait(Duration::from_millis(501));
+    assert_eq!(again, sent, "the same message, byte for byte");
+    assert_eq!(team.wait(Duration::from_millis(1)), []);
+    team.from_caller(&invite(2));
+    let mut later = vec![];
+    for _ in 0..80 {
+        later.extend(team.wait(Duration::from_secs(1)));
+    }
+    // RFC 4320 section 4.2: no 408 to anything but INVITE.
+    let answers: Vec<_> = later.iter().filter(|(port, _)| *port == 0).collect();
+    assert!(!answers.is_empty());
+    for (_, answer) in answers {
+        let is_408 = answer.starts_with("SIP/2.0 408 ") && answer.contains("CSeq: 1 INVITE");
+        assert!(is_408, "{answer}");
+    }
+    assert_eq!(team.alive(0), 0);
+}
+
+#[test]
+fn a_response_that_comes_to_another_worker_is_handed_over() {
+    let mut team = Team::new(3);
+    let sent = team.deliver(1, CALLER, US, &invite(1));
+    let forwarded = &sent[1].1;
+    for (worker, status) in [(0, "180 Ringing"), (1, "183 Session Progress"), (2, "200 OK")] {
+        let response = answer(forwarded, status);
+        let passed = team.deliver(worker, CALLEE, US_AT_CALLEE, &response);
+        assert_eq!(starts(&passed), [(0, format!("SIP/2.0 {status}").as_str())]);
+    }
+    for (worker, handed_off, handed_in) in [(0, 1, 0), (1, 0, 2), (2, 1, 0)] {
+        let status = &team.status(worker)[1];
+        assert_eq!((status.handed_off, status.handed_in), (handed_off, handed_in), "{worker}");
+    }
+    assert_eq!((team.alive(0), team.alive(1), team.alive(2)), (0, 1, 0));
+}
+
+#[test]
+fn a_full_ring_drops_what_is_handed_over_and_counts_it() {
+    let mut team = Team::new(2);
+    let sent = team.deliver(0, CALLER, US, &invite(1));
+    let response = answer(&sent[1].1, "180 Ringing");
+    let frame = frames::udp(CALLEE, US_AT_CALLEE, response.as_bytes());
+    let flood = dataplane::limits::HANDOFFS_PER_WORKER + 10;
+    for _ in 0..flood {
+        team.workers[1].worker.io_mut().rx[1].push_back(MemoryPacket::new(&frame));
+    }
+    while team.workers[1].worker.run_once() {}
+    let status = team.status(1)[1].clone();
+    assert_eq!(
+        (status.handed_off + 10, status.dropped_for(DropReason::HandoffFull)),
+        (flood as u64, 10)
+    );
+    while team.workers[0].worker.run_once() {}
+    team.poll();
+    assert_eq!(team.status(0)[1].handed_in, status.handed_off);
+}
+
+#[test]
+fn a_full_table_answers_503_and_the_rest_goes_on() {
+    let mut settings = lab_settings_stateful();
+    settings.rules[0].relay = sip_core::Relay::Stateless; // For callees with the prefix `six`.
+    let sizes = TransactionSizes { transactions: 2, buffers: 64 };
+    let mut team = Team::with(1, &settings, sizes);
+    let first = team.from_caller(&invite(1));
+    assert_eq!(team.from_caller(&invite(2)).len(), 2);
+    let refused = team.from_caller(&invite(3));
+    assert_eq!(starts(&refused), [(0, "SIP/2.0 503 Service Unavailable")]);
+    assert!(refused[0].1.contains("\r\nRetry-After: "), "{}", refused[0].1);
+    let stateless = invite(4).replace("INVITE sip:service@", "INVITE sip:six@");
+    assert_eq!(starts(&team.from_caller(&stateless)).len(), 1);
+    let ringing = team.from_callee(&answer(&first[1].1, "180 Ringing"));
+    assert_eq!(starts(&ringing), [(0, "SIP/2.0 180 Ringing")]);
+    assert_eq!(team.status(0)[0].replied, 1);
+    assert_eq!(team.workers[0].service.counters.status().refused_full, 0, "not yet published");
+    assert_eq!(team.alive(0), 2);
+    assert_eq!(team.workers[0].service.counters.status().refused_full, 1);
+}
+
+#[test]
+fn no_packet_and_no_neighbour_for_a_message_of_our_own_are_counted() {
+    let mut team = Team::new(1);
+    team.workers[0].worker.io_mut().pool = 0;
+    let sent = team.from_caller(&invite(1));
+    assert_eq!(starts(&sent).len(), 1, "without 100 Trying");
+    let status = &team.status(0)[0];
+    assert_eq!(status.dropped_for(DropReason::NoPacket), 1);
+    assert_eq!((status.originated_dropped, status.forwarded), (1, 1));
+
+    team.workers[0].worker.io_mut().pool = 1_000;
+    let fib = Arc::new(lab_fib(2, [0, 1], false));
+    team.workers[0].command(Command::Fib(fib));
+    team.workers[0].worker.attend();
+    assert_eq!(team.wait(Duration::from_millis(501)), []);
+    assert_eq!(team.status(0)[0].dropped_for(DropReason::NeighbourFailed), 1);
+    assert_eq!(team.workers[0].resolve_requests().len(), 1);
+    let fib = Arc::new(lab_fib(3, [0, 1], true));
+    team.workers[0].command(Command::Fib(fib));
+    team.workers[0].worker.attend();
+    assert_eq!(starts(&team.wait(Duration::from_millis(1_001))), starts(&sent));
+}
+
+/// What the service core does with a parcel from a worker; gives the message that the kernel gets.
+fn serve_parcel(team: &mut Team, worker: usize) -> Option<String> {
+    let mut parcel = team.workers[worker].service.parcels.next()?;
+    match parcel.errand {
+        Errand::HandOver(owner) => {
+            parcel.errand = Errand::HandedIn;
+            team.workers[usize::from(owner)].service.parcels.send(parcel);
+            None
+        }
+        Errand::Send(origin) => {
+            let message = String::from_utf8(parcel.message().to_vec()).unwrap();
+            parcel.errand = Errand::Sent(origin, true);
+            team.workers[worker].service.parcels.send(parcel);
+            Some(message)
+        }
+        _ => None,
+    }
+}
+
+fn receive_large(team: &mut Team, worker: usize, [source, target]: [&str; 2], message: &str) {
+    let mut parcel = service_parcels().pop().unwrap();
+    parcel.room()[..message.len()].copy_from_slice(message.as_bytes());
+    parcel.set_received(message.len(), source.parse().unwrap(), target.parse().unwrap());
+    team.workers[worker].service.parcels.send(parcel);
+}
+
+#[test]
+fn a_large_invite_with_a_transaction_goes_through_the_kernel() {
+    let mut team = Team::new(2);
+    let large = request("INVITE", 1, "", &"x".repeat(9_000));
+    receive_large(&mut team, 0, [CALLER, US], &large);
+    team.workers[0].worker.attend();
+    let trying = team.poll();
+    assert_eq!(starts(&trying), [(0, "SIP/2.0 100 Trying")]);
+    let sent = serve_parcel(&mut team, 0).expect("the INVITE");
+    assert!(sent.starts_with("INVITE ") && sent.ends_with("xxx"));
+    team.workers[0].worker.attend();
+
+    // Again, after half a second, from what the transaction has kept.
+    assert_eq!(team.wait(Duration::from_millis(501)), []);
+    serve_parcel(&mut team, 0); // The first parcel goes home.
+    assert_eq!(serve_parcel(&mut team, 0).as_deref(), Some(&sent[..]));
+    team.workers[0].worker.attend();
+    let kernel = &team.status(0)[2];
+    assert_eq!((kernel.received, kernel.forwarded, kernel.originated), (1, 1, 1));
+
+    // A large response, which the kernel gives to the other worker.
+    let body = "y".repeat(5_000);
+    let response = answer(&sent, "183 Session Progress")
+        .replace("Content-Length: 0\r\n\r\n", &format!("Content-Length: 5000\r\n\r\n{body}"));
+    receive_large(&mut team, 1, [CALLEE, US_AT_CALLEE], &response);
+    team.workers[1].worker.attend();
+    assert_eq!(serve_parcel(&mut team, 1), None);
+    team.workers[0].worker.attend();
+    let passed = serve_parcel(&mut team, 0).expect("the response");
+    assert!(passed.starts_with("SIP/2.0 183 ") && passed.ends_with("yyy"), "{passed}");
+    team.workers[0].worker.attend();
+    team.poll();
+    assert_eq!(team.status(1)[2].handed_off, 1);
+    let kernel = &team.status(0)[2];
+    assert_eq!((kernel.handed_in, kernel.forwarded), (1, 2));
+}
+
+#[test]
+fn an_icmp_error_ends_the_branch_that_it_quotes() {
+    let mut team = Team::new(2);
+    let sent = team.deliver(1, CALLER, US, &invite(1));
+    let quoted = sip_core::quoted_branch(&sent[1].1.as_bytes()[..400]).expect("our branch");
+    assert_eq!(quoted.worker(), 1);
+    team.workers[1].command(Command::Unreachable(quoted));
+    team.workers[1].worker.attend();
+    let refused = team.poll();
+    // It counts as a 503, which goes upstream as 500 (RFC 3261 16.9 and 16.7 step 6).
+    assert_eq!(starts(&refused), [(0, "SIP/2.0 500 Server Internal Error")]);
+    // Once more, and by another worker: nothing happens.
+    for worker in 0..2 {
+        team.workers[worker].command(Command::Unreachable(quoted));
+        team.workers[worker].worker.attend();
+    }
+    assert_eq!(team.poll(), []);
+}
+
+#[test]
+fn a_call_with_a_transaction_allocates_nothing() {
+    let mut team = Team::new(1);
+    let first = team.from_caller(&invite(1));
+    team.from_callee(&answer(&first[1].1, "180 Ringing"));
+    let frame =
+        |from, to, message: &str| MemoryPacket::new(&frames::udp(from, to, message.as_bytes()));
+    let worker = &mut team.workers[0].worker;
+    worker.io_mut().rx[0].push_back(frame(CALLER, US, &invite(2)));
+    worker.io_mut().rx[1].push_back(frame(CALLEE, US_AT_CALLEE, &answer(&first[1].1, "200 OK")));
+    let allocated = allocation_counter::measure(|| {
+        worker.run_once();
+    });
+    assert_eq!(allocated.count_total, 1, "the memory of the one new packet: a test's packet");
+    assert_eq!(team.poll().len(), 3);
+}
