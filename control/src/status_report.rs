@@ -1,7 +1,12 @@
 //! The counters of the data plane, for people and as JSON.
 
+mod counters;
+mod workers;
+
+pub use counters::Counters;
+
 use control_api::DropReason;
-use control_api::status::{KernelStatus, QueueStatus, Status};
+use control_api::status::{KernelStatus, QueueStatus, Status, WorkerStatus};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -25,10 +30,13 @@ pub struct StatusReport {
     pub queues: Vec<Queue>,
     /// Drops by reason; reasons that never happened are left out.
     pub drops: BTreeMap<&'static str, u64>,
-    /// Whether every packet received was forwarded, answered, dropped or is parked.
+    /// Whether every packet received was forwarded, answered, absorbed by a transaction, handed to
+    /// another worker, dropped or is parked.
     pub conserved: bool,
     /// Kernel sockets and what ICMP said, since the data plane started.
     pub kernel: KernelStatus,
+    /// Each worker's transactions and hand-offs.
+    pub workers: Vec<WorkerStatus>,
 }
 
 /// One queue pair.
@@ -43,71 +51,6 @@ pub struct Queue {
     /// Its counters.
     #[serde(flatten)]
     pub counters: Counters,
-}
-
-/// What is counted per queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Counters {
-    /// Packets received.
-    pub received: u64,
-    /// Requests and responses forwarded.
-    pub forwarded: u64,
-    /// Requests answered by us.
-    pub replied: u64,
-    /// Packets dropped.
-    pub dropped: u64,
-    /// Messages that wait for a neighbour now.
-    pub parked: u64,
-    /// Packets handed to the driver.
-    pub transmitted: u64,
-    /// Bursts with at least one packet.
-    pub bursts: u64,
-    /// Nanoseconds spent on bursts with at least one packet.
-    pub busy_ns: u64,
-    /// `busy_ns` for each packet received; 0 when there was none.
-    pub busy_ns_per_message: f64,
-}
-
-impl Counters {
-    fn of(queue: &QueueStatus) -> Self {
-        Self {
-            received: queue.received,
-            forwarded: queue.forwarded,
-            replied: queue.replied,
-            dropped: queue.dropped_total(),
-            parked: queue.parked,
-            transmitted: queue.transmitted,
-            bursts: queue.bursts,
-            busy_ns: queue.busy_ns,
-            busy_ns_per_message: 0.0,
-        }
-        .with_ratio()
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            received: self.received + other.received,
-            forwarded: self.forwarded + other.forwarded,
-            replied: self.replied + other.replied,
-            dropped: self.dropped + other.dropped,
-            parked: self.parked + other.parked,
-            transmitted: self.transmitted + other.transmitted,
-            bursts: self.bursts + other.bursts,
-            busy_ns: self.busy_ns + other.busy_ns,
-            busy_ns_per_message: 0.0,
-        }
-        .with_ratio()
-    }
-
-    fn with_ratio(mut self) -> Self {
-        self.busy_ns_per_message = ratio(self.busy_ns, self.received);
-        self
-    }
-
-    /// Packets received at once, on average: a burst shares the cost of its system calls.
-    pub fn messages_per_burst(&self) -> f64 {
-        ratio(self.received, self.bursts)
-    }
 }
 
 impl StatusReport {
@@ -137,6 +80,7 @@ impl StatusReport {
             drops: DropReason::ALL.iter().filter_map(drops).collect(),
             conserved: status.queues.iter().all(|q| q.unaccounted() == 0),
             kernel: status.kernel,
+            workers: status.workers.clone(),
             queues,
         }
     }
@@ -144,13 +88,15 @@ impl StatusReport {
     /// One line per queue under a heading, and their sum when there are several.
     pub fn queue_table(&self) -> String {
         let mut table = format!(
-            "{:<12} {:>5} {:>5} {:>14} {:>14} {:>10} {:>10} {:>8} {:>10}\n",
+            "{:<12} {:>5} {:>5} {:>14} {:>14} {:>10} {:>12} {:>12} {:>10} {:>8} {:>10}\n",
             "port",
             "queue",
             "lcore",
             "received",
             "forwarded",
             "replied",
+            "absorbed",
+            "originated",
             "dropped",
             "parked",
             "ns/message"
@@ -158,10 +104,12 @@ impl StatusReport {
         let mut line = |port: &str, queue: &str, lcore: &str, c: &Counters| {
             let _ = writeln!(
                 table,
-                "{port:<12} {queue:>5} {lcore:>5} {:>14} {:>14} {:>10} {:>10} {:>8} {:>10.0}",
+                "{port:<12} {queue:>5} {lcore:>5} {:>14} {:>14} {:>10} {:>12} {:>12} {:>10} {:>8} {:>10.0}",
                 grouped(c.received),
                 grouped(c.forwarded),
                 grouped(c.replied),
+                grouped(c.absorbed),
+                grouped(c.originated),
                 grouped(c.dropped),
                 grouped(c.parked),
                 c.busy_ns_per_message,
@@ -212,20 +160,38 @@ impl StatusReport {
     /// The law of conservation with its numbers, and by how much it is broken if it is.
     pub fn conservation_line(&self) -> String {
         let total = &self.total;
+        let sum = |parts: &[(u64, &str)]| {
+            let there = parts.iter().filter(|(count, _)| *count > 0);
+            there.fold(String::new(), |mut text, (count, what)| {
+                let _ = write!(text, " + {} {what}", grouped(*count));
+                text
+            })
+        };
         let mut line = format!(
-            "{} in = {} forwarded + {} replied + {} dropped",
+            "{} in{} = {} forwarded + {} replied + {} dropped{}",
             grouped(total.received),
+            sum(&[
+                (total.handed_in, "handed in"),
+                (total.originated_dropped, "of our own dropped"),
+            ]),
             grouped(total.forwarded),
             grouped(total.replied),
             grouped(total.dropped),
+            sum(&[
+                (total.absorbed, "absorbed"),
+                (total.handed_off, "handed off"),
+                (total.parked, "parked"),
+            ]),
         );
-        if total.parked > 0 {
-            let _ = write!(line, " + {} parked", grouped(total.parked));
-        }
         if !self.conserved {
-            let accounted = total.forwarded + total.replied + total.dropped + total.parked;
-            let _ =
-                write!(line, ": BROKEN by {}", i128::from(total.received) - i128::from(accounted));
+            let began = total.received + total.handed_in + total.originated_dropped;
+            let ended = total.forwarded
+                + total.replied
+                + total.dropped
+                + total.absorbed
+                + total.handed_off
+                + total.parked;
+            let _ = write!(line, ": BROKEN by {}", i128::from(began) - i128::from(ended));
         }
         line
     }
@@ -247,6 +213,10 @@ impl fmt::Display for StatusReport {
         )?;
         writeln!(f, "kernel       {}", self.kernel_line())?;
         writeln!(f, "\n{}", self.queue_table())?;
+        let transactions = workers::transaction_tables(&self.workers);
+        if !transactions.is_empty() {
+            writeln!(f, "{transactions}")?;
+        }
         write!(f, "drops\n{}", indented(&self.drop_list()))?;
         write!(f, "\nconserved    {}", self.conservation_line())
     }
@@ -290,8 +260,13 @@ pub fn difference(before: &Status, after: &Status) -> Status {
         let same = |b: &&QueueStatus| b.port == queue.port && b.queue == queue.queue;
         let Some(old) = before.queues.iter().find(same) else { continue };
         queue.received -= old.received;
+        queue.handed_in -= old.handed_in;
         queue.forwarded -= old.forwarded;
         queue.replied -= old.replied;
+        queue.absorbed -= old.absorbed;
+        queue.handed_off -= old.handed_off;
+        queue.originated -= old.originated;
+        queue.originated_dropped -= old.originated_dropped;
         queue.transmitted -= old.transmitted;
         queue.received_bytes -= old.received_bytes;
         queue.transmitted_bytes -= old.transmitted_bytes;
@@ -299,6 +274,11 @@ pub fn difference(before: &Status, after: &Status) -> Status {
         queue.busy_ns -= old.busy_ns;
         for (now, then) in queue.dropped.iter_mut().zip(&old.dropped) {
             *now -= then;
+        }
+    }
+    for worker in &mut difference.workers {
+        if let Some(old) = before.workers.iter().find(|old| old.lcore == worker.lcore) {
+            workers::subtract(worker, old);
         }
     }
     difference
@@ -339,6 +319,10 @@ mod tests {
         assert_eq!(report.conservation_line(), "10 in = 8 forwarded + 0 replied + 2 dropped");
         assert!(report.drop_list().contains(DropReason::Keepalive.help()));
         assert!((report.total.busy_ns_per_message - 500.0).abs() < 1e-9);
+        let mut stateful = status(10, 5, 2);
+        stateful.queues[0].absorbed = 3;
+        let line = StatusReport::new(&stateful).conservation_line();
+        assert_eq!(line, "10 in = 5 forwarded + 0 replied + 2 dropped + 3 absorbed");
         let broken = StatusReport::new(&status(10, 7, 2));
         assert!(!broken.conserved);
         assert!(broken.conservation_line().ends_with("BROKEN by 1"));

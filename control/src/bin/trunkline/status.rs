@@ -10,7 +10,14 @@ use std::path::PathBuf;
 /// Show what every queue received, forwarded, answered and dropped, and who is well
 ///
 /// Counters run since the data plane started. Every packet is counted once in and once out: the
-/// line `conserved` proves it. Below stand the members of the destination sets: up, probing (was
+/// line `conserved` proves it. `absorbed` was taken by a transaction and went no further (retransmissions,
+/// ACK, CANCEL, 100); `originated` was sent by a transaction on its own (100, retransmissions, forks).
+///
+/// Each worker has its transactions by state, the message buffers in use, and by how much its timers run
+/// late, now and at most; then what happened to them since the start: opened, refused as the table was
+/// full (503), merged (482), messages absorbed and sent again, branches that timed out, requests that
+/// went to another destination, branches cancelled, and messages handed to the worker that owns their
+/// transaction. Below stand the members of the destination sets: up, probing (was
 /// down, answers again), draining (by an operator) or down, since when, and the last probe or sign.
 #[derive(clap::Args)]
 #[command(after_help = "\
