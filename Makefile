@@ -11,7 +11,7 @@
 
 PACKAGES := build-essential pkg-config clang llvm libclang-dev \
             dpdk dpdk-dev libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
-            iproute2 iputils-ping ethtool tcpdump netcat-openbsd procps util-linux \
+            iproute2 iputils-ping nftables ethtool tcpdump netcat-openbsd procps util-linux \
             sip-tester sipsak baresip-core python3-scapy fonts-dejavu-core kamailio valgrind
 MISSING   = $(shell for p in $(PACKAGES); do \
               dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done)

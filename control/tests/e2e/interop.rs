@@ -1,47 +1,14 @@
 //! Other people's SIP through the appliance: baresip, sipsak, Kamailio on either side.
 
-use crate::lab::{Lab, binary, text};
-use std::fs::{File, read_to_string, write};
+use crate::lab::{Lab, text};
+use crate::running::Running;
+use std::fs::{read_to_string, write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Calls of each run with SIPp.
 const CALLS: u64 = 500;
-
-/// A program on a host of the lab, ended when dropped.
-struct Running(Child);
-
-impl Running {
-    /// Starts it; what it says goes to `log`.
-    fn start(host: &str, log: &Path, command: &[&str]) -> Self {
-        let file = File::create(log).expect("a log");
-        let mut lab = Command::new(binary("trunkline"));
-        lab.args(["lab", "exec", host, "--"]).args(command).stdin(Stdio::null());
-        lab.stdout(file.try_clone().expect("a log")).stderr(file);
-        Self(lab.spawn().expect("trunkline starts"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.0.try_wait().is_ok_and(|status| status.is_some()) {
-            return;
-        }
-        // A daemon has children that only SIGTERM takes along.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let start = Instant::now();
-        while self.0.try_wait().is_ok_and(|status| status.is_none()) {
-            if start.elapsed() > Duration::from_secs(3) {
-                let _ = self.0.kill();
-                let _ = self.0.wait();
-                return;
-            }
-            sleep(Duration::from_millis(20));
-        }
-    }
-}
 
 /// A lab whose appliance stays in dialogs, and whose hosts reach each other past it for media, as they
 /// do elsewhere.

@@ -13,4 +13,7 @@ mod kernel;
 mod lab;
 mod large;
 mod refusals;
+mod running;
+mod sipp;
+mod stateful;
 mod supervisor;

@@ -1,0 +1,243 @@
+//! Calls with transactions: losses repaired, calls cancelled, refused, forked, and sent elsewhere when a
+//! destination fails.
+
+use crate::lab::{Lab, assert_passed, text};
+use crate::sipp::Step::{Again, Answer, Asked, AskedAckOfProxy, Confirm, Got, Send, Wait, Within};
+use crate::sipp::{Callee, Step, call};
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Calls of each scenario, at a hundred a second.
+const CALLS: u32 = 50;
+/// Calls of a run at [`RATE`], on which most of the time of a test goes.
+const MANY: u64 = 20_000;
+const RATE: &str = "5000";
+
+/// A member of a set: its port, and its priority.
+type Member = (u16, u8);
+
+/// Users, how their requests fork, and the members of their sets. Nobody listens at 5091, and what goes
+/// to 5099 is lost.
+const SETS: [(&str, &str, &[Member]); 5] = [
+    ("fork", "parallel", &[(5081, 0), (5082, 0), (5083, 0)]),
+    ("hunt", "serial", &[(5081, 0), (5082, 1)]),
+    ("closed", "no", &[(5091, 0), (5060, 1)]),
+    ("silent", "no", &[(5099, 0), (5060, 1)]),
+    ("nobody", "no", &[(5099, 0)]),
+];
+
+/// What the caller does in a call that goes well.
+const WHOLE: [Step; 6] =
+    [Send("INVITE"), Got(100), Got(200), Within("ACK"), Within("BYE"), Got(200)];
+
+/// What the callee does.
+const ANSWERS: [Step; 7] = [
+    Asked("INVITE"),
+    Answer("180 Ringing"),
+    Wait(100),
+    Answer("200 OK"),
+    Asked("ACK"),
+    Asked("BYE"),
+    Confirm("200 OK"),
+];
+
+/// What a callee does that rings until it is cancelled.
+const CANCELLED: [Step; 6] = [
+    Asked("INVITE"),
+    Answer("180 Ringing"),
+    Asked("CANCEL"),
+    Confirm("200 OK"),
+    Answer("487 Request Terminated"),
+    AskedAckOfProxy,
+];
+
+/// A lab whose routes are all stateful, with the sets above, and this T1 in milliseconds.
+fn stateful(t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = nic_config::Machine::probe().expect("a machine");
+    let lcores: Vec<_> = machine.lcores.into_keys().collect();
+    let config = control::lab::default_config(1, &lcores).expect("the lab's configuration");
+    let (general, routes) = config.split_once("# The user part").expect("routes");
+    let general = general.replace("[appliance]\n", "[appliance]\nrecord_route = true\n");
+    let routes = routes.replace("\nforward = ", "\nstateful = true\nforward = ");
+    let mut sets = String::new();
+    for (user, fork, members) in SETS {
+        let member = |(port, priority): &Member| {
+            format!("{{ address = \"10.77.2.2:{port}\", priority = {priority} }}")
+        };
+        let members: Vec<_> = members.iter().map(member).collect();
+        let _ = write!(
+            sets,
+            "[[destination_sets]]\nname = \"{user}\"\nprobe = false\nmembers = [{}]\n\n\
+             [[routes]]\nmatch = {{ user_prefixes = [\"{user}\"] }}\nforward = \"{user}\"\n\
+             stateful = true\nfork = \"{fork}\"\n\n",
+            members.join(", ")
+        );
+    }
+    let timers = format!("\n[transactions]\nt1_ms = {t1_ms}\nfailover_ms = 300\n");
+    let memory = format!("\n[memory]\ntransactions = {transactions}\n");
+    let file = folder.path().join("trunkline.toml");
+    let all = [&general, sets.as_str(), "# The user part", &routes, &timers, &memory].concat();
+    std::fs::write(&file, all).expect("a configuration");
+    let lab = Lab::up_with(&["--config", &file.display().to_string()]);
+    // Datagrams to this port are lost without an error.
+    filter(&lab, "uas", "ingress", "udp dport 5099 drop");
+    (lab, folder)
+}
+
+/// Drops what a rule of nftables says at the interface of a host, before its IP or after it: there,
+/// senders are not told.
+fn filter(lab: &Lab, host: &str, hook: &str, rule: &str) {
+    let table = format!(
+        "table netdev {hook} {{ chain drops {{ type filter hook {hook} device eth0 priority 0; {rule}; }} }}"
+    );
+    let output = lab.exec(host, &["nft", &table]);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// The transactions of all workers: a gauge or counter.
+fn transactions(lab: &Lab, name: &str) -> u64 {
+    let status = lab.status();
+    let workers = status["workers"].as_array().expect("workers").clone();
+    workers.iter().map(|worker| worker["transactions"][name].as_u64().expect(name)).sum()
+}
+
+fn assert_conserved(lab: &Lab) {
+    let status = lab.status();
+    assert_eq!(status["conserved"], true, "{status:#}");
+}
+
+/// Runs a callee at 5060 and calls it.
+fn call_one(lab: &Lab, folder: &Path, user: &str, caller: &[Step], callee: &[Step]) {
+    let running = Callee::start(lab, folder, "5060", CALLS, callee);
+    call(lab, folder, user, CALLS, caller);
+    running.passed();
+    assert_conserved(lab);
+}
+
+/// Places many calls with SIPp's own scenarios, at full rate.
+fn place_many(lab: &Lab) -> Value {
+    let calls = MANY.to_string();
+    let report = lab.call(&["--calls", &calls, "--rate", RATE, "--flows", "many"]);
+    assert_passed(&report, MANY);
+    report
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn five_thousand_calls_a_second_with_transactions() {
+    // Two transactions for each call, all of which are alive for 64 T1.
+    let (lab, _folder) = stateful(500, 131_072);
+    let report = place_many(&lab);
+    assert!(transactions(&lab, "opened") >= 2 * MANY, "{report:#}");
+    assert_eq!(transactions(&lab, "refused_full"), 0);
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn two_per_cent_of_loss_on_every_way_is_repaired() {
+    let (lab, _folder) = stateful(500, 131_072);
+    for host in ["uac", "uas"] {
+        for hook in ["ingress", "egress"] {
+            filter(&lab, host, hook, "meta l4proto udp numgen random mod 100 < 2 drop");
+        }
+    }
+    place_many(&lab);
+    assert!(transactions(&lab, "retransmitted") > MANY / 100);
+    assert!(transactions(&lab, "requests_absorbed") > MANY / 100);
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_call_is_cancelled_while_it_rings() {
+    let (lab, folder) = stateful(500, 65_536);
+    let caller = [
+        Send("INVITE"),
+        Got(100),
+        Got(180),
+        Wait(50),
+        Send("CANCEL"),
+        Got(200),
+        Got(487),
+        Send("ACK"),
+    ];
+    call_one(&lab, folder.path(), "bob", &caller, &CANCELLED);
+    assert!(transactions(&lab, "cancelled") >= u64::from(CALLS));
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_callee_that_never_answers_gives_408() {
+    let (lab, folder) = stateful(50, 65_536);
+    call(&lab, folder.path(), "nobody", CALLS, &[Send("INVITE"), Got(100), Got(408), Send("ACK")]);
+    assert!(transactions(&lab, "timed_out") >= u64::from(CALLS));
+    assert_conserved(&lab);
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_callee_that_is_busy_gets_one_ack_and_it_is_ours() {
+    let (lab, folder) = stateful(500, 65_536);
+    let caller = [Send("INVITE"), Got(100), Got(486), Send("ACK")];
+    let callee = [Asked("INVITE"), Answer("486 Busy Here"), AskedAckOfProxy, Wait(200)];
+    call_one(&lab, folder.path(), "bob", &caller, &callee);
+    assert!(transactions(&lab, "requests_absorbed") >= u64::from(CALLS), "the callers' ACKs");
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn of_three_callees_that_ring_one_answers_and_the_others_are_cancelled() {
+    let (lab, folder) = stateful(500, 65_536);
+    let folder = folder.path();
+    let ringing = ["5082", "5083"].map(|port| Callee::start(&lab, folder, port, CALLS, &CANCELLED));
+    let answering = Callee::start(&lab, folder, "5081", CALLS, &ANSWERS);
+    call(&lab, folder, "fork", CALLS, &WHOLE);
+    answering.passed();
+    ringing.into_iter().for_each(Callee::passed);
+    assert_eq!(transactions(&lab, "cancelled"), 2 * u64::from(CALLS));
+    assert_conserved(&lab);
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn of_two_callees_the_second_is_asked_when_the_first_is_busy() {
+    let (lab, folder) = stateful(500, 65_536);
+    let folder = folder.path();
+    let busy = [Asked("INVITE"), Answer("486 Busy Here"), AskedAckOfProxy];
+    let busy = Callee::start(&lab, folder, "5081", CALLS, &busy);
+    let answering = Callee::start(&lab, folder, "5082", CALLS, &ANSWERS);
+    call(&lab, folder, "hunt", CALLS, &WHOLE);
+    busy.passed();
+    answering.passed();
+    assert_conserved(&lab);
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_dead_destination_costs_a_moment_and_no_call() {
+    let (lab, folder) = stateful(500, 65_536);
+    for user in ["closed", "silent"] {
+        let before = transactions(&lab, "failed_over");
+        call_one(&lab, folder.path(), user, &WHOLE, &ANSWERS);
+        assert!(transactions(&lab, "failed_over") - before >= u64::from(CALLS), "{user}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn an_invite_that_comes_twice_reaches_the_callee_once() {
+    let (lab, folder) = stateful(500, 65_536);
+    let caller = [&[Send("INVITE"), Got(100), Again][..], &WHOLE[2..]].concat();
+    call_one(&lab, folder.path(), "bob", &caller, &ANSWERS);
+    let status = lab.status();
+    let queues = status["queues"].as_array().expect("queues");
+    let of = |port: &str, what: &str| -> u64 {
+        let queues = queues.iter().filter(|queue| queue["port"] == port);
+        queues.filter_map(|queue| queue[what].as_u64()).sum()
+    };
+    // Two INVITEs, ACK and BYE come from each caller, and one INVITE is absorbed.
+    let calls = u64::from(CALLS);
+    assert_eq!(of("uac0", "received"), 4 * calls, "{status:#}");
+    assert_eq!((of("uac0", "forwarded"), of("uac0", "absorbed")), (3 * calls, calls), "{status:#}");
+}
