@@ -90,7 +90,7 @@ fn stateful(t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
 /// senders are not told.
 fn filter(lab: &Lab, host: &str, hook: &str, rule: &str) {
     let table = format!(
-        "table netdev {hook} {{ chain drops {{ type filter hook {hook} device eth0 priority 0; {rule}; }} }}"
+        "table netdev {hook} {{ chain drops {{ type filter hook {hook} device eth0 priority 0; {rule}; }}; }}"
     );
     let output = lab.exec(host, &["nft", &table]);
     assert!(output.status.success(), "{}", text(&output));
