@@ -129,3 +129,26 @@ impl Checked {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nic_config::settings::MemorySettings;
+    use nic_config::transactions::TransactionCapacity;
+    use sip_core::TransactionSizes;
+
+    #[test]
+    fn transactions_need_no_more_memory_than_is_planned() {
+        for transactions in [1_000, 65_536, 1_000_000] {
+            let settings = MemorySettings { transactions, ..MemorySettings::default() };
+            let planned = TransactionCapacity::of(&settings);
+            let buffers = planned.message_buffers;
+            let needed = TransactionSizes { transactions, buffers }.memory().div_ceil(1 << 20);
+            let planned = planned.mebibytes() as usize;
+            assert!(needed <= planned + 1, "{transactions}: {needed} of {planned} MiB");
+            assert!(
+                planned <= needed + needed / 8 + 1,
+                "{transactions}: {planned} for {needed} MiB"
+            );
+        }
+    }
+}

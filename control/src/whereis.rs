@@ -121,6 +121,7 @@ impl<'a> Appliance<'a> {
         let from = egress.unwrap_or(arrival.listen);
         rewrite_request(request, &route, &self.tables, arrival, from, &mut edits);
         answer.rewritten = applied(&edits, &datagram[..request.body_end()]);
+        answer.transaction = route.is_stateful();
         answer.fate = self.forwarded(route.next_hop, egress, source);
     }
 

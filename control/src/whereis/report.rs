@@ -22,6 +22,8 @@ pub struct Answer {
     pub rules: Vec<RuleLine>,
     /// The member of a destination set that takes it.
     pub member: Option<Member>,
+    /// Whether it gets a transaction.
+    pub transaction: bool,
     /// What happens.
     pub fate: Fate,
     /// The message as it goes on.
@@ -101,6 +103,7 @@ impl Default for Answer {
             in_dialog: false,
             rules: Vec::new(),
             member: None,
+            transaction: false,
             fate: Fate::NotAsked,
             rewritten: String::new(),
             notes: Vec::new(),
@@ -134,6 +137,12 @@ impl fmt::Display for Answer {
             writeln!(f, "member       {address} of {set}, {state}: 1 of {of}, by {hashed}")?;
         }
         write!(f, "{}", self.fate)?;
+        if self.transaction {
+            writeln!(
+                f,
+                "transaction  yes, in the worker of its queue, whose branch replaces the one below"
+            )?;
+        }
         self.notes.iter().try_for_each(|note| writeln!(f, "note         {note}"))
     }
 }

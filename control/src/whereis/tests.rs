@@ -47,7 +47,11 @@ fn message(method: &str, user: &str) -> String {
 }
 
 fn ask(message: &str, impaired: &[Impaired]) -> super::Answer {
-    let config = Config::parse(CONFIG, Path::new("")).unwrap();
+    ask_with(CONFIG, message, impaired)
+}
+
+fn ask_with(config: &str, message: &str, impaired: &[Impaired]) -> super::Answer {
+    let config = Config::parse(config, Path::new("")).unwrap();
     let appliance = Appliance::new(&config, [7; 16], impaired).unwrap();
     let from = "127.0.0.9:5060".parse().unwrap();
     let listen = appliance.listen(from, None).unwrap();
@@ -67,6 +71,16 @@ fn a_forwarded_request_says_why() {
     assert!(answer.rewritten.contains("\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK-tl"));
     let said = answer.to_string();
     assert!(said.contains("next hop     127.0.0."), "{said}");
+}
+
+#[test]
+fn a_request_of_a_stateful_route_gets_a_transaction() {
+    let config = CONFIG.replace("forward = \"core\"", "forward = \"core\"\nstateful = true");
+    let answer = ask_with(&config, &message("INVITE", "bob"), &[]);
+    assert!(answer.transaction && answer.to_string().contains("transaction  yes"), "{answer}");
+    // An ACK of its own is that of a 2xx, which ends no transaction of ours.
+    assert!(!ask_with(&config, &message("ACK", "bob"), &[]).transaction);
+    assert!(!ask(&message("INVITE", "bob"), &[]).transaction);
 }
 
 #[test]

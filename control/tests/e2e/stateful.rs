@@ -119,7 +119,7 @@ fn call_one(lab: &Lab, folder: &Path, user: &str, caller: &[Step], callee: &[Ste
 /// Places many calls with SIPp's own scenarios, at full rate.
 fn place_many(lab: &Lab) -> Value {
     let calls = MANY.to_string();
-    let report = lab.call(&["--calls", &calls, "--rate", RATE, "--flows", "many"]);
+    let report = lab.call(&["--calls", &calls, "--rate", RATE]);
     assert_passed(&report, MANY);
     report
 }
