@@ -146,7 +146,7 @@ mod tests {
             let planned = planned.mebibytes() as usize;
             assert!(needed <= planned + 1, "{transactions}: {needed} of {planned} MiB");
             assert!(
-                planned <= needed + needed / 8 + 1,
+                planned <= needed + needed / 4 + 1,
                 "{transactions}: {planned} for {needed} MiB"
             );
         }

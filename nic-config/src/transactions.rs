@@ -10,7 +10,7 @@ const BUFFERS_EACH: u32 = 8;
 
 /// Bytes of a transaction beside its messages, an upper bound: its record, its part of the index, of
 /// the timer wheel and of the further branches. Control has a test that holds it against sip-core.
-pub const RECORD_BYTES: u64 = 512;
+pub const RECORD_BYTES: u64 = 384;
 
 /// Transactions of each worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +46,9 @@ mod tests {
         let mut settings = MemorySettings::default();
         let capacity = TransactionCapacity::of(&settings);
         assert_eq!((capacity.transactions, capacity.message_buffers), (65_536, 524_288));
-        assert_eq!(capacity.mebibytes(), 96);
+        assert_eq!(capacity.mebibytes(), 88);
         settings.message_buffers = Some(65_536);
-        assert_eq!(TransactionCapacity::of(&settings).mebibytes(), 40);
+        assert_eq!(TransactionCapacity::of(&settings).mebibytes(), 32);
         settings.transactions = 0;
         settings.message_buffers = None;
         assert_eq!(TransactionCapacity::of(&settings).mebibytes(), 0);
