@@ -79,12 +79,11 @@ impl Table {
         }
     }
 
-    /// Bytes for so many transactions and further branches.
-    pub(super) fn memory(transactions: u32, more: u32) -> usize {
+    /// Bytes for so many transactions and further branches, and for the indexes.
+    pub(super) fn memory(transactions: u32, more: u32) -> [usize; 2] {
         let heads = (transactions.max(1) as usize).next_power_of_two() * size_of::<u32>();
-        transactions as usize * size_of::<Transaction>()
-            + more as usize * size_of::<Branch>()
-            + 2 * heads
+        let records = transactions as usize * size_of::<Transaction>();
+        [records + more as usize * size_of::<Branch>(), 2 * heads]
     }
 
     pub(super) fn has_room(&self) -> bool {
