@@ -29,8 +29,13 @@ pub(crate) fn proxy_200(appliance: &mut Appliance, calls: usize) -> Vec<Vec<u8>>
     (0..calls).flat_map(|number| call(appliance, number)).collect()
 }
 
+/// The INVITE of a call, [`INVITE_BYTES`] long.
+pub(crate) fn invite(number: usize) -> String {
+    request("INVITE", 1, number, "-0", &session_description(number))
+}
+
 fn call(appliance: &mut Appliance, number: usize) -> Vec<Vec<u8>> {
-    let invite = from_caller(&request("INVITE", 1, number, "-0", &session_description(number)));
+    let invite = from_caller(&invite(number));
     let forwarded = forward(appliance, &invite);
     let ringing = [("100 Trying", false), ("180 Ringing", true), ("200 OK", true)]
         .map(|(status, has_tag)| from_callee(&response(&forwarded, status, has_tag, number)));

@@ -9,6 +9,7 @@ mod ours;
 mod peers;
 mod table;
 mod timing;
+mod wheel;
 
 pub(crate) use instructions::{CaseArguments, run_case};
 pub(crate) use timing::{TimingArguments, run_timing};

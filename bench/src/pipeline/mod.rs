@@ -4,6 +4,7 @@
 mod lcore;
 mod measure;
 mod report;
+mod stateful;
 
 pub(crate) use lcore::{Rate, cost_of_a_mark, cpu_seconds};
 pub(crate) use measure::{Measured, Setup};
@@ -31,9 +32,35 @@ pub(crate) struct Arguments {
     /// The lcores that measure, in ascending order, one queue and one worker for each.
     #[arg(long, alias = "lcore", value_delimiter = ',', default_value = "1", value_name = "LIST")]
     lcores: Vec<u16>,
+    /// What passes: single messages without state, or whole calls with transactions.
+    #[arg(long, value_enum, default_value_t = Scenario::Stateless)]
+    scenario: Scenario,
+    /// Stateful: transactions that are alive all the time, of each worker.
+    #[arg(long, default_value_t = 1_000_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    alive: u32,
+    /// Stateful: calls that are under way at a time: so many others pass between two messages of a call.
+    #[arg(long, default_value_t = 1_024, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(32..=4_096))]
+    calls: u32,
+    /// Stateful: share of the responses that come to the wrong worker, to measure hand-offs; 0 to 1.
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
+    stray: f64,
     /// Write the result as JSON to this file too; - for standard output instead of the report.
     #[arg(long, value_name = "FILE")]
     json: Option<String>,
+}
+
+/// What passes through the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Scenario {
+    /// Messages of calls, forwarded without state.
+    Stateless,
+    /// Whole calls, with a transaction for each request.
+    Stateful,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
 }
 
 /// Runs the bench.
@@ -41,6 +68,9 @@ pub(crate) struct Arguments {
 /// # Errors
 /// One line that says what is missing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.scenario == Scenario::Stateful {
+        return stateful::run(arguments);
+    }
     let report = measure(arguments)?;
     if let Some(path) = arguments.json.as_deref() {
         crate::json::write(&report, path)?;

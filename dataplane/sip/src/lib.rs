@@ -33,6 +33,8 @@ extern crate std;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;
+#[doc(hidden)]
+pub mod measuring;
 mod message;
 mod parse;
 mod rewrite;

@@ -37,9 +37,13 @@ pub struct TransactionSizes {
 impl TransactionSizes {
     /// Bytes of memory for all of it.
     pub fn memory(&self) -> usize {
-        Table::memory(self.transactions, self.more())
-            + Wheel::memory(self.transactions)
-            + Buffers::memory(self.buffers)
+        self.parts().iter().sum()
+    }
+
+    /// Bytes of memory for records, their indexes, the timer wheel, and message buffers.
+    pub fn parts(&self) -> [usize; 4] {
+        let [records, indexes] = Table::memory(self.transactions, self.more());
+        [records, indexes, Wheel::memory(self.transactions), Buffers::memory(self.buffers)]
     }
 
     /// Branches beyond the first of each transaction.

@@ -34,3 +34,5 @@ pub use layer::{Egress, Recognised, ServerKey, TransactionSizes, Transactions};
 pub use outbox::{Outbox, Outgoing};
 pub use place::{BranchId, QuotedBranch, quoted_branch};
 pub use response::{Owner, ResponseFate};
+pub(crate) use time::Tick;
+pub(crate) use wheel::Wheel;

@@ -150,12 +150,11 @@ impl Table {
         }
     }
 
-    /// Bytes for so many transactions and further branches.
-    pub(super) fn memory(transactions: u32, more: u32) -> usize {
+    /// Bytes for so many transactions and further branches, and for the indexes.
+    pub(super) fn memory(transactions: u32, more: u32) -> [usize; 2] {
         let heads = heads(transactions) + heads(transactions / MERGED_PART);
-        transactions as usize * size_of::<Transaction>()
-            + more as usize * size_of::<Branch>()
-            + heads * size_of::<u32>()
+        let records = transactions as usize * size_of::<Transaction>();
+        [records + more as usize * size_of::<Branch>(), heads * size_of::<u32>()]
     }
 
     pub(super) fn has_room(&self) -> bool {

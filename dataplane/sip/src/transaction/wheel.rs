@@ -46,6 +46,8 @@ pub(crate) struct Wheel {
     time: Tick,
     /// Nothing is to be done before; it never lies before `time`.
     wake: Tick,
+    /// Nothing lies above level 0 any more in the slots that `time` lies in.
+    is_level: bool,
 }
 
 /// A link of a ring; 16 bytes, so that none lies in two cache lines.
@@ -80,7 +82,13 @@ impl Wheel {
         let mut nodes = Vec::with_capacity((SLOTS + capacity) as usize);
         nodes.extend((0..SLOTS).map(slot));
         nodes.resize((SLOTS + capacity) as usize, idle);
-        Self { nodes, occupied: Occupied::default(), time: now, wake: now.plus(FAR_MS) }
+        Self {
+            nodes,
+            occupied: Occupied::default(),
+            time: now,
+            wake: now.plus(FAR_MS),
+            is_level: true,
+        }
     }
 
     /// Begins anew at `now`; nothing may be armed. More time may have gone by than ticks can compare.
@@ -136,7 +144,7 @@ impl Wheel {
     pub(crate) fn next(&mut self, now: Tick, budget: &mut u32) -> Option<u32> {
         let fired = if self.wake.has_come(now) { self.fire(now, budget) } else { None };
         if !self.wake.has_come(now) && self.time.has_come(now) {
-            self.time = now; // No entry is due before.
+            self.go_to(now); // No entry is due before.
         }
         fired
     }
@@ -152,28 +160,37 @@ impl Wheel {
     fn fire(&mut self, now: Tick, budget: &mut u32) -> Option<u32> {
         while self.wake.has_come(now) && *budget > 0 {
             *budget -= 1;
-            self.time = self.wake;
-            let level = (1..LEVELS).rev().find(|level| self.has(Place::new(*level, self.time)));
-            if let Some(level) = level {
-                let index = self.first(Place::new(level, self.time));
-                self.move_down(index);
-                continue;
+            self.go_to(self.wake);
+            if !self.is_level {
+                if let Some(above) = self.above() {
+                    self.move_down(self.first(above));
+                    continue;
+                }
+                self.is_level = true;
             }
-            let now_due = Place::new(0, self.time);
-            if self.has(now_due) {
-                let index = self.first(now_due);
+            let place = Place::new(0, self.time);
+            if self.occupied.has(place) {
+                let index = self.first(place);
                 self.unlink(index);
                 return index.checked_sub(SLOTS);
             }
-            let next = self.occupied.after(self.time);
             let far = self.time.plus(FAR_MS);
-            self.wake = next.map_or(far, |next| next.sooner(far));
+            self.wake = self.occupied.after(self.time).map_or(far, |next| next.sooner(far));
         }
         None
     }
 
-    fn has(&self, place: Place) -> bool {
-        self.occupied.has(place)
+    fn go_to(&mut self, time: Tick) {
+        if self.time != time {
+            self.time = time;
+            self.is_level = false;
+        }
+    }
+
+    /// The highest slot above level 0 that the time lies in and that has entries.
+    fn above(&self) -> Option<Place> {
+        let mut places = (1..LEVELS).rev().map(|level| Place::new(level, self.time));
+        places.find(|place| self.occupied.has(*place))
     }
 
     /// Index of the first entry's node in a slot that has entries.

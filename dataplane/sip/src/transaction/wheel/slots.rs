@@ -43,50 +43,47 @@ fn digit(tick: Tick, level: u32) -> u32 {
 
 /// A bit for each slot.
 #[derive(Debug, Default)]
-pub(super) struct Occupied([[u64; WORDS]; LEVELS as usize]);
+pub(super) struct Occupied([u64; LEVELS as usize * WORDS]);
 
 /// Words of a level.
 const WORDS: usize = 1 << DIGIT_BITS >> WORD_BITS;
 const WORD_BITS: u32 = 6;
 
 impl Occupied {
+    #[inline]
     pub(super) fn has(&self, place: Place) -> bool {
-        self.word(place).is_some_and(|word| word & bit(place) != 0)
+        self.0[word(place)] & bit(place) != 0
     }
 
+    #[inline]
     pub(super) fn set(&mut self, place: Place) {
-        if let Some(word) = self.word_mut(place) {
-            *word |= bit(place);
-        }
+        self.0[word(place)] |= bit(place);
     }
 
+    #[inline]
     pub(super) fn clear(&mut self, place: Place) {
-        if let Some(word) = self.word_mut(place) {
-            *word &= !bit(place);
-        }
+        self.0[word(place)] &= !bit(place);
     }
 
     /// The beginning of the first slot with entries after those that hold `time`.
     ///
     /// The slots of a lower level come before all others of the next one. Only the highest digit
     /// wraps around.
+    #[inline]
     pub(super) fn after(&self, time: Tick) -> Option<Tick> {
-        (0..LEVELS).find_map(|level| {
-            let words = self.0.get(level as usize)?;
+        let (levels, _) = self.0.as_chunks::<WORDS>();
+        (0..).zip(levels).find_map(|(level, words)| {
             let from = digit(time, level) + 1;
-            let wrapped = || (level + 1 == LEVELS).then(|| first(words, 0)).flatten();
+            let wrapped = || if level + 1 == LEVELS { first(words, 0) } else { None };
             let digit = first(words, from).or_else(wrapped)?;
             Some(beginning(time, level, digit))
         })
     }
+}
 
-    fn word(&self, place: Place) -> Option<&u64> {
-        self.0.as_flattened().get((place.index() >> WORD_BITS) as usize)
-    }
-
-    fn word_mut(&mut self, place: Place) -> Option<&mut u64> {
-        self.0.as_flattened_mut().get_mut((place.index() >> WORD_BITS) as usize)
-    }
+/// Index of a slot's word; masked, so that it needs no check.
+fn word(place: Place) -> usize {
+    (place.index() >> WORD_BITS) as usize % (LEVELS as usize * WORDS)
 }
 
 /// `time` with another digit in `level`, and zeros below.

@@ -1,0 +1,108 @@
+//! The stateful scenario: whole calls through a worker that keeps a transaction for each request.
+//!
+//! Callers and callees run on the same lcore, between the rounds of the worker, and their time does not count.
+//! What counts is the time of `Worker::run_once`, less that of the queues, which stand for a driver: decoding
+//! and checksums, parser, routing, transactions, timers, rewriting, packets of our own. What a driver
+//! costs the stateless scenario shows, in its stages `receive` and `transmit`.
+//!
+//! The worker's clock follows the calls: it passes so fast that as many transactions are alive as are wanted,
+//! while each lasts as long as RFC 3261 says. So for each that is opened one expires, in the time measured.
+
+mod ends;
+mod frame;
+mod lcore;
+mod report;
+mod sent;
+mod site;
+mod wire;
+
+use super::Arguments;
+use crate::disturbance::Watch;
+use crate::hugepages;
+use anyhow::{Context, Result, ensure};
+use dataplane::testing::lcore::run_on_lcores;
+use lcore::{Found, Task, work};
+use nic_config::machine::Machine;
+use nic_config::plan::{NicPlan, Rss};
+use nic_config::settings::NicSettings;
+use report::StatefulReport;
+use sip_core::TransactionSizes;
+use std::path::Path;
+use std::time::Duration;
+
+/// Message buffers for each transaction, as the appliance has them by default.
+const BUFFERS_PER_TRANSACTION: u32 = 8;
+
+/// Runs the scenario.
+///
+/// # Errors
+/// One line that says what is missing.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let report = measure(arguments)?;
+    if let Some(path) = arguments.json.as_deref() {
+        crate::json::write(&report, path)?;
+    }
+    if arguments.json.as_deref() != Some("-") {
+        report::print(&report)?;
+    }
+    Ok(())
+}
+
+fn measure(arguments: &Arguments) -> Result<StatefulReport> {
+    let lcores = &arguments.lcores;
+    let sizes = sizes(arguments.alive);
+    let (memory, free) = (sizes.memory() * lcores.len(), free_memory()?);
+    ensure!(
+        memory < free / 10 * 9,
+        "{} MiB are needed for {} transactions of {} worker(s), and {} MiB are free: give a smaller --alive",
+        memory >> 20,
+        sizes.transactions,
+        lcores.len(),
+        free >> 20
+    );
+    let _hugepages = hugepages::reserve();
+    let plan = plan(lcores)?;
+    let watch = Watch::start(lcores)?;
+    eprintln!("pipeline: {} transactions come to life, then {} runs", arguments.alive, lcore::RUNS);
+    let length = Duration::from_secs(arguments.seconds);
+    let counts = [arguments.alive, arguments.calls];
+    let task = Task::new(lcores.len(), length, counts, sizes, arguments.stray);
+    let found =
+        run_on_lcores(&plan, Path::new(""), move |index, queues| work(index, queues, &task))?;
+    let disturbance = watch.finish(&[])?;
+    let found: Vec<Found> = found.into_iter().collect::<Result<_>>()?;
+    for found in &found {
+        let counts = &found.counts;
+        let faults = [found.dropped, counts.retransmitted, counts.timed_out, counts.outbox_full];
+        ensure!(faults == [0; 4], "{} messages were dropped; {counts:?}", found.dropped);
+    }
+    Ok(StatefulReport::new(lcores, sizes, found, plan.memory.hugepages, disturbance))
+}
+
+/// A fifth of the table stays free.
+fn sizes(alive: u32) -> TransactionSizes {
+    let transactions = alive.saturating_add(alive / 4).saturating_add(10_000);
+    TransactionSizes { transactions, buffers: transactions.saturating_mul(BUFFERS_PER_TRANSACTION) }
+}
+
+fn free_memory() -> Result<usize> {
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    Ok(kib.context("/proc/meminfo has no MemAvailable")? * 1024)
+}
+
+/// One port that does nothing: it is there for its mempool.
+fn plan(lcores: &[u16]) -> Result<NicPlan> {
+    let main = u16::from(lcores.last() == Some(&0));
+    let text = format!(
+        "[[ports]]\nname = \"bench\"\nqueues = {}\nvdev = \"net_null0\"\n\
+         [lcores]\nworkers = {lcores:?}\nservice = {main}\n",
+        lcores.len(),
+    );
+    let settings = NicSettings::from_toml(&text)?;
+    let machine = Machine::probe().context("cannot look at this machine")?;
+    let mut plan = nic_config::plan::plan(&settings, &machine)?;
+    plan.ports[0].rss = Rss::Off;
+    Ok(plan)
+}

@@ -1,0 +1,206 @@
+//! One worker with its callers and callees, round by round; only the worker's own time is taken.
+
+use super::ends::{Ends, Turned};
+use super::wire::Wire;
+use anyhow::{Context, Result, ensure};
+use control_api::status::TransactionStatus;
+use crossbeam::queue::ArrayQueue;
+use dataplane::decode::DecodeRules;
+use dataplane::handoff::Handoff;
+use dataplane::mailbox::{Command, ServiceEnd, mailbox};
+use dataplane::mbuf::{DpdkQueues, Frame};
+use dataplane::probe::Probe;
+use dataplane::stats::QueueCounters;
+use dataplane::testing::appliance::{lab_epoch, lab_fib, lab_settings};
+use dataplane::worker::{Worker, WorkerPort};
+use sip_core::{Fork, Relay, Settings, TransactionSizes};
+use std::sync::Arc;
+
+/// Numbers of calls of different lcores lie so far apart.
+const NUMBERS: usize = 10_000_000;
+/// Stands for the random number of a process.
+const BOOT: u64 = 0x0b00_7000;
+/// Frames on the wire for each call that is under way.
+const FRAMES_PER_CALL: usize = 4;
+/// For how long a call keeps a transaction alive, one after the other: INVITE and BYE for 64 T1 each.
+pub(super) const KEPT_MS: u64 = 2 * 64 * 500;
+
+/// What a site is made of.
+pub(super) struct Plan {
+    /// Which worker it is.
+    pub(super) index: usize,
+    /// Calls under way at a time.
+    pub(super) calls: usize,
+    pub(super) sizes: TransactionSizes,
+    /// Nanoseconds that pass with each new call.
+    pub(super) ns_per_call: u64,
+}
+
+/// A worker, and those who speak through it.
+pub(super) struct Site<Pr: Probe> {
+    pub(super) worker: Worker<Wire, Pr>,
+    pub(super) ends: Ends,
+    service: ServiceEnd,
+    pub(super) counters: Arc<QueueCounters>,
+    /// Time as the worker sees it.
+    pub(super) time: Arc<quanta::Mock>,
+    /// Time as it is.
+    pub(super) clock: quanta::Clock,
+    ns_per_call: u64,
+    turned: Vec<Frame>,
+    /// Responses that come to the wrong worker.
+    pub(super) stray: Option<Stray>,
+}
+
+/// What the worker took for one round.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Round {
+    /// Ticks of the clock.
+    pub(super) ticks: u64,
+    /// Those of them after the last message was received or sent: timers, for the most part.
+    pub(super) after: u64,
+    /// Messages received.
+    pub(super) messages: u64,
+    /// Whether the kernel left the core to us all the time.
+    pub(super) is_whole: bool,
+}
+
+/// How often the kernel has given this thread's core to another.
+fn interruptions() -> i64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches())
+}
+
+/// How responses lose their way.
+pub(super) struct Stray {
+    /// Share of the responses, 0 to 1.
+    pub(super) share: f64,
+    /// Those that come here.
+    pub(super) here: Arc<ArrayQueue<Frame>>,
+    /// Those that go to the neighbour.
+    pub(super) there: Arc<ArrayQueue<Frame>>,
+    due: f64,
+}
+
+impl Stray {
+    /// No response loses its way yet.
+    pub(super) fn new(here: Arc<ArrayQueue<Frame>>, there: Arc<ArrayQueue<Frame>>) -> Self {
+        Self { share: 0.0, here, there, due: 0.0 }
+    }
+
+    /// Sends a response to the neighbour, if it is one that loses its way; gives it back if not.
+    fn take(&mut self, frame: Frame) -> Option<Frame> {
+        self.due += self.share;
+        if self.due < 1.0 {
+            return Some(frame);
+        }
+        self.due -= 1.0;
+        self.there.push(frame).err()
+    }
+}
+
+/// The lab's settings, with transactions for all calls.
+fn settings() -> Settings {
+    let mut settings = lab_settings();
+    for rule in &mut settings.rules {
+        rule.relay = Relay::Stateful(Fork::No);
+    }
+    settings
+}
+
+impl<Pr: Probe> Site<Pr> {
+    /// A site whose calls begin with the first round.
+    ///
+    /// # Errors
+    /// When the mempool has no room for the calls.
+    pub(super) fn new(
+        queues: DpdkQueues,
+        plan: &Plan,
+        handoff: Handoff<Frame>,
+        probe: Pr,
+    ) -> Result<Self> {
+        let (clock, (mocked, time)) = (quanta::Clock::new(), quanta::Clock::mock());
+        let counters: Arc<QueueCounters> = Arc::default();
+        let (mailbox, service) = mailbox();
+        let frames = plan.calls * FRAMES_PER_CALL;
+        let mut wire = Wire::new(queues, frames, clock.clone());
+        let mut ends = Ends::new(plan.calls, plan.index * NUMBERS);
+        for _ in 0..plan.calls {
+            let mut frame = dataplane::packet_io::PacketIo::new_packet(&mut wire)
+                .context("the mempool has no mbuf for a call")?;
+            ends.invite(&mut frame);
+            wire.arrived.push_back(frame);
+        }
+        let rules = DecodeRules { verify_checksums: true };
+        let ports = vec![WorkerPort { rules, counters: Arc::clone(&counters) }];
+        let worker = Worker::new(wire, ports, mailbox, mocked, probe).beside(handoff);
+        let mut worker = worker.with_transactions(plan.sizes, u8::try_from(plan.index)?, BOOT);
+        let fib = lab_fib(1, [0, 0], true); // Both sides of the call on the one port.
+        ensure!(service.send(Command::Fib(Arc::new(fib))).is_ok(), "the mailbox is full");
+        let epoch = Arc::new(lab_epoch(&settings()));
+        ensure!(service.send(Command::Epoch(epoch)).is_ok(), "the mailbox is full");
+        worker.attend();
+        let turned = Vec::with_capacity(frames);
+        let ns_per_call = plan.ns_per_call;
+        Ok(Self { worker, ends, service, counters, time, clock, ns_per_call, turned, stray: None })
+    }
+
+    /// Lets the worker take one round, and callers and callees answer.
+    ///
+    /// # Errors
+    /// When the worker sends what it should not.
+    pub(super) fn round(&mut self) -> Result<Round> {
+        let round = self.work();
+        self.answer()?;
+        Ok(round)
+    }
+
+    /// The worker's part of a round.
+    pub(super) fn work(&mut self) -> Round {
+        let (interrupted, received) = (interruptions(), self.counters.received.get());
+        self.worker.io_mut().ticks = 0;
+        let began = self.clock.raw();
+        self.worker.run_once();
+        let ended = self.clock.raw();
+        let wire = self.worker.io_mut();
+        Round {
+            ticks: (ended - began).saturating_sub(wire.ticks),
+            after: ended.saturating_sub(wire.last.max(began)),
+            messages: self.counters.received.get() - received,
+            is_whole: interruptions() == interrupted,
+        }
+    }
+
+    /// The others' part.
+    pub(super) fn answer(&mut self) -> Result<()> {
+        let started = self.ends.started;
+        let wire = self.worker.io_mut();
+        core::mem::swap(&mut wire.sent, &mut self.turned);
+        for mut frame in self.turned.drain(..) {
+            let turned = self.ends.turn(&mut frame)?;
+            let stray = self.stray.as_mut().filter(|_| turned == Turned::Response);
+            let left = match stray {
+                _ if turned == Turned::Nothing => None,
+                Some(stray) => stray.take(frame),
+                None => Some(frame),
+            };
+            wire.arrived.extend(left);
+        }
+        if let Some(stray) = &self.stray {
+            wire.arrived.extend(std::iter::from_fn(|| stray.here.pop()));
+        }
+        self.time.increment((self.ends.started - started) * self.ns_per_call);
+        Ok(())
+    }
+
+    /// What is counted of its transactions.
+    pub(super) fn transactions(&mut self) -> TransactionStatus {
+        self.worker.attend();
+        self.service.counters.status()
+    }
+
+    /// Ends it and gives the queues back; its transactions are freed.
+    pub(super) fn into_queues(self) -> DpdkQueues {
+        self.worker.into_io().into_queues()
+    }
+}
