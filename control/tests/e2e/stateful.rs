@@ -116,10 +116,11 @@ fn call_one(lab: &Lab, folder: &Path, user: &str, caller: &[Step], callee: &[Ste
     assert_conserved(lab);
 }
 
-/// Places many calls with SIPp's own scenarios, at full rate.
+/// Places many calls with SIPp's own scenarios, at full rate. With a port for each call it would write port 0
+/// into the Via of those for which it has none left.
 fn place_many(lab: &Lab) -> Value {
     let calls = MANY.to_string();
-    let report = lab.call(&["--calls", &calls, "--rate", RATE]);
+    let report = lab.call(&["--calls", &calls, "--rate", RATE, "--flows", "one"]);
     assert_passed(&report, MANY);
     report
 }
@@ -236,8 +237,10 @@ fn an_invite_that_comes_twice_reaches_the_callee_once() {
         let queues = queues.iter().filter(|queue| queue["port"] == port);
         queues.filter_map(|queue| queue[what].as_u64()).sum()
     };
-    // Two INVITEs, ACK and BYE come from each caller, and one INVITE is absorbed.
+    // INVITE, ACK and BYE of each caller go on. SIPp takes our second 100 for a retransmission and sends
+    // the INVITE once more, until the callee says something.
     let calls = u64::from(CALLS);
-    assert_eq!(of("uac0", "received"), 4 * calls, "{status:#}");
-    assert_eq!((of("uac0", "forwarded"), of("uac0", "absorbed")), (3 * calls, calls), "{status:#}");
+    assert_eq!(of("uac0", "forwarded"), 3 * calls, "{status:#}");
+    assert!(of("uac0", "absorbed") >= calls, "{status:#}");
+    assert_eq!(of("uac0", "received"), 3 * calls + of("uac0", "absorbed"), "{status:#}");
 }
