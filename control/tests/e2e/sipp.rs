@@ -22,6 +22,8 @@ pub(crate) enum Step {
     Got(u16),
     /// The callee gets this request.
     Asked(&'static str),
+    /// The callee gets this request, or something else.
+    MayBeAsked(&'static str),
     /// The callee gets an ACK that its neighbour made: no other Via is beneath the topmost.
     AskedAckOfProxy,
     /// The callee answers the INVITE with this status and reason.
@@ -32,7 +34,10 @@ pub(crate) enum Step {
     Wait(u32),
 }
 
-use Step::{Again, Answer, Asked, AskedAckOfProxy, Confirm, Got, Send, Wait, Within};
+use Step::{Again, Answer, Asked, AskedAckOfProxy, Confirm, Got, MayBeAsked, Send, Wait, Within};
+
+/// Socket buffers of SIPp, in bytes: all that the kernel allows by default.
+const BUFFER: &str = "212992";
 
 /// The step as SIPp reads it.
 fn element(step: Step) -> String {
@@ -52,6 +57,7 @@ fn element(step: Step) -> String {
         }
         Asked("INVITE") => received("INVITE", &[via(1, "ours", ""), via(2, "theirs", "")].concat()),
         Asked(method) => received(method, ""),
+        MayBeAsked(method) => format!("<recv request=\"{method}\" optional=\"true\"/>"),
         AskedAckOfProxy => received("ACK", &via(2, "theirs", " check_it_inverse=\"true\"")),
         Answer(status) => {
             let again = if status.starts_with('1') { "" } else { " retrans=\"500\"" };
@@ -139,8 +145,9 @@ impl Callee {
         let (log, calls) = (folder.join(format!("callee-{port}.log")), calls.to_string());
         let errors = folder.join(format!("callee-{port}.err")).display().to_string();
         let command = ["timeout", "40", "sipp", "-sf", &file, "-i", "10.77.2.2", "-p", port];
-        let rest = ["-bind_local", "-nostdin", "-m", &calls, "-trace_err", "-error_file", &errors];
-        let running = Running::start("uas", &log, &[&command[..], &rest[..]].concat());
+        let rest = ["-bind_local", "-nostdin", "-m", &calls, "-buff_size", BUFFER];
+        let trace = ["-trace_err", "-error_file", &errors];
+        let running = Running::start("uas", &log, &[&command[..], &rest[..], &trace[..]].concat());
         let bound = format!(":{:04X}", port.parse::<u16>().expect("a port"));
         let listens = || {
             let sockets = lab.exec("uas", &["cat", "/proc/net/udp"]);
@@ -176,15 +183,16 @@ impl Callee {
     }
 }
 
-/// Places calls to `user` at a hundred a second; each must go through all steps.
-pub(crate) fn call(lab: &Lab, folder: &Path, user: &str, calls: u32, steps: &[Step]) {
+/// Places calls to `user`, so many of them and so many a second; each must go through all steps.
+pub(crate) fn call(lab: &Lab, folder: &Path, user: &str, [calls, rate]: [u32; 2], steps: &[Step]) {
     let file = scenario(folder, "caller", steps).display().to_string();
     let errors = folder.join("caller.err");
     let _ = std::fs::remove_file(&errors);
-    let (calls, error_file) = (calls.to_string(), errors.display().to_string());
+    let (calls, rate) = (calls.to_string(), rate.to_string());
+    let error_file = errors.display().to_string();
     let command = ["timeout", "40", "sipp", "10.77.1.1:5060", "-sf", &file, "-s", user];
-    let rest = ["-i", "10.77.1.2", "-p", "5060", "-r", "100", "-m", &calls, "-nostdin"];
-    let limits = ["-timeout", "30", "-trace_err", "-error_file", &error_file];
+    let rest = ["-i", "10.77.1.2", "-p", "5060", "-r", &rate, "-m", &calls, "-nostdin"];
+    let limits = ["-buff_size", BUFFER, "-timeout", "30", "-trace_err", "-error_file", &error_file];
     let output = lab.exec("uac", &[&command[..], &rest[..], &limits[..]].concat());
     let said = read_to_string(&errors).unwrap_or_default();
     assert!(output.status.success(), "{user}: {}\n{said}", text(&output));

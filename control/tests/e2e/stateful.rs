@@ -2,17 +2,19 @@
 //! destination fails.
 
 use crate::lab::{Lab, assert_passed, text};
-use crate::sipp::Step::{Again, Answer, Asked, AskedAckOfProxy, Confirm, Got, Send, Wait, Within};
+use crate::sipp::Step::{
+    Again, Answer, Asked, AskedAckOfProxy, Confirm, Got, MayBeAsked, Send, Wait, Within,
+};
 use crate::sipp::{Callee, Step, call};
-use serde_json::Value;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Calls of each scenario, at a hundred a second.
+/// Calls of each scenario.
 const CALLS: u32 = 50;
-/// Calls of a run at [`RATE`], on which most of the time of a test goes.
-const MANY: u64 = 20_000;
-const RATE: &str = "5000";
+/// The same, and how many are placed in a second.
+const PACE: [u32; 2] = [CALLS, 100];
+/// Calls of a run in which their number counts, and how many are placed in a second.
+const MANY: [u32; 2] = [20_000, 5_000];
 
 /// A member of a set: its port, and its priority.
 type Member = (u16, u8);
@@ -111,17 +113,9 @@ fn assert_conserved(lab: &Lab) {
 /// Runs a callee at 5060 and calls it.
 fn call_one(lab: &Lab, folder: &Path, user: &str, caller: &[Step], callee: &[Step]) {
     let running = Callee::start(lab, folder, "5060", CALLS, callee);
-    call(lab, folder, user, CALLS, caller);
+    call(lab, folder, user, PACE, caller);
     running.passed();
     assert_conserved(lab);
-}
-
-/// Places many calls with SIPp's own scenarios, at full rate.
-fn place_many(lab: &Lab) -> Value {
-    let calls = MANY.to_string();
-    let report = lab.call(&["--calls", &calls, "--rate", RATE]);
-    assert_passed(&report, MANY);
-    report
 }
 
 #[test]
@@ -129,23 +123,40 @@ fn place_many(lab: &Lab) -> Value {
 fn five_thousand_calls_a_second_with_transactions() {
     // Two transactions for each call, all of which are alive for 64 T1.
     let (lab, _folder) = stateful(500, 131_072);
-    let report = place_many(&lab);
-    assert!(transactions(&lab, "opened") >= 2 * MANY, "{report:#}");
+    let [calls, rate] = MANY.map(|number| number.to_string());
+    let report = lab.call(&["--calls", &calls, "--rate", &rate, "--flows", "one"]);
+    assert_passed(&report, MANY[0].into());
+    assert!(transactions(&lab, "opened") >= 2 * u64::from(MANY[0]), "{report:#}");
     assert_eq!(transactions(&lab, "refused_full"), 0);
 }
 
 #[test]
 #[ignore = "needs root and the lab: make e2e"]
 fn two_per_cent_of_loss_on_every_way_is_repaired() {
-    let (lab, _folder) = stateful(500, 131_072);
+    let (lab, folder) = stateful(500, 131_072);
     for host in ["uac", "uas"] {
         for hook in ["ingress", "egress"] {
             filter(&lab, host, hook, "meta l4proto udp numgen random mod 100 < 2 drop");
         }
     }
-    place_many(&lab);
-    assert!(transactions(&lab, "retransmitted") > MANY / 100);
-    assert!(transactions(&lab, "requests_absorbed") > MANY / 100);
+    // SIPp's own callee gives a call up when both its 180 and its 200 are lost and the INVITE comes
+    // again; this one answers that with its 200.
+    let callee = [
+        Asked("INVITE"),
+        Answer("200 OK"),
+        MayBeAsked("ACK"),
+        Asked("BYE"),
+        Confirm("200 OK"),
+        Wait(4_000),
+    ];
+    let callee = Callee::start(&lab, folder.path(), "5060", MANY[0], &callee);
+    let caller = [Send("INVITE"), Got(200), Within("ACK"), Within("BYE"), Got(200)];
+    call(&lab, folder.path(), "bob", MANY, &caller);
+    drop(callee);
+    assert_conserved(&lab);
+    let calls = u64::from(MANY[0]);
+    assert!(transactions(&lab, "retransmitted") > calls / 100);
+    assert!(transactions(&lab, "requests_absorbed") > calls / 100);
 }
 
 #[test]
@@ -170,7 +181,7 @@ fn a_call_is_cancelled_while_it_rings() {
 #[ignore = "needs root and the lab: make e2e"]
 fn a_callee_that_never_answers_gives_408() {
     let (lab, folder) = stateful(50, 65_536);
-    call(&lab, folder.path(), "nobody", CALLS, &[Send("INVITE"), Got(100), Got(408), Send("ACK")]);
+    call(&lab, folder.path(), "nobody", PACE, &[Send("INVITE"), Got(100), Got(408), Send("ACK")]);
     assert!(transactions(&lab, "timed_out") >= u64::from(CALLS));
     assert_conserved(&lab);
 }
@@ -192,7 +203,7 @@ fn of_three_callees_that_ring_one_answers_and_the_others_are_cancelled() {
     let folder = folder.path();
     let ringing = ["5082", "5083"].map(|port| Callee::start(&lab, folder, port, CALLS, &CANCELLED));
     let answering = Callee::start(&lab, folder, "5081", CALLS, &ANSWERS);
-    call(&lab, folder, "fork", CALLS, &WHOLE);
+    call(&lab, folder, "fork", PACE, &WHOLE);
     answering.passed();
     ringing.into_iter().for_each(Callee::passed);
     assert_eq!(transactions(&lab, "cancelled"), 2 * u64::from(CALLS));
@@ -207,7 +218,7 @@ fn of_two_callees_the_second_is_asked_when_the_first_is_busy() {
     let busy = [Asked("INVITE"), Answer("486 Busy Here"), AskedAckOfProxy];
     let busy = Callee::start(&lab, folder, "5081", CALLS, &busy);
     let answering = Callee::start(&lab, folder, "5082", CALLS, &ANSWERS);
-    call(&lab, folder, "hunt", CALLS, &WHOLE);
+    call(&lab, folder, "hunt", PACE, &WHOLE);
     busy.passed();
     answering.passed();
     assert_conserved(&lab);
@@ -236,8 +247,10 @@ fn an_invite_that_comes_twice_reaches_the_callee_once() {
         let queues = queues.iter().filter(|queue| queue["port"] == port);
         queues.filter_map(|queue| queue[what].as_u64()).sum()
     };
-    // Two INVITEs, ACK and BYE come from each caller, and one INVITE is absorbed.
+    // INVITE, ACK and BYE of each caller go on. SIPp takes our second 100 for a retransmission and sends
+    // the INVITE once more, until the callee says something.
     let calls = u64::from(CALLS);
-    assert_eq!(of("uac0", "received"), 4 * calls, "{status:#}");
-    assert_eq!((of("uac0", "forwarded"), of("uac0", "absorbed")), (3 * calls, calls), "{status:#}");
+    assert_eq!(of("uac0", "forwarded"), 3 * calls, "{status:#}");
+    assert!(of("uac0", "absorbed") >= calls, "{status:#}");
+    assert_eq!(of("uac0", "received"), 3 * calls + of("uac0", "absorbed"), "{status:#}");
 }
