@@ -55,7 +55,7 @@ const CANCELLED: [Step; 6] = [
 ];
 
 /// A lab whose routes are all stateful, with the sets above, and this T1 in milliseconds.
-fn stateful(t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
+pub(crate) fn stateful(t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let machine = nic_config::Machine::probe().expect("a machine");
     let lcores: Vec<_> = machine.lcores.into_keys().collect();
