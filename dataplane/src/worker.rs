@@ -249,6 +249,14 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             .collect();
         self.ports[port].counters.received_bytes.add(bytes);
         self.probe.end(Stage::Decode);
+        if self.fast_path.has_transactions() {
+            for (packet, datagram) in burst.iter().zip(&decoded) {
+                if let Ok(datagram) = datagram {
+                    self.fast_path.foresee(packet.frame(), datagram);
+                }
+            }
+            self.probe.end(Stage::Transaction);
+        }
         for (packet, decoded) in burst.into_iter().zip(&decoded) {
             match decoded {
                 Ok(datagram) => self.take(packet, datagram, port, began, None),

@@ -2,6 +2,7 @@
 
 use super::stateful::Ways;
 use super::{FastPath, Scratch};
+use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
 use crate::fib::{Lookup, NextHop};
 use crate::packet::PacketBuf;
@@ -21,6 +22,16 @@ impl FastPath {
     pub fn has_transactions(&self) -> bool {
         !self.scratch.transactions.is_empty()
             || self.epoch.as_ref().is_some_and(|epoch| epoch.tables.has_transactions())
+    }
+
+    /// Looks ahead at a message of a burst that is about to be processed.
+    #[inline]
+    pub fn foresee(&self, frame: &[u8], datagram: &Datagram) {
+        let Some(epoch) = &self.epoch else { return };
+        let message = &frame[datagram.payload.clone()];
+        if let Some(listen) = epoch.tables.listen_id(datagram.target) {
+            self.scratch.transactions.foresee(message, listen, &epoch.tables);
+        }
     }
 
     /// What is counted of transactions.

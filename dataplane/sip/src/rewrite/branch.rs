@@ -88,6 +88,12 @@ impl Keys {
         hash.word(headers.cseq_number.into()).finish(ingress.0)
     }
 
+    /// The same for a received Via whose branch has the magic cookie.
+    #[inline]
+    pub(crate) fn unique_branch(&self, branch: &[u8], sent_by: &[u8], ingress: ListenId) -> u64 {
+        self.branch.begin().text(branch).text(sent_by).finish(ingress.0)
+    }
+
     /// The hash of a call: its Record-Route marks and its destination follow from it.
     #[inline(always)]
     pub(crate) fn call(&self, call_id: &[u8]) -> u64 {

@@ -253,7 +253,7 @@ impl Transactions {
             None => Client::Over,
         };
         let limit = self.patience(method, set, fork, branches, tables);
-        let added = Branch { client, target, leave_from, limit, ..Branch::FREE };
+        let added = Branch { client, limit, leave_from, target, ..Branch::FREE };
         let Some(number) = self.table.add_branch(slot, added) else { return Asked::NoRoom };
         if way.is_none() {
             if let Some(branch) = self.table.branch_mut(slot, number) {

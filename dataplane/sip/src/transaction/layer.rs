@@ -384,7 +384,10 @@ impl Transactions {
                 deadline = super::record::sooner(deadline, branch.deadline());
             }
         }
+        let is_answered = record.progress.is_answered;
         match deadline {
+            // What follows the final response is mostly a long wait for nothing.
+            Some(due) if is_answered => self.wheel.settle(slot, due),
             Some(due) => self.wheel.arm(slot, due),
             None => self.end(slot),
         }

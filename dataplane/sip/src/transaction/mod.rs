@@ -19,6 +19,7 @@ mod buffers;
 mod compose;
 mod counts;
 mod expire;
+mod foresee;
 mod layer;
 mod machines;
 mod outbox;

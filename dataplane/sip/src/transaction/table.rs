@@ -157,6 +157,26 @@ impl Table {
         [records + more as usize * size_of::<Branch>(), heads * size_of::<u32>()]
     }
 
+    /// Asks for a record, which is needed soon: memory works on many such wishes at once.
+    #[inline]
+    pub(super) fn touch(&self, slot: u32) {
+        if let Some(record) = self.slots.get(slot as usize) {
+            // The first word of each pair of cache lines; the other line of a pair comes with it.
+            core::hint::black_box((record.key, record.source.port()));
+        }
+    }
+
+    /// The same for the record of a key, as far as the index tells it.
+    #[inline]
+    pub(super) fn touch_key(&self, key: u64) {
+        let slot = self.by_key.first(key);
+        if slot == NONE {
+            core::hint::black_box(slot);
+        } else {
+            self.touch(slot);
+        }
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.free != NONE
     }

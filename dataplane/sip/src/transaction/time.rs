@@ -22,6 +22,11 @@ impl Tick {
         Self(self.0.wrapping_add(ms))
     }
 
+    /// The next tick that is a multiple of `ms`, a power of two; this one if it is.
+    pub(crate) const fn rounded_up(self, ms: u32) -> Self {
+        Self(self.0.wrapping_add(ms - 1) & !(ms - 1))
+    }
+
     /// Milliseconds from `earlier` until this; negative when this comes first.
     pub(crate) const fn since(self, earlier: Self) -> i32 {
         self.0.wrapping_sub(earlier.0).cast_signed()

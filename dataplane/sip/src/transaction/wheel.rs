@@ -33,6 +33,9 @@ use alloc::vec::Vec;
 use super::time::Tick;
 use slots::{LEVELS, Occupied, Place, SLOTS};
 
+/// A slot of the second level, in milliseconds.
+const COARSE_MS: u32 = 256;
+
 /// Wakes an empty wheel; any time that is far enough and can still be compared.
 const FAR_MS: u32 = 1 << 30;
 
@@ -121,6 +124,25 @@ impl Wheel {
         self.wake = self.wake.sooner(due);
     }
 
+    /// Arms the timer of `entry`, and moves it also when the new due is later: for one that is not put
+    /// off again. It fires up to [`COARSE_MS`] late, which spares moving it from level to level.
+    #[inline]
+    pub(crate) fn settle(&mut self, entry: u32, due: Tick) {
+        let index = entry.saturating_add(SLOTS);
+        let Some(node) = self.nodes.get(index as usize) else { return };
+        let is_far = due.since(self.time) >= COARSE_MS.cast_signed();
+        let due = if is_far { due.rounded_up(COARSE_MS) } else { due };
+        if node.is_armed() {
+            if due == node.due {
+                return;
+            }
+            self.unlink(index);
+        }
+        let due = if due.since(self.time) < 0 { self.time } else { due };
+        self.link(index, due);
+        self.wake = self.wake.sooner(due);
+    }
+
     /// Stops the timer of `entry`, if it is armed.
     #[inline]
     pub(crate) fn disarm(&mut self, entry: u32) {
@@ -163,7 +185,12 @@ impl Wheel {
             self.go_to(self.wake);
             if !self.is_level {
                 if let Some(above) = self.above() {
-                    self.move_down(self.first(above));
+                    let index = self.first(above);
+                    if self.nodes.get(index as usize).is_some_and(|one| one.due == self.time) {
+                        self.unlink(index);
+                        return index.checked_sub(SLOTS);
+                    }
+                    self.move_down(index);
                     continue;
                 }
                 self.is_level = true;

@@ -1,0 +1,61 @@
+//! Looking ahead: what the messages of a burst will need is asked for before the first of them is taken,
+//! so that memory brings it side by side. With a million transactions nothing of one is near.
+
+use super::layer::Transactions;
+use super::place::BranchId;
+use crate::parse::scan;
+use crate::rewrite::branch;
+use crate::route::tables::Tables;
+use crate::settings::ListenId;
+
+/// How far into a message its Via is looked for.
+const LOOK_MAX: usize = 1024;
+
+impl Transactions {
+    /// Asks for what `message`, which came in by `arrived_at`, is likely to need. It has an effect on time
+    /// alone, so it only looks at Vias in their usual form and place: in the second line.
+    #[inline]
+    pub fn foresee(&self, message: &[u8], arrived_at: ListenId, tables: &Tables) {
+        let Some((sent_by, branch)) = usual_via(message) else { return };
+        if message.starts_with(b"SIP/2.0 ") {
+            if let Some((place, _)) = branch::read_place(branch) {
+                self.table.touch(BranchId::unpack(place).1.slot);
+            }
+        } else {
+            self.table.touch_key(tables.keys.unique_branch(branch, sent_by, arrived_at));
+        }
+    }
+}
+
+/// Sent-by and branch of `Via: SIP/2.0/UDP sent-by;branch=...` in the second line.
+#[inline]
+fn usual_via(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = message.len().min(LOOK_MAX);
+    let line = scan::find_stop(message, 0, end, [b'\n']) + 1;
+    let value = message.get(line..end)?.strip_prefix(b"Via: SIP/2.0/UDP ")?;
+    let start = end - value.len();
+    let sent_by_end = scan::find_stop(message, start, end, [b';']);
+    let branch = message.get(sent_by_end..end)?.strip_prefix(b";branch=")?;
+    let branch_start = end - branch.len();
+    let branch_end = scan::find_stop(message, branch_start, end, [b';', b',', b'\r']);
+    Some((message.get(start..sent_by_end)?, message.get(branch_start..branch_end)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::v1::*;
+
+    use super::usual_via;
+
+    #[test]
+    fn the_usual_via_is_found_and_no_other() {
+        let via = |rest: &str| format!("BYE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP {rest}");
+        let found = via("10.0.0.1:5060;branch=z9hG4bK1;rport\r\nTo: b");
+        assert_eq!(usual_via(found.as_bytes()), Some((&b"10.0.0.1:5060"[..], &b"z9hG4bK1"[..])));
+        let found = via("h;branch=z9hG4bK1\r\n");
+        assert_eq!(usual_via(found.as_bytes()), Some((&b"h"[..], &b"z9hG4bK1"[..])));
+        for other in [via("h;rport;branch=z9hG4bK1\r\n"), via(""), "x".into(), String::new()] {
+            assert_eq!(usual_via(other.as_bytes()), None, "{other}");
+        }
+    }
+}
