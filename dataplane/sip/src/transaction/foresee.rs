@@ -31,8 +31,12 @@ impl Transactions {
 #[inline]
 fn usual_via(message: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = message.len().min(LOOK_MAX);
-    let line = scan::find_stop(message, 0, end, [b'\n']) + 1;
-    let value = message.get(line..end)?.strip_prefix(b"Via: SIP/2.0/UDP ")?;
+    // Stops at blanks, too.
+    let mut stop = scan::find_stop(message, 0, end, [b'\n']);
+    while *message.get(stop)? != b'\n' {
+        stop = scan::find_stop(message, stop + 1, end, [b'\n']);
+    }
+    let value = message.get(stop + 1..end)?.strip_prefix(b"Via: SIP/2.0/UDP ")?;
     let start = end - value.len();
     let sent_by_end = scan::find_stop(message, start, end, [b';']);
     let branch = message.get(sent_by_end..end)?.strip_prefix(b";branch=")?;
