@@ -35,10 +35,10 @@ pub const MBUFS_MAX: u32 = (1 << 20) - 1;
 
 /// Most transactions of one worker: 16 GiB and more, above which a mistyped setting is likelier. The
 /// number of a transaction has 26 bits in our branch.
-pub const TRANSACTIONS_MAX: u32 = 1 << 24;
+pub const TRANSACTIONS_MAX: u32 = (1 << 24) - 1;
 
 /// Most message buffers of one worker: twice the default of the most transactions.
-pub const MESSAGE_BUFFERS_MAX: u32 = 1 << 28;
+pub const MESSAGE_BUFFERS_MAX: u32 = 1 << 27;
 
 /// Most listen points (address and port) in the XDP program's map; also in `xdp/sip_redirect.bpf.c`.
 pub const LISTEN_POINTS_MAX: usize = 256;

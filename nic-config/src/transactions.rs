@@ -3,10 +3,13 @@
 use crate::settings::MemorySettings;
 
 /// Bytes of a message buffer.
-pub const BUFFER_BYTES: u64 = 128;
+pub const BUFFER_BYTES: u64 = 256;
+
+/// Its place in the stack of free ones.
+const BUFFER_PLACE: u64 = 4;
 
 /// Blocks for each transaction when nothing is said: a request of 600 bytes and a response of 400.
-const BUFFERS_EACH: u32 = 8;
+const BUFFERS_EACH: u32 = 4;
 
 /// Bytes of a transaction beside its messages, an upper bound: its record, its part of the index, of
 /// the timer wheel and of the further branches. Control has a test that holds it against sip-core.
@@ -32,7 +35,7 @@ impl TransactionCapacity {
     /// Memory of one worker's transactions, MiB.
     pub fn mebibytes(&self) -> u32 {
         let records = u64::from(self.transactions) * RECORD_BYTES;
-        let buffers = u64::from(self.message_buffers) * BUFFER_BYTES;
+        let buffers = u64::from(self.message_buffers) * (BUFFER_BYTES + BUFFER_PLACE);
         u32::try_from((records + buffers).div_ceil(1 << 20)).unwrap_or(u32::MAX)
     }
 }
@@ -42,13 +45,13 @@ mod tests {
     use super::{MemorySettings, TransactionCapacity};
 
     #[test]
-    fn eight_buffers_for_each_transaction() {
+    fn four_buffers_for_each_transaction() {
         let mut settings = MemorySettings::default();
         let capacity = TransactionCapacity::of(&settings);
-        assert_eq!((capacity.transactions, capacity.message_buffers), (65_536, 524_288));
-        assert_eq!(capacity.mebibytes(), 88);
+        assert_eq!((capacity.transactions, capacity.message_buffers), (65_536, 262_144));
+        assert_eq!(capacity.mebibytes(), 89);
         settings.message_buffers = Some(65_536);
-        assert_eq!(TransactionCapacity::of(&settings).mebibytes(), 32);
+        assert_eq!(TransactionCapacity::of(&settings).mebibytes(), 41);
         settings.transactions = 0;
         settings.message_buffers = None;
         assert_eq!(TransactionCapacity::of(&settings).mebibytes(), 0);

@@ -47,7 +47,7 @@ pub struct WorkerStatus {
 pub struct TransactionStatus {
     /// Transactions that there is room for.
     pub capacity: u64,
-    /// Message buffers of 128 bytes that there are.
+    /// Message buffers of 256 bytes that there are.
     pub buffers: u64,
     /// Transactions alive now.
     pub alive: u64,

@@ -117,8 +117,8 @@ pub const STUN_MAX: usize = 1280 - 40 - 8;
 /// Attributes that a STUN error lists: more would make our answers larger than they need be.
 pub const STUN_UNKNOWN_MAX: usize = 8;
 
-/// Transactions of one worker: their place has 26 bits in our branch.
-pub const TRANSACTIONS_MAX: u32 = 1 << 24;
+/// Transactions of one worker: the index names their slots by 24 bits.
+pub const TRANSACTIONS_MAX: u32 = (1 << 24) - 1;
 
 /// Branches of one request: a fork to more asks for trouble, and their numbers have 5 bits.
 pub const BRANCHES_MAX: usize = 16;

@@ -71,7 +71,7 @@ pub enum PlanError {
     )]
     Memory { needed: u32, transactions: u32, available: u32 },
     #[error(
-        "memory.message_buffers = {message_buffers}: {transactions} transactions need one each at least, and 8 each for ordinary calls; raise it, leave it out, or lower memory.transactions"
+        "memory.message_buffers = {message_buffers}: {transactions} transactions need one each at least, and 4 each for ordinary calls; raise it, leave it out, or lower memory.transactions"
     )]
     MessageBuffers { message_buffers: u32, transactions: u32 },
     #[error(

@@ -139,7 +139,7 @@ fn refusals_about_memory() {
     let mut small = machine();
     small.memory_available = 200;
     let line = plan(&settings(ONE), &small).unwrap_err().to_string();
-    let expected = "memory: 216 MiB needed, 88 of them for transactions, 200 MiB available";
+    let expected = "memory: 217 MiB needed, 89 of them for transactions, 200 MiB available";
     assert!(line.starts_with(expected), "{line}");
     let none = format!("{ONE}[memory]\ntransactions = 0\n");
     assert!(plan(&settings(&none), &small).is_ok());
@@ -185,7 +185,7 @@ fn the_report_shows_ports_lcores_and_memory() {
     assert!(text.contains("port 0: core = interface eth1 (AF_XDP, virtual, 02:00:00:00:00:01)"));
     assert!(text.contains("lcore 1 (NUMA socket 0): polls queue 0 of core\n"), "{text}");
     assert!(text.contains("memory: 128 MiB of ordinary pages (no hugepages are free)"), "{text}");
-    let transactions = "transactions: 65536 per worker, 524288 blocks of 128 bytes for their messages: \
-                        88 MiB per worker\n";
+    let transactions = "transactions: 65536 per worker, 262144 blocks of 256 bytes for their messages: \
+                        89 MiB per worker\n";
     assert!(text.contains(transactions), "{text}");
 }

@@ -31,7 +31,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Message buffers for each transaction, as the appliance has them by default.
-const BUFFERS_PER_TRANSACTION: u32 = 8;
+const BUFFERS_PER_TRANSACTION: u32 = 4;
 
 /// Runs the scenario.
 ///

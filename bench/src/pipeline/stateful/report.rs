@@ -8,7 +8,7 @@ use sip_core::TransactionSizes;
 use std::io::Write;
 
 /// Bytes of a block of the message buffers.
-const BLOCK: f64 = 128.0;
+const BLOCK: f64 = 256.0;
 
 /// The result of one run.
 #[derive(Clone, Debug, Serialize)]

@@ -1,18 +1,16 @@
 //! Where a worker keeps the messages that it may have to send again.
 //!
-//! A pool of blocks of 128 bytes, two cache lines. A message takes as many as it needs, linked into
-//! a ring; those that are free are a stack, linked the same way:
+//! A pool of blocks of 256 bytes, four cache lines. A message takes as many as it needs, each of which
+//! knows the next; those that are free are a stack beside them:
 //!
 //! ```text
-//!   Text { last: 7, len: 300 }
-//!              │
-//!              ▼
-//!   ┌──► [7 | 52 bytes ] ──► [4 | 124 bytes ] ──► [5 | 124 bytes ] ──┐      free ──► [6] ──► [2] ──► …
-//!   └────────────────────────────────────────────────────────────────┘
+//!   Text { first: 7, len: 600 } ──► [7 | 252 bytes] ──► [4 | 252 bytes] ──► [5 | 96 bytes]
+//!
+//!   free:  … 2 6 9 │ top
 //! ```
 //!
-//! A text knows its last block, and that one knows the first: so it is given back in one step, however
-//! long it is. The link lies in the block: a text that is stored touches no other memory.
+//! With a million messages nothing of a free block is near. So whoever stores reads no block: the stack
+//! says which ones, and memory takes what is written to them side by side.
 
 use alloc::vec::Vec;
 use core::mem::replace;
@@ -20,7 +18,7 @@ use core::mem::replace;
 use crate::rewrite::output::{Full, Output};
 
 /// Bytes of a message in one block.
-const ROOM: u32 = 124;
+const ROOM: u32 = 252;
 const ROOM_SIZE: usize = ROOM as usize;
 /// No block.
 const NONE: u32 = u32::MAX;
@@ -29,13 +27,13 @@ const NONE: u32 = u32::MAX;
 /// of it is worth nothing then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
-    last: u32,
+    first: u32,
     len: u32,
 }
 
 impl Text {
     /// No message; it takes no blocks.
-    pub(crate) const NONE: Self = Self { last: NONE, len: 0 };
+    pub(crate) const NONE: Self = Self { first: NONE, len: 0 };
 
     /// Length in bytes.
     pub(crate) const fn len(self) -> usize {
@@ -58,9 +56,8 @@ impl Default for Text {
 #[derive(Debug)]
 pub(crate) struct Buffers {
     blocks: Vec<Block>,
-    /// The block on top of those that are free.
-    free: u32,
-    used: u32,
+    /// Those that are free; the last freed come first.
+    free: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,20 +72,19 @@ impl Buffers {
     /// written to here.
     pub(crate) fn new(blocks: u32) -> Self {
         let count = blocks.min(NONE - 1);
-        let next = |index| if index + 1 < count { index + 1 } else { NONE };
-        let block = |index| Block { bytes: [0xff; ROOM_SIZE], next: next(index) };
-        let free = if count > 0 { 0 } else { NONE };
-        Self { blocks: (0..count).map(block).collect(), free, used: 0 }
+        let block = |_| Block { bytes: [0xff; ROOM_SIZE], next: NONE };
+        Self { blocks: (0..count).map(block).collect(), free: (0..count).rev().collect() }
     }
 
     /// Bytes that so many blocks take.
     pub(crate) const fn memory(blocks: u32) -> usize {
-        blocks as usize * size_of::<Block>()
+        blocks as usize * (size_of::<Block>() + size_of::<u32>())
     }
 
     /// Blocks that have a part of a message in them.
+    #[expect(clippy::cast_possible_truncation, reason = "made with a u32")]
     pub(crate) const fn used(&self) -> u32 {
-        self.used
+        (self.blocks.len() - self.free.len()) as u32
     }
 
     /// Blocks, free or not.
@@ -100,32 +96,34 @@ impl Buffers {
 
     /// Whether a message of `len` bytes can be stored now.
     pub(crate) const fn fits(&self, len: usize) -> bool {
-        len.div_ceil(ROOM_SIZE) <= self.blocks.len() - self.used as usize
+        len.div_ceil(ROOM_SIZE) <= self.free.len()
     }
 
     /// Stores `start` with `rest` behind it; None, and nothing is changed, when there is no room.
     pub(crate) fn store(&mut self, start: &[u8], rest: &[u8]) -> Option<Text> {
-        let len = start.len().checked_add(rest.len()).filter(|len| self.fits(*len))?;
-        let mut text = Text { last: NONE, len: u32::try_from(len).ok()? };
-        let (first, mut pieces) = (self.free, [start, rest]);
-        for _ in 0..text.len.div_ceil(ROOM) {
-            let block = self.blocks.get_mut(self.free as usize)?;
+        let len = start.len().checked_add(rest.len())?;
+        let count = len.div_ceil(ROOM_SIZE);
+        let top = self.free.len().checked_sub(count)?;
+        let (mut next, mut pieces) = (self.free.iter().rev().skip(1), [start, rest]);
+        let taken = self.free.get(top..)?;
+        for &index in taken.iter().rev() {
+            let block = self.blocks.get_mut(index as usize)?;
             fill(&mut block.bytes, &mut pieces);
-            text.last = replace(&mut self.free, block.next);
-            self.used += 1;
+            block.next = next.next().copied().unwrap_or(NONE);
         }
-        if let Some(last) = self.blocks.get_mut(text.last as usize) {
-            last.next = first;
-        }
-        Some(text)
+        let first = taken.last().copied().unwrap_or(NONE);
+        self.free.truncate(top);
+        Some(Text { first, len: u32::try_from(len).ok()? })
     }
 
     /// Gives a message back, and makes it none.
     pub(crate) fn free(&mut self, text: &mut Text) {
-        let Text { last, len } = replace(text, Text::NONE);
-        if let Some(last) = self.blocks.get_mut(last as usize) {
-            self.free = replace(&mut last.next, self.free);
-            self.used = self.used.saturating_sub(len.div_ceil(ROOM));
+        let Text { mut first, len } = replace(text, Text::NONE);
+        for left in (0..len.div_ceil(ROOM)).rev() {
+            self.free.push(first); // As many as there are fit.
+            if left > 0 {
+                first = self.blocks.get(first as usize).map_or(NONE, |block| block.next);
+            }
         }
     }
 
@@ -134,14 +132,13 @@ impl Buffers {
     /// # Errors
     /// When it does not fit: `out` has a part of it then.
     pub(crate) fn copy_to(&self, text: Text, out: &mut Output) -> Result<(), Full> {
-        let (mut at, mut left) = (text.last, text.len());
+        let (mut at, mut left) = (text.first, text.len());
         while left > 0 {
-            let Some(next) = self.blocks.get(at as usize).map(|block| block.next) else { break };
-            let Some(block) = self.blocks.get(next as usize) else { break };
+            let Some(block) = self.blocks.get(at as usize) else { break };
             let (part, _) = block.bytes.split_at(left.min(ROOM_SIZE));
             out.push(part)?;
             left -= part.len();
-            at = next;
+            at = block.next;
         }
         Ok(())
     }
@@ -170,7 +167,7 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let message = prop::collection::vec(any::<u8>(), 0..700);
+        let message = prop::collection::vec(any::<u8>(), 0..1400);
         prop_oneof![
             3 => (message, any::<prop::sample::Index>()).prop_map(|(text, cut)| Step::Store(text, cut)),
             2 => any::<prop::sample::Index>().prop_map(Step::Free),
@@ -230,24 +227,23 @@ mod tests {
     #[test]
     fn all_blocks_can_be_had_again_and_the_last_freed_come_first() {
         let mut buffers = Buffers::new(5);
-        assert_eq!((buffers.capacity(), size_of::<Block>()), (5, 128));
-        assert_eq!(Buffers::memory(5), 640);
-        let mut first = buffers.store(&[1; 200], &[]).unwrap();
-        let second = buffers.store(&[], &[2; 300]).unwrap();
+        assert_eq!((buffers.capacity(), size_of::<Block>()), (5, 256));
+        assert_eq!(Buffers::memory(5), 5 * 260);
+        let mut first = buffers.store(&[1; 400], &[]).unwrap();
+        let second = buffers.store(&[], &[2; 600]).unwrap();
         assert_eq!(buffers.store(&[3], &[]), None);
-        let blocks = first.last;
         buffers.free(&mut first);
         buffers.free(&mut first); // Nothing is freed twice.
         assert_eq!(buffers.used(), 3);
-        let again = buffers.store(&[4; 100], &[5; 100]).unwrap();
-        assert_eq!(again.last, blocks);
-        assert_eq!(read(&buffers, second), [2; 300]);
+        let again = buffers.store(&[4; 200], &[5; 200]).unwrap();
+        assert_eq!(read(&buffers, again), [[4; 200], [5; 200]].concat());
+        assert_eq!(read(&buffers, second), [2; 600]);
     }
 
     #[test]
     fn what_does_not_fit_the_output_is_an_error() {
         let mut buffers = Buffers::new(5);
-        let text = buffers.store(&[7; 500], b"").unwrap();
+        let text = buffers.store(&[7; 1000], b"").unwrap();
         assert_eq!(buffers.copy_to(text, &mut Output::with_capacity(300)), Err(Full));
         assert_eq!(buffers.copy_to(Text::NONE, &mut Output::with_capacity(0)), Ok(()));
     }

@@ -30,7 +30,7 @@ pub struct TransactionSizes {
     /// Requests that are served at one time; at most
     /// [`TRANSACTIONS_MAX`](crate::limits::TRANSACTIONS_MAX).
     pub transactions: u32,
-    /// Blocks of 128 bytes for messages that may have to be sent again.
+    /// Blocks of 256 bytes for messages that may have to be sent again.
     pub buffers: u32,
 }
 

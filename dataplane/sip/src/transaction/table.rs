@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 
 use super::place::{BranchId, GENERATIONS};
 use super::record::{Branch, NONE, Transaction};
+use crate::limits::TRANSACTIONS_MAX;
 
 /// The slots of transactions and of their further branches.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ struct Index {
 }
 
 /// The part of a head that is a slot.
-const SLOT: u32 = (1 << 24) - 1;
+const SLOT: u32 = TRANSACTIONS_MAX;
 /// The part that says that the chain has more than one record.
 const MORE: u32 = 1 << 31;
 /// Transactions that wait for their final response are far fewer than those that live; only they can
