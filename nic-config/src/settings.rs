@@ -123,7 +123,7 @@ pub struct MemorySettings {
     #[serde(deserialize_with = "transactions")]
     pub transactions: u32,
     /// `message_buffers`: blocks of 256 bytes that a worker keeps messages of its transactions in,
-    /// default 8 for each transaction; 0 to [`limits::MESSAGE_BUFFERS_MAX`].
+    /// default 4 for each transaction; 0 to [`limits::MESSAGE_BUFFERS_MAX`].
     #[serde(deserialize_with = "message_buffers")]
     pub message_buffers: Option<u32>,
 }
@@ -339,10 +339,10 @@ mod tests {
     #[test]
     fn transactions_have_bounds() {
         let memory = |text: &str| NicSettings::from_toml(&format!("[memory]\n{text}\n"));
-        let most = memory("transactions = 16777216\nmessage_buffers = 268435456").unwrap().memory;
+        let most = memory("transactions = 16777215\nmessage_buffers = 134217728").unwrap().memory;
         assert_eq!((most.transactions, most.message_buffers), ((1 << 24) - 1, Some(1 << 27)));
         assert_eq!(memory("transactions = 0").unwrap().memory.transactions, 0);
-        for text in ["transactions = 16777217", "transactions = -1", "message_buffers = 268435457"]
+        for text in ["transactions = 16777216", "transactions = -1", "message_buffers = 134217729"]
         {
             let error = memory(text).unwrap_err().to_string();
             assert!(error.contains("for each worker: write 0 to"), "{text}: {error}");
