@@ -255,6 +255,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.fast_path.foresee(packet.frame(), datagram);
                 }
             }
+            self.fast_path.look_ahead();
             self.probe.end(Stage::Transaction);
         }
         for (packet, decoded) in burst.into_iter().zip(&decoded) {

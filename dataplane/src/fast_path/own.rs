@@ -24,14 +24,21 @@ impl FastPath {
             || self.epoch.as_ref().is_some_and(|epoch| epoch.tables.has_transactions())
     }
 
-    /// Looks ahead at a message of a burst that is about to be processed.
+    /// Looks at a message of a burst that is about to be processed; after the last of them
+    /// [`Self::look_ahead`].
     #[inline]
-    pub fn foresee(&self, frame: &[u8], datagram: &Datagram) {
+    pub fn foresee(&mut self, frame: &[u8], datagram: &Datagram) {
         let Some(epoch) = &self.epoch else { return };
         let message = &frame[datagram.payload.clone()];
         if let Some(listen) = epoch.tables.listen_id(datagram.target) {
             self.scratch.transactions.foresee(message, listen, &epoch.tables);
         }
+    }
+
+    /// Asks memory for what the messages looked at will need.
+    #[inline]
+    pub fn look_ahead(&mut self) {
+        self.scratch.transactions.look_ahead();
     }
 
     /// What is counted of transactions.

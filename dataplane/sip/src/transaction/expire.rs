@@ -32,6 +32,9 @@ impl Transactions {
             if due.is_empty() {
                 break;
             }
+            for &slot in &due {
+                self.table.touch_index(slot);
+            }
             for slot in due {
                 self.tick(slot, around);
             }

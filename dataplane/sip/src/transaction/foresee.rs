@@ -1,6 +1,8 @@
 //! Looking ahead: what the messages of a burst will need is asked for before the first of them is taken,
 //! so that memory brings it side by side. With a million transactions nothing of one is near.
 
+use smallvec::SmallVec;
+
 use super::layer::Transactions;
 use super::place::BranchId;
 use crate::parse::scan;
@@ -11,19 +13,47 @@ use crate::settings::ListenId;
 /// How far into a message its Via is looked for.
 const LOOK_MAX: usize = 1024;
 
+/// Messages that are looked at before the first of them is taken: those of a burst.
+const AHEAD_MAX: usize = 32;
+
+/// What the messages of a burst will need.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    keys: SmallVec<[u64; AHEAD_MAX]>,
+    slots: SmallVec<[u32; AHEAD_MAX]>,
+}
+
 impl Transactions {
-    /// Asks for what `message`, which came in by `arrived_at`, is likely to need. It has an effect on time
+    /// Notes what `message`, which came in by `arrived_at`, is likely to need. It has an effect on time
     /// alone, so it only looks at Vias in their usual form and place: in the second line.
     #[inline]
-    pub fn foresee(&self, message: &[u8], arrived_at: ListenId, tables: &Tables) {
+    pub fn foresee(&mut self, message: &[u8], arrived_at: ListenId, tables: &Tables) {
         let Some((sent_by, branch)) = usual_via(message) else { return };
+        let Ahead { keys, slots } = &mut self.ahead;
         if message.starts_with(b"SIP/2.0 ") {
-            if let Some((place, _)) = branch::read_place(branch) {
-                self.table.touch(BranchId::unpack(place).1.slot);
+            if slots.len() < AHEAD_MAX
+                && let Some((place, _)) = branch::read_place(branch)
+            {
+                slots.push(BranchId::unpack(place).1.slot);
             }
-        } else {
-            self.table.touch_key(tables.keys.unique_branch(branch, sent_by, arrived_at));
+        } else if keys.len() < AHEAD_MAX {
+            keys.push(tables.keys.unique_branch(branch, sent_by, arrived_at));
         }
+    }
+
+    /// Asks for all that was noted: first the index, then the records. Nothing in between waits for
+    /// anything, so that memory has as many wishes at a time as it can work on.
+    #[inline]
+    pub fn look_ahead(&mut self) {
+        let Ahead { keys, slots } = &mut self.ahead;
+        let table = &self.table;
+        let found: SmallVec<[u32; AHEAD_MAX]> =
+            keys.iter().map(|&key| table.look_up(key)).collect();
+        for &slot in slots.iter().chain(&found) {
+            table.touch(slot);
+        }
+        keys.clear();
+        slots.clear();
     }
 }
 

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::buffers::{Buffers, Text};
 use super::compose;
 use super::counts::TransactionCounts;
+use super::foresee::Ahead;
 use super::machines::Timers;
 use super::outbox::Outbox;
 use super::place::{self, BranchId};
@@ -98,6 +99,7 @@ pub struct Transactions {
     /// One that is written meanwhile.
     pub(super) spare: Output,
     pub(super) counts: TransactionCounts,
+    pub(super) ahead: Ahead,
     /// Transactions by [`ServerState`].
     pub(super) states: [u64; ServerState::Over as usize + 1],
 }
@@ -124,6 +126,7 @@ impl Transactions {
             scratch: Output::new(),
             spare: Output::new(),
             counts: TransactionCounts::default(),
+            ahead: Ahead::default(),
             states: [0; ServerState::Over as usize + 1],
         }
     }

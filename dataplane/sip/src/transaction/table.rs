@@ -167,14 +167,17 @@ impl Table {
         }
     }
 
-    /// The same for the record of a key, as far as the index tells it.
+    /// The slot that a key may be in, or none, as far as the index tells.
     #[inline]
-    pub(super) fn touch_key(&self, key: u64) {
-        let slot = self.by_key.first(key);
-        if slot == NONE {
-            core::hint::black_box(slot);
-        } else {
-            self.touch(slot);
+    pub(super) fn look_up(&self, key: u64) -> u32 {
+        self.by_key.first(key)
+    }
+
+    /// Asks for what the end of a transaction needs, beside its record.
+    #[inline]
+    pub(super) fn touch_index(&self, slot: u32) {
+        if let Some(record) = self.slots.get(slot as usize) {
+            core::hint::black_box(self.by_key.head(record.key));
         }
     }
 
