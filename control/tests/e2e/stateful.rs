@@ -56,10 +56,15 @@ const CANCELLED: [Step; 6] = [
 
 /// A lab whose routes are all stateful, with the sets above, and this T1 in milliseconds.
 pub(crate) fn stateful(t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
+    stateful_on(1, t1_ms, transactions)
+}
+
+/// The same with so many queues.
+fn stateful_on(queues: u16, t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let machine = nic_config::Machine::probe().expect("a machine");
     let lcores: Vec<_> = machine.lcores.into_keys().collect();
-    let config = control::lab::default_config(1, &lcores).expect("the lab's configuration");
+    let config = control::lab::default_config(queues, &lcores).expect("the lab's configuration");
     let (general, routes) = config.split_once("# The user part").expect("routes");
     let general = general.replace("[appliance]\n", "[appliance]\nrecord_route = true\n");
     let routes = routes.replace("\nforward = ", "\nstateful = true\nforward = ");
@@ -128,6 +133,19 @@ fn five_thousand_calls_a_second_with_transactions() {
     assert_passed(&report, MANY[0].into());
     assert!(transactions(&lab, "opened") >= 2 * u64::from(MANY[0]), "{report:#}");
     assert_eq!(transactions(&lab, "refused_full"), 0);
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn responses_find_the_worker_that_sent_the_request() {
+    let (lab, _folder) = stateful_on(2, 500, 65_536);
+    // The callee answers from one port to one port: all its responses come to one queue.
+    let report = lab.call(&["--calls", "4000", "--rate", "2000", "--flows", "many"]);
+    assert_passed(&report, 4_000);
+    let workers = report["dataplane"]["workers"].as_array().expect("workers").clone();
+    let of = |what: &str| workers.iter().map(|worker| worker[what].as_u64().expect(what)).sum();
+    let (off, into): (u64, u64) = (of("handed_off"), of("handed_in"));
+    assert!(off > 1_000 && off == into, "{report:#}");
 }
 
 #[test]
