@@ -158,14 +158,14 @@ fn two_per_cent_of_loss_on_every_way_is_repaired() {
         }
     }
     // SIPp's own callee gives a call up when both its 180 and its 200 are lost and the INVITE comes
-    // again; this one answers that with its 200.
+    // again; this one answers that with its 200. It answers BYE for as long as BYE may come.
     let callee = [
         Asked("INVITE"),
         Answer("200 OK"),
         MayBeAsked("ACK"),
         Asked("BYE"),
         Confirm("200 OK"),
-        Wait(4_000),
+        Wait(32_000),
     ];
     let callee = Callee::start(&lab, folder.path(), "5060", MANY[0], &callee);
     let caller = [Send("INVITE"), Got(200), Within("ACK"), Within("BYE"), Got(200)];
