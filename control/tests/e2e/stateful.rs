@@ -139,13 +139,14 @@ fn five_thousand_calls_a_second_with_transactions() {
 #[ignore = "needs root and the lab: make e2e"]
 fn responses_find_the_worker_that_sent_the_request() {
     let (lab, _folder) = stateful_on(2, 500, 65_536);
-    // The callee answers from one port to one port: all its responses come to one queue.
-    let report = lab.call(&["--calls", "4000", "--rate", "2000", "--flows", "many"]);
-    assert_passed(&report, 4_000);
+    // The callee answers from one port to one port: all its responses come to one queue. SIPp has 500
+    // ports for the calls of a moment, and writes port 0 into the Via of others.
+    let report = lab.call(&["--calls", "1000", "--rate", "500", "--flows", "many"]);
+    assert_passed(&report, 1_000);
     let workers = report["dataplane"]["workers"].as_array().expect("workers").clone();
     let of = |what: &str| workers.iter().map(|worker| worker[what].as_u64().expect(what)).sum();
     let (off, into): (u64, u64) = (of("handed_off"), of("handed_in"));
-    assert!(off > 1_000 && off == into, "{report:#}");
+    assert!(off > 500 && off == into, "{report:#}");
 }
 
 #[test]
