@@ -273,3 +273,21 @@ fn an_invite_that_comes_twice_reaches_the_callee_once() {
     assert!(of("uac0", "absorbed") >= calls, "{status:#}");
     assert_eq!(of("uac0", "received"), 3 * calls + of("uac0", "absorbed"), "{status:#}");
 }
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_full_table_refuses_what_needs_it_and_nothing_else() {
+    let (lab, folder) = stateful(500, CALLS);
+    lab.reconfigure(|config| {
+        let plain = "[[routes]]\nmatch = { user_prefixes = [\"plain\"] }\nforward = \"uas\"\n\n";
+        config.replacen("[[routes]]", &[plain, "[[routes]]"].concat(), 1)
+    });
+    let (refused, busy) = ([Send("INVITE"), Got(486), Send("ACK")], "486 Busy Here");
+    // A refusal is remembered for 32 s.
+    let callee = [Asked("INVITE"), Answer(busy), AskedAckOfProxy];
+    call_one(&lab, folder.path(), "bob", &refused, &callee);
+    call(&lab, folder.path(), "bob", PACE, &[Send("INVITE"), Got(503), Send("ACK")]);
+    assert_eq!(transactions(&lab, "refused_full"), u64::from(CALLS));
+    let callee = [Asked("INVITE"), Answer(busy), Asked("ACK")];
+    call_one(&lab, folder.path(), "plain", &refused, &callee);
+}
