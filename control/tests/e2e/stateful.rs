@@ -56,10 +56,15 @@ const CANCELLED: [Step; 6] = [
 
 /// A lab whose routes are all stateful, with the sets above, and this T1 in milliseconds.
 pub(crate) fn stateful(t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
+    stateful_on(1, t1_ms, transactions)
+}
+
+/// The same with so many queues.
+fn stateful_on(queues: u16, t1_ms: u32, transactions: u32) -> (Lab, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let machine = nic_config::Machine::probe().expect("a machine");
     let lcores: Vec<_> = machine.lcores.into_keys().collect();
-    let config = control::lab::default_config(1, &lcores).expect("the lab's configuration");
+    let config = control::lab::default_config(queues, &lcores).expect("the lab's configuration");
     let (general, routes) = config.split_once("# The user part").expect("routes");
     let general = general.replace("[appliance]\n", "[appliance]\nrecord_route = true\n");
     let routes = routes.replace("\nforward = ", "\nstateful = true\nforward = ");
@@ -132,6 +137,20 @@ fn five_thousand_calls_a_second_with_transactions() {
 
 #[test]
 #[ignore = "needs root and the lab: make e2e"]
+fn responses_find_the_worker_that_sent_the_request() {
+    let (lab, _folder) = stateful_on(2, 500, 65_536);
+    // The callee answers from one port to one port: all its responses come to one queue. SIPp has 500
+    // ports for the calls of a moment, and writes port 0 into the Via of others.
+    let report = lab.call(&["--calls", "1000", "--rate", "500", "--flows", "many"]);
+    assert_passed(&report, 1_000);
+    let workers = report["dataplane"]["workers"].as_array().expect("workers").clone();
+    let of = |what: &str| workers.iter().map(|worker| worker[what].as_u64().expect(what)).sum();
+    let (off, into): (u64, u64) = (of("handed_off"), of("handed_in"));
+    assert!(off > 500 && off == into, "{report:#}");
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
 fn two_per_cent_of_loss_on_every_way_is_repaired() {
     let (lab, folder) = stateful(500, 131_072);
     for host in ["uac", "uas"] {
@@ -140,14 +159,14 @@ fn two_per_cent_of_loss_on_every_way_is_repaired() {
         }
     }
     // SIPp's own callee gives a call up when both its 180 and its 200 are lost and the INVITE comes
-    // again; this one answers that with its 200.
+    // again; this one answers that with its 200. It answers BYE for as long as BYE may come.
     let callee = [
         Asked("INVITE"),
         Answer("200 OK"),
         MayBeAsked("ACK"),
         Asked("BYE"),
         Confirm("200 OK"),
-        Wait(4_000),
+        Wait(32_000),
     ];
     let callee = Callee::start(&lab, folder.path(), "5060", MANY[0], &callee);
     let caller = [Send("INVITE"), Got(200), Within("ACK"), Within("BYE"), Got(200)];
@@ -253,4 +272,22 @@ fn an_invite_that_comes_twice_reaches_the_callee_once() {
     assert_eq!(of("uac0", "forwarded"), 3 * calls, "{status:#}");
     assert!(of("uac0", "absorbed") >= calls, "{status:#}");
     assert_eq!(of("uac0", "received"), 3 * calls + of("uac0", "absorbed"), "{status:#}");
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_full_table_refuses_what_needs_it_and_nothing_else() {
+    let (lab, folder) = stateful(500, CALLS);
+    lab.reconfigure(|config| {
+        let plain = "[[routes]]\nmatch = { user_prefixes = [\"plain\"] }\nforward = \"uas\"\n\n";
+        config.replacen("[[routes]]", &[plain, "[[routes]]"].concat(), 1)
+    });
+    let (refused, busy) = ([Send("INVITE"), Got(486), Send("ACK")], "486 Busy Here");
+    // A refusal is remembered for 32 s.
+    let callee = [Asked("INVITE"), Answer(busy), AskedAckOfProxy];
+    call_one(&lab, folder.path(), "bob", &refused, &callee);
+    call(&lab, folder.path(), "bob", PACE, &[Send("INVITE"), Got(503), Send("ACK")]);
+    assert_eq!(transactions(&lab, "refused_full"), u64::from(CALLS));
+    let callee = [Asked("INVITE"), Answer(busy), Asked("ACK")];
+    call_one(&lab, folder.path(), "plain", &refused, &callee);
 }
