@@ -35,7 +35,7 @@ impl Team {
 
     fn with(workers: u8, settings: &Settings, sizes: TransactionSizes) -> Self {
         let (clock, mock) = Clock::mock();
-        mock.increment(Duration::from_secs(30 * 86_400)); // The host has been up for a while.
+        mock.increment(Duration::from_hours(30 * 24)); // The host has been up for a while.
         Self { workers: Appliance::team(workers, settings, sizes, &clock), clock: mock }
     }
 
@@ -46,11 +46,11 @@ impl Team {
         self.poll()
     }
 
-    fn from_caller(&mut self, message: &str) -> Sent {
+    fn hear_caller(&mut self, message: &str) -> Sent {
         self.deliver(0, CALLER, US, message)
     }
 
-    fn from_callee(&mut self, message: &str) -> Sent {
+    fn hear_callee(&mut self, message: &str) -> Sent {
         self.deliver(0, CALLEE, US_AT_CALLEE, message)
     }
 
@@ -133,20 +133,20 @@ fn in_dialog(method: &str, response: &str) -> String {
     let recorded = response.lines().filter_map(|line| line.strip_prefix("Record-Route: "));
     let mut hops: Vec<&str> = recorded.flat_map(|values| values.split(',')).collect();
     hops.reverse();
-    let route: String = hops.iter().map(|hop| format!("Route: {}\r\n", hop.trim())).collect();
+    let route: String = hops.iter().flat_map(|hop| ["Route: ", hop.trim(), "\r\n"]).collect();
     request(method, 1, &route, "")
         .replace(&format!("{method} sip:service@{US}"), &format!("{method} sip:{CALLEE}"))
         .replace(&format!("To: <sip:service@{US}>"), &format!("To: <sip:service@{US}>;tag=2"))
 }
 
 fn starts(sent: &Sent) -> Vec<(usize, &str)> {
-    sent.iter().map(|(port, message)| (*port, &message[..message.find("\r\n").unwrap()])).collect()
+    sent.iter().map(|(port, message)| (*port, message.lines().next().unwrap_or_default())).collect()
 }
 
 #[test]
 fn a_whole_call() {
     let mut team = Team::new(1);
-    let sent = team.from_caller(&invite(1));
+    let sent = team.hear_caller(&invite(1));
     assert_eq!(
         starts(&sent),
         [(0, "SIP/2.0 100 Trying"), (1, "INVITE sip:service@10.77.1.1:5060 SIP/2.0")]
@@ -154,22 +154,22 @@ fn a_whole_call() {
     let forwarded = sent[1].1.clone();
     assert!(forwarded.ends_with("\r\n\r\nhello"), "{forwarded}");
 
-    assert_eq!(starts(&team.from_caller(&invite(1))), [(0, "SIP/2.0 100 Trying")]);
-    assert_eq!(starts(&team.from_callee(&answer(&forwarded, "100 Trying"))), []);
-    let ringing = team.from_callee(&answer(&forwarded, "180 Ringing"));
+    assert_eq!(starts(&team.hear_caller(&invite(1))), [(0, "SIP/2.0 100 Trying")]);
+    assert_eq!(starts(&team.hear_callee(&answer(&forwarded, "100 Trying"))), []);
+    let ringing = team.hear_callee(&answer(&forwarded, "180 Ringing"));
     assert_eq!(starts(&ringing), [(0, "SIP/2.0 180 Ringing")]);
-    assert_eq!(starts(&team.from_caller(&invite(1))), [(0, "SIP/2.0 180 Ringing")]);
-    let answered = team.from_callee(&answer(&forwarded, "200 OK"));
+    assert_eq!(starts(&team.hear_caller(&invite(1))), [(0, "SIP/2.0 180 Ringing")]);
+    let answered = team.hear_callee(&answer(&forwarded, "200 OK"));
     assert_eq!(starts(&answered), [(0, "SIP/2.0 200 OK")]);
 
     let ack = in_dialog("ACK", &answered[0].1).replace("-1-ACK", "-2-ACK");
-    assert_eq!(starts(&team.from_caller(&ack)), [(1, "ACK sip:10.77.2.2:5060 SIP/2.0")]);
+    assert_eq!(starts(&team.hear_caller(&ack)), [(1, "ACK sip:10.77.2.2:5060 SIP/2.0")]);
     let bye = in_dialog("BYE", &answered[0].1);
-    let sent = team.from_caller(&bye);
+    let sent = team.hear_caller(&bye);
     assert_eq!(starts(&sent), [(1, "BYE sip:10.77.2.2:5060 SIP/2.0")]);
-    let over = team.from_callee(&answer(&sent[0].1, "200 OK"));
+    let over = team.hear_callee(&answer(&sent[0].1, "200 OK"));
     assert_eq!(starts(&over), [(0, "SIP/2.0 200 OK")]);
-    assert_eq!(starts(&team.from_caller(&bye)), [(0, "SIP/2.0 200 OK")]);
+    assert_eq!(starts(&team.hear_caller(&bye)), [(0, "SIP/2.0 200 OK")]);
 
     let status = team.status(0);
     assert_eq!((status[0].received, status[0].forwarded, status[0].absorbed), (6, 3, 3));
@@ -184,12 +184,12 @@ fn a_whole_call() {
 #[test]
 fn a_request_without_an_answer_is_sent_again_until_time_is_up() {
     let mut team = Team::new(1);
-    let sent = team.from_caller(&request("OPTIONS", 1, "", ""));
+    let sent = team.hear_caller(&request("OPTIONS", 1, "", ""));
     assert_eq!(starts(&sent).len(), 1);
     let again = team.wait(Duration::from_millis(501));
     assert_eq!(again, sent, "the same message, byte for byte");
     assert_eq!(team.wait(Duration::from_millis(1)), []);
-    team.from_caller(&invite(2));
+    team.hear_caller(&invite(2));
     let mut later = vec![];
     for _ in 0..80 {
         later.extend(team.wait(Duration::from_secs(1)));
@@ -248,14 +248,14 @@ fn a_full_table_answers_503_and_the_rest_goes_on() {
     settings.rules[0].relay = sip_core::Relay::Stateless; // For callees with the prefix `six`.
     let sizes = TransactionSizes { transactions: 2, buffers: 64 };
     let mut team = Team::with(1, &settings, sizes);
-    let first = team.from_caller(&invite(1));
-    assert_eq!(team.from_caller(&invite(2)).len(), 2);
-    let refused = team.from_caller(&invite(3));
+    let first = team.hear_caller(&invite(1));
+    assert_eq!(team.hear_caller(&invite(2)).len(), 2);
+    let refused = team.hear_caller(&invite(3));
     assert_eq!(starts(&refused), [(0, "SIP/2.0 503 Service Unavailable")]);
     assert!(refused[0].1.contains("\r\nRetry-After: "), "{}", refused[0].1);
     let stateless = invite(4).replace("INVITE sip:service@", "INVITE sip:six@");
-    assert_eq!(starts(&team.from_caller(&stateless)).len(), 1);
-    let ringing = team.from_callee(&answer(&first[1].1, "180 Ringing"));
+    assert_eq!(starts(&team.hear_caller(&stateless)).len(), 1);
+    let ringing = team.hear_callee(&answer(&first[1].1, "180 Ringing"));
     assert_eq!(starts(&ringing), [(0, "SIP/2.0 180 Ringing")]);
     assert_eq!(team.status(0)[0].replied, 1);
     assert_eq!(team.workers[0].service.counters.status().refused_full, 0, "not yet published");
@@ -267,7 +267,7 @@ fn a_full_table_answers_503_and_the_rest_goes_on() {
 fn no_packet_and_no_neighbour_for_a_message_of_our_own_are_counted() {
     let mut team = Team::new(1);
     team.workers[0].worker.io_mut().pool = 0;
-    let sent = team.from_caller(&invite(1));
+    let sent = team.hear_caller(&invite(1));
     assert_eq!(starts(&sent).len(), 1, "without 100 Trying");
     let status = &team.status(0)[0];
     assert_eq!(status.dropped_for(DropReason::NoPacket), 1);
@@ -296,7 +296,7 @@ fn serve_parcel(team: &mut Team, worker: usize) -> Option<String> {
             None
         }
         Errand::Send(origin) => {
-            let message = String::from_utf8(parcel.message().to_vec()).unwrap();
+            let message = String::from_utf8_lossy(parcel.message()).into_owned();
             parcel.errand = Errand::Sent(origin, true);
             team.workers[worker].service.parcels.send(parcel);
             Some(message)
@@ -306,9 +306,10 @@ fn serve_parcel(team: &mut Team, worker: usize) -> Option<String> {
 }
 
 fn receive_large(team: &mut Team, worker: usize, [source, target]: [&str; 2], message: &str) {
-    let mut parcel = service_parcels().pop().unwrap();
+    let mut parcel = service_parcels().pop().expect("a parcel");
     parcel.room()[..message.len()].copy_from_slice(message.as_bytes());
-    parcel.set_received(message.len(), source.parse().unwrap(), target.parse().unwrap());
+    let [source, target] = [source, target].map(|text| text.parse().expect("an address"));
+    parcel.set_received(message.len(), source, target);
     team.workers[worker].service.parcels.send(parcel);
 }
 
@@ -371,8 +372,8 @@ fn an_icmp_error_ends_the_branch_that_it_quotes() {
 #[test]
 fn a_call_with_a_transaction_allocates_nothing() {
     let mut team = Team::new(1);
-    let first = team.from_caller(&invite(1));
-    team.from_callee(&answer(&first[1].1, "180 Ringing"));
+    let first = team.hear_caller(&invite(1));
+    team.hear_callee(&answer(&first[1].1, "180 Ringing"));
     let frame =
         |from, to, message: &str| MemoryPacket::new(&frames::udp(from, to, message.as_bytes()));
     let worker = &mut team.workers[0].worker;
