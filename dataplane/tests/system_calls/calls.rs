@@ -67,8 +67,8 @@ pub(crate) fn write(folder: &Path) -> Result<Load> {
     for (worker, frames) in received.iter().enumerate() {
         write_pcap(&capture(folder, worker), frames)?;
     }
-    let large = |user| request("INVITE", user, 9_999, &"x".repeat(9_000)).into_bytes();
-    Ok(Load { large: ["service", "six"].map(large), ours })
+    let large = |(user, call)| request("INVITE", user, call, &"x".repeat(9_000)).into_bytes();
+    Ok(Load { large: [("service", 9_998), ("six", 9_999)].map(large), ours })
 }
 
 fn frame(from: &str, to: &str, message: &str) -> Vec<u8> {

@@ -1,147 +1,18 @@
 //! Calls with transactions through whole workers over queues in memory, with a clock that the tests turn.
 
+mod random;
+mod team;
+
 use control_api::DropReason;
-use control_api::status::QueueStatus;
-use dataplane::decode::{DecodeRules, decode};
 use dataplane::mailbox::Command;
-use dataplane::packet::{MemoryPacket, PacketBuf};
+use dataplane::packet::MemoryPacket;
 use dataplane::parcel::{Errand, service_parcels};
-use dataplane::testing::appliance::{Appliance, lab_fib, lab_settings_stateful};
+use dataplane::testing::appliance::{lab_fib, lab_settings_stateful};
 use dataplane::testing::frames;
-use quanta::{Clock, Mock};
-use sip_core::{Settings, TransactionSizes};
+use sip_core::TransactionSizes;
 use std::sync::Arc;
 use std::time::Duration;
-
-const CALLER: &str = "10.77.1.2:5060";
-const US: &str = "10.77.1.1:5060";
-const CALLEE: &str = "10.77.2.2:5060";
-const US_AT_CALLEE: &str = "10.77.2.1:5060";
-const SIZES: TransactionSizes = TransactionSizes { transactions: 16, buffers: 2_048 };
-
-/// Workers beside each other, as after RSS: a test says which of them gets a frame.
-struct Team {
-    workers: Vec<Appliance>,
-    clock: Arc<Mock>,
-}
-
-/// What left: the port, and the message.
-type Sent = Vec<(usize, String)>;
-
-impl Team {
-    fn new(workers: u8) -> Self {
-        Self::with(workers, &lab_settings_stateful(), SIZES)
-    }
-
-    fn with(workers: u8, settings: &Settings, sizes: TransactionSizes) -> Self {
-        let (clock, mock) = Clock::mock();
-        mock.increment(Duration::from_hours(30 * 24)); // The host has been up for a while.
-        Self { workers: Appliance::team(workers, settings, sizes, &clock), clock: mock }
-    }
-
-    fn deliver(&mut self, worker: usize, from: &str, to: &str, message: &str) -> Sent {
-        let port = usize::from(from == CALLEE);
-        let packet = MemoryPacket::new(&frames::udp(from, to, message.as_bytes()));
-        self.workers[worker].worker.io_mut().rx[port].push_back(packet);
-        self.poll()
-    }
-
-    fn hear_caller(&mut self, message: &str) -> Sent {
-        self.deliver(0, CALLER, US, message)
-    }
-
-    fn hear_callee(&mut self, message: &str) -> Sent {
-        self.deliver(0, CALLEE, US_AT_CALLEE, message)
-    }
-
-    fn wait(&mut self, time: Duration) -> Sent {
-        self.clock.increment(time);
-        for appliance in &mut self.workers {
-            appliance.worker.attend();
-        }
-        self.poll()
-    }
-
-    /// Each worker has a turn, and another, and everything is accounted for.
-    fn poll(&mut self) -> Sent {
-        let mut sent = vec![];
-        for _ in 0..2 {
-            for appliance in &mut self.workers {
-                appliance.worker.run_once();
-                sent.extend(appliance.sent().iter().map(|(port, packet)| (*port, payload(packet))));
-            }
-        }
-        self.conserved();
-        sent
-    }
-
-    fn status(&self, worker: usize) -> Vec<QueueStatus> {
-        self.workers[worker].status()
-    }
-
-    fn conserved(&self) {
-        let all: Vec<_> = self.workers.iter().flat_map(Appliance::status).collect();
-        for queue in &all {
-            assert_eq!(queue.unaccounted(), 0, "{queue:?}");
-        }
-        let sum = |count: fn(&QueueStatus) -> u64| all.iter().map(count).sum::<u64>();
-        let left = sum(|q| q.forwarded + q.replied + q.originated);
-        assert_eq!(sum(|q| q.transmitted), left, "{all:?}");
-        assert!(sum(|q| q.handed_in) <= sum(|q| q.handed_off));
-    }
-
-    fn alive(&mut self, worker: usize) -> u64 {
-        self.workers[worker].worker.attend();
-        self.workers[worker].service.counters.status().alive
-    }
-}
-
-fn payload(packet: &MemoryPacket) -> String {
-    let datagram = decode(packet.frame(), DecodeRules { verify_checksums: true });
-    let payload = datagram.expect("what we send decodes").payload;
-    String::from_utf8(packet.frame()[payload].to_vec()).expect("the tests' messages are ASCII")
-}
-
-fn request(method: &str, call: u32, more: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "{method} sip:service@{US} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK-{call}-{method}\r\n\
-         From: <sip:sipp@{CALLER}>;tag=1\r\nTo: <sip:service@{US}>\r\nCall-ID: {call}@{CALLER}\r\n\
-         CSeq: 1 {method}\r\nContact: <sip:sipp@{CALLER}>\r\nMax-Forwards: 70\r\n{more}\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-}
-
-fn invite(call: u32) -> String {
-    request("INVITE", call, "", "hello")
-}
-
-/// The answer of a callee to what we sent it.
-fn answer(request: &str, status: &str) -> String {
-    let is_kept = |line: &&str| {
-        ["Via:", "From:", "Call-ID:", "CSeq:", "Record-Route:"].iter().any(|n| line.starts_with(n))
-    };
-    let kept: String = request.lines().filter(is_kept).flat_map(|line| [line, "\r\n"]).collect();
-    format!(
-        "SIP/2.0 {status}\r\n{kept}To: <sip:service@{US}>;tag=2\r\nContact: <sip:{CALLEE}>\r\n\
-         Content-Length: 0\r\n\r\n"
-    )
-}
-
-/// A request of the caller's in the dialog that this response, as the caller got it, established.
-fn in_dialog(method: &str, response: &str) -> String {
-    let recorded = response.lines().filter_map(|line| line.strip_prefix("Record-Route: "));
-    let mut hops: Vec<&str> = recorded.flat_map(|values| values.split(',')).collect();
-    hops.reverse();
-    let route: String = hops.iter().flat_map(|hop| ["Route: ", hop.trim(), "\r\n"]).collect();
-    request(method, 1, &route, "")
-        .replace(&format!("{method} sip:service@{US}"), &format!("{method} sip:{CALLEE}"))
-        .replace(&format!("To: <sip:service@{US}>"), &format!("To: <sip:service@{US}>;tag=2"))
-}
-
-fn starts(sent: &Sent) -> Vec<(usize, &str)> {
-    sent.iter().map(|(port, message)| (*port, message.lines().next().unwrap_or_default())).collect()
-}
+use team::{CALLEE, CALLER, Team, US, US_AT_CALLEE, answer, in_dialog, invite, request, starts};
 
 #[test]
 fn a_whole_call() {
@@ -207,11 +78,11 @@ fn a_request_without_an_answer_is_sent_again_until_time_is_up() {
 #[test]
 fn a_response_that_comes_to_another_worker_is_handed_over() {
     let mut team = Team::new(3);
-    let sent = team.deliver(1, CALLER, US, &invite(1));
+    let sent = team.deliver(1, CALLER, US, invite(1).as_bytes());
     let forwarded = &sent[1].1;
     for (worker, status) in [(0, "180 Ringing"), (1, "183 Session Progress"), (2, "200 OK")] {
         let response = answer(forwarded, status);
-        let passed = team.deliver(worker, CALLEE, US_AT_CALLEE, &response);
+        let passed = team.deliver(worker, CALLEE, US_AT_CALLEE, response.as_bytes());
         assert_eq!(starts(&passed), [(0, format!("SIP/2.0 {status}").as_str())]);
     }
     for (worker, handed_off, handed_in) in [(0, 1, 0), (1, 0, 2), (2, 1, 0)] {
@@ -224,7 +95,7 @@ fn a_response_that_comes_to_another_worker_is_handed_over() {
 #[test]
 fn a_full_ring_drops_what_is_handed_over_and_counts_it() {
     let mut team = Team::new(2);
-    let sent = team.deliver(0, CALLER, US, &invite(1));
+    let sent = team.deliver(0, CALLER, US, invite(1).as_bytes());
     let response = answer(&sent[1].1, "180 Ringing");
     let frame = frames::udp(CALLEE, US_AT_CALLEE, response.as_bytes());
     let flood = dataplane::limits::HANDOFFS_PER_WORKER + 10;
@@ -353,7 +224,7 @@ fn a_large_invite_with_a_transaction_goes_through_the_kernel() {
 #[test]
 fn an_icmp_error_ends_the_branch_that_it_quotes() {
     let mut team = Team::new(2);
-    let sent = team.deliver(1, CALLER, US, &invite(1));
+    let sent = team.deliver(1, CALLER, US, invite(1).as_bytes());
     let quoted = sip_core::quoted_branch(&sent[1].1.as_bytes()[..400]).expect("our branch");
     assert_eq!(quoted.worker(), 1);
     team.workers[1].command(Command::Unreachable(quoted));
