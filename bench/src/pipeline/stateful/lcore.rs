@@ -150,6 +150,8 @@ fn measure(site: &mut Result<Site<NoProbe>>, task: &Task, is_last: bool, found: 
         task.meeting.wait();
         if has_others && task.stray > 0.0 {
             run(site, task.stray, task, &mut found.strayed);
+            task.meeting.wait();
+            bring_home(site);
         }
     }
     task.meeting.wait();
@@ -163,6 +165,18 @@ fn run(site: &mut Result<Site<NoProbe>>, share: f64, task: &Task, runs: &mut Vec
     match measured(it, task.length) {
         Ok(run) => runs.push(run),
         Err(error) => *site = Err(error),
+    }
+}
+
+/// Goes on until what strayed has come back, so that the calls do not wait for one who sleeps.
+fn bring_home(site: &mut Result<Site<NoProbe>>) {
+    let Ok(it) = site else { return };
+    if let Some(stray) = &mut it.stray {
+        stray.share = 0.0;
+    }
+    let result = (0..4 * SLICE_ROUNDS).try_for_each(|_| it.round().map(|_| ()));
+    if let Err(error) = result {
+        *site = Err(error);
     }
 }
 

@@ -7,6 +7,7 @@ use control_api::status::TransactionStatus;
 use crossbeam::queue::ArrayQueue;
 use dataplane::decode::DecodeRules;
 use dataplane::handoff::Handoff;
+use dataplane::limits::HANDOFFS_PER_WORKER;
 use dataplane::mailbox::{Command, ServiceEnd, mailbox};
 use dataplane::mbuf::{DpdkQueues, Frame};
 use dataplane::probe::Probe;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 const NUMBERS: usize = 10_000_000;
 /// Stands for the random number of a process.
 const BOOT: u64 = 0x0b00_7000;
+/// Responses of a worker that are astray at a time: half of what the workers' rings hold.
+const ASTRAY_MAX: u64 = HANDOFFS_PER_WORKER as u64 / 2;
 /// Frames on the wire for each call that is under way.
 const FRAMES_PER_CALL: usize = 4;
 /// For how long a call keeps a transaction alive, one after the other: INVITE and BYE for 64 T1 each.
@@ -80,21 +83,25 @@ pub(super) struct Stray {
     /// Those that go to the neighbour.
     pub(super) there: Arc<ArrayQueue<Frame>>,
     due: f64,
+    /// Responses that have lost their way so far.
+    lost: u64,
 }
 
 impl Stray {
     /// No response loses its way yet.
     pub(super) fn new(here: Arc<ArrayQueue<Frame>>, there: Arc<ArrayQueue<Frame>>) -> Self {
-        Self { share: 0.0, here, there, due: 0.0 }
+        Self { share: 0.0, here, there, due: 0.0, lost: 0 }
     }
 
-    /// Sends a response to the neighbour, if it is one that loses its way; gives it back if not.
-    fn take(&mut self, frame: Frame) -> Option<Frame> {
+    /// Sends a response to the neighbour, if it is one that loses its way; gives it back if not, and
+    /// when as many are astray as the workers' rings hold. `found` have come back so far.
+    fn take(&mut self, frame: Frame, found: u64) -> Option<Frame> {
         self.due += self.share;
-        if self.due < 1.0 {
+        if self.due < 1.0 || self.lost - found >= ASTRAY_MAX {
             return Some(frame);
         }
         self.due -= 1.0;
+        self.lost += 1;
         self.there.push(frame).err()
     }
 }
@@ -181,7 +188,7 @@ impl<Pr: Probe> Site<Pr> {
             let stray = self.stray.as_mut().filter(|_| turned == Turned::Response);
             let left = match stray {
                 _ if turned == Turned::Nothing => None,
-                Some(stray) => stray.take(frame),
+                Some(stray) => stray.take(frame, self.counters.handed_in.get()),
                 None => Some(frame),
             };
             wire.arrived.extend(left);
