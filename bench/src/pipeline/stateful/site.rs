@@ -7,7 +7,7 @@ use control_api::status::TransactionStatus;
 use crossbeam::queue::ArrayQueue;
 use dataplane::decode::DecodeRules;
 use dataplane::handoff::Handoff;
-use dataplane::limits::HANDOFFS_PER_WORKER;
+use dataplane::limits::{BURST_MAX, HANDOFFS_PER_WORKER};
 use dataplane::mailbox::{Command, ServiceEnd, mailbox};
 use dataplane::mbuf::{DpdkQueues, Frame};
 use dataplane::probe::Probe;
@@ -21,7 +21,8 @@ use std::sync::Arc;
 const NUMBERS: usize = 10_000_000;
 /// Stands for the random number of a process.
 const BOOT: u64 = 0x0b00_7000;
-/// Responses of a worker that are astray at a time: half of what the workers' rings hold.
+/// With so many responses astray a site waits, lest the workers' rings overflow, and time passes for those
+/// whom a sleeping neighbour has.
 const ASTRAY_MAX: u64 = HANDOFFS_PER_WORKER as u64 / 2;
 /// Frames on the wire for each call that is under way.
 const FRAMES_PER_CALL: usize = 4;
@@ -64,7 +65,7 @@ pub(super) struct Round {
     pub(super) after: u64,
     /// Messages received.
     pub(super) messages: u64,
-    /// Whether the kernel left the core to us all the time.
+    /// Whether it counts: there was something to do, and the kernel left the core to us all the time.
     pub(super) is_whole: bool,
 }
 
@@ -93,11 +94,10 @@ impl Stray {
         Self { share: 0.0, here, there, due: 0.0, lost: 0 }
     }
 
-    /// Sends a response to the neighbour, if it is one that loses its way; gives it back if not, and
-    /// when as many are astray as the workers' rings hold. `found` have come back so far.
-    fn take(&mut self, frame: Frame, found: u64) -> Option<Frame> {
+    /// Sends a response to the neighbour, if it is one that loses its way; gives it back if not.
+    fn take(&mut self, frame: Frame) -> Option<Frame> {
         self.due += self.share;
-        if self.due < 1.0 || self.lost - found >= ASTRAY_MAX {
+        if self.due < 1.0 {
             return Some(frame);
         }
         self.due -= 1.0;
@@ -164,17 +164,21 @@ impl<Pr: Probe> Site<Pr> {
 
     /// The worker's part of a round.
     pub(super) fn work(&mut self) -> Round {
-        let (interrupted, received) = (interruptions(), self.counters.received.get());
+        let counters = &self.counters;
+        let (received, handed) = (counters.received.get(), counters.handed_in.get());
+        let interrupted = interruptions();
         self.worker.io_mut().ticks = 0;
         let began = self.clock.raw();
         self.worker.run_once();
         let ended = self.clock.raw();
-        let wire = self.worker.io_mut();
+        let (wire, counters) = (self.worker.io_mut(), &self.counters);
+        let messages = counters.received.get() - received;
+        let is_busy = messages > 0 || counters.handed_in.get() > handed;
         Round {
             ticks: (ended - began).saturating_sub(wire.ticks),
             after: ended.saturating_sub(wire.last.max(began)),
-            messages: self.counters.received.get() - received,
-            is_whole: interruptions() == interrupted,
+            messages,
+            is_whole: is_busy && interruptions() == interrupted,
         }
     }
 
@@ -188,13 +192,15 @@ impl<Pr: Probe> Site<Pr> {
             let stray = self.stray.as_mut().filter(|_| turned == Turned::Response);
             let left = match stray {
                 _ if turned == Turned::Nothing => None,
-                Some(stray) => stray.take(frame, self.counters.handed_in.get()),
+                Some(stray) => stray.take(frame),
                 None => Some(frame),
             };
             wire.arrived.extend(left);
         }
         if let Some(stray) = &self.stray {
-            wire.arrived.extend(std::iter::from_fn(|| stray.here.pop()));
+            wire.strangers.extend(std::iter::from_fn(|| stray.here.pop()));
+            let astray = stray.lost - self.counters.handed_in.get();
+            wire.burst = if astray < ASTRAY_MAX { BURST_MAX } else { 0 };
         }
         self.time.increment((self.ends.started - started) * self.ns_per_call);
         Ok(())

@@ -11,9 +11,11 @@ pub(super) struct Wire {
     queues: DpdkQueues,
     /// Frames that have arrived, the oldest first.
     pub(super) arrived: VecDeque<Frame>,
+    /// Frames for the neighbour, which arrived here; they come first.
+    pub(super) strangers: VecDeque<Frame>,
     /// Frames that were sent since the last look.
     pub(super) sent: Vec<Frame>,
-    /// Frames of a burst, 1 to [`BURST_MAX`].
+    /// Of a burst, so many that are not strangers, 0 to [`BURST_MAX`].
     pub(super) burst: usize,
     clock: quanta::Clock,
     /// Ticks of the clock spent in here.
@@ -28,6 +30,7 @@ impl Wire {
         Self {
             queues,
             arrived: VecDeque::with_capacity(frames),
+            strangers: VecDeque::with_capacity(frames),
             sent: Vec::with_capacity(frames),
             burst: BURST_MAX,
             clock,
@@ -47,7 +50,9 @@ impl PacketIo for Wire {
 
     fn rx_burst(&mut self, _port: usize, burst: &mut Burst<Frame>) {
         let began = self.clock.raw();
-        let count = self.arrived.len().min(self.burst);
+        let count = self.strangers.len().min(BURST_MAX);
+        burst.extend(self.strangers.drain(..count));
+        let count = self.arrived.len().min(self.burst).min(BURST_MAX - count);
         burst.extend(self.arrived.drain(..count));
         self.last = self.clock.raw();
         self.ticks += self.last - began;
