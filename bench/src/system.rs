@@ -42,7 +42,7 @@ pub(crate) enum SystemKind {
 pub(crate) enum Work {
     /// Forward to one callee without transactions.
     Stateless,
-    /// Forward to one callee with transactions: 100, retransmissions, CANCEL.
+    /// Forward to one callee with transactions (100, retransmissions, CANCEL) and Record-Route.
     Stateful,
     /// Accept registrations into memory.
     Register,

@@ -36,7 +36,7 @@ const PRECISION: f64 = 1.05;
 #[command(after_help = "\
 Work:
   stateless        Proxy-200 calls to one callee, without transactions
-  stateful         the same with transactions: 100, retransmissions, CANCEL
+  stateful         the same with transactions (100, retransmissions, CANCEL) and Record-Route
   register         registrations into memory
   register-digest  the same after digest authentication (MD5)
   dispatcher       Proxy-200 calls spread over four callees by a hash over the Call-ID

@@ -6,6 +6,7 @@ mod memory;
 mod plots;
 mod predict;
 mod report;
+mod stateful;
 
 use crate::disturbance::{Disturbance, Watch};
 use crate::machine::Machine;
@@ -13,6 +14,7 @@ use crate::pipeline::{Measured, Rate, Setup};
 use anyhow::{Context, Result, ensure};
 use predict::{Costs, Work};
 use report::{Found, ModelReport};
+use stateful::StatefulCosts;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,7 +32,9 @@ use std::time::Duration;
     trunkline-bench model\n  \
     trunkline-bench model --quick --json -             half a minute, for a first look and for tests\n  \
     trunkline-bench model --plots target/bench         SVG and PNG beside the table\n  \
-    trunkline-bench model --handoffs 1 --touches 8     another idea of stateful work")]
+    trunkline-bench model --handoffs 1 --touches 8     another idea of stateful work\n\n\
+    The stateful table is made of the cost of a message in whole calls with transactions, of the cost of a \
+    hand-off and of the speedup, all as `pipeline --scenario stateful` measures them.")]
 pub(crate) struct Arguments {
     /// The lcores that measure, at least two, in ascending order.
     #[arg(long, value_delimiter = ',', default_value = "0,1", value_name = "LIST")]
@@ -38,11 +42,12 @@ pub(crate) struct Arguments {
     /// Shorter measurements and smaller tables.
     #[arg(long)]
     quick: bool,
-    /// Hand-offs of a modelled stateful message, 0 to 100.
+    /// Share of the stateful messages that RSS may bring to any core, while one must have them, 0 to 1 and
+    /// more: three of the six of a call are responses.
     #[arg(long, default_value_t = 0.5, value_name = "COUNT", value_parser = share)]
     handoffs: f64,
-    /// Cache lines that a modelled stateful message waits for in large tables, 0 to 100.
-    #[arg(long, default_value_t = 4.0, value_name = "COUNT", value_parser = share)]
+    /// Cache lines that a stateful message waits for in large tables beyond those of its transaction, 0 to 100.
+    #[arg(long, default_value_t = 0.0, value_name = "COUNT", value_parser = share)]
     touches: f64,
     /// Assumed memory bandwidth of the machine in 10^9 bytes per second: two cores cannot measure what
     /// 64 could use up.
@@ -101,7 +106,10 @@ fn measure(arguments: &Arguments) -> Result<Found> {
     let memory = memory::measure(pair[1], largest, Duration::from_millis(length(600, 60)))?;
     progress("the pipeline");
     let pipeline = setup.measure(Duration::from_millis(length(2_000, 300)))?;
-    Ok(Found::new(&pipeline, handoffs, memory, watch.finish(&[])?))
+    drop(setup);
+    progress("whole calls with transactions");
+    let stateful = StatefulCosts::measure(lcores, arguments.quick)?;
+    Ok(Found::new(&pipeline, handoffs, memory, stateful, watch.finish(&[])?))
 }
 
 fn model(arguments: &Arguments, found: Found) -> Result<ModelReport> {
@@ -114,7 +122,9 @@ fn model(arguments: &Arguments, found: Found) -> Result<ModelReport> {
         frame_bytes: found.mean_frame_bytes.max(found.mean_sent_frame_bytes),
         memory_bandwidth: f64::from(arguments.memory_bandwidth) * 1e9,
     };
+    let stateful_costs = found.stateful.costs(&costs);
     let stateful = Work { handoffs: arguments.handoffs, touches: arguments.touches };
+    let costs = [costs, stateful_costs];
     Ok(ModelReport::new(&Machine::this()?, arguments.quick, found, costs, stateful))
 }
 
@@ -123,6 +133,7 @@ impl Found {
         pipeline: &Measured,
         handoffs: Vec<handoff::HandoffCost>,
         memory: memory::MemoryCosts,
+        stateful: StatefulCosts,
         disturbance: Disturbance,
     ) -> Self {
         let by = |rate: &Rate| rate.per_cpu_second;
@@ -136,6 +147,7 @@ impl Found {
             stages: pipeline.stages.clone(),
             handoffs,
             memory,
+            stateful,
             disturbance,
         }
     }

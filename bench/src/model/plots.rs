@@ -1,7 +1,7 @@
 //! The model as charts: rate against cores, cost per stage, cost of a touch.
 
 use super::memory::TouchCost;
-use super::predict::{CORES, Work};
+use super::predict::{CORES, Costs, Work};
 use super::report::ModelReport;
 use crate::plot::{Chart, Series, lines, stacked_bars};
 use anyhow::Result;
@@ -30,16 +30,17 @@ fn chart(report: &ModelReport, title: &str, x_label: &str, y_label: &str) -> Cha
 
 #[expect(clippy::cast_precision_loss, reason = "a small number of cores")]
 fn cores(stem: &Path, report: &ModelReport) -> Result<()> {
-    let by_cores = |work, which: usize| {
-        let rate = |cores| (f64::from(cores), report.costs.by_cores(work, cores)[which]);
+    let by_cores = |costs: &Costs, work, which: usize| {
+        let rate = |cores| (f64::from(cores), costs.by_cores(work, cores)[which]);
         CORES.into_iter().map(rate).collect::<Vec<_>>()
     };
-    let (stateless, stateful) = (Work::default(), report.stateful_work);
+    let stateless = |which| by_cores(&report.costs, Work::default(), which);
+    let stateful = |which| by_cores(&report.stateful_costs, report.stateful_work, which);
     let mut series = vec![
-        Series::new("stateless, even cores", by_cores(stateless, 1)),
-        Series::new("stateless, Amdahl", by_cores(stateless, 0)),
-        Series::new("stateful, even cores", by_cores(stateful, 1)),
-        Series::new("stateful, Amdahl", by_cores(stateful, 0)),
+        Series::new("stateless, even cores", stateless(1)),
+        Series::new("stateless, Amdahl", stateless(0)),
+        Series::new("stateful, even cores", stateful(1)),
+        Series::new("stateful, Amdahl", stateful(0)),
     ];
     let found = &report.measured;
     let measured = vec![
@@ -63,7 +64,9 @@ fn stages(stem: &Path, report: &ModelReport) -> Result<()> {
     let mut parts: Vec<_> =
         stages.map(|stage| (stage.stage.to_owned(), stage.ns_per_message)).collect();
     let stateless = ("stateless".to_owned(), parts.clone());
-    let (work, costs) = (report.stateful_work, &report.costs);
+    let (work, costs) = (report.stateful_work, &report.stateful_costs);
+    let without: f64 = parts.iter().map(|(_, ns)| ns).sum();
+    parts.push(("transactions".to_owned(), (costs.message_ns - without).max(0.0)));
     parts.push((format!("{} hand-offs", work.handoffs), work.handoffs * costs.handoff_ns));
     parts.push((format!("{} touches", work.touches), work.touches * costs.touch_ns));
     let bars = [stateless, ("stateful, modelled".to_owned(), parts)];

@@ -3,6 +3,7 @@
 use super::handoff::{HandoffCost, MODEL_BURST};
 use super::memory::MemoryCosts;
 use super::predict::{CORES, Cell, Costs, LINE_RATES, Limit, WIRE_OVERHEAD_BYTES, Work};
+use super::stateful::StatefulCosts;
 use crate::disturbance::Disturbance;
 use crate::machine::{self, Machine};
 use crate::pipeline::StageCost;
@@ -21,6 +22,7 @@ pub(crate) struct Found {
     pub(crate) stages: Vec<StageCost>,
     pub(crate) handoffs: Vec<HandoffCost>,
     pub(crate) memory: MemoryCosts,
+    pub(crate) stateful: StatefulCosts,
     #[serde(flatten)]
     pub(crate) disturbance: Disturbance,
 }
@@ -73,7 +75,9 @@ pub(crate) struct ModelReport {
     pub(crate) measured: Found,
     /// What goes into the table.
     pub(crate) costs: Costs,
-    /// The stateful message, assumed.
+    /// What goes into the stateful table.
+    pub(crate) stateful_costs: Costs,
+    /// What a stateful message is assumed to cost beyond.
     pub(crate) stateful_work: Work,
     pub(crate) check: [Check; 2],
     pub(crate) stateless: Vec<Cell>,
@@ -87,7 +91,7 @@ impl ModelReport {
         machine: &Machine,
         quick: bool,
         measured: Found,
-        costs: Costs,
+        [costs, stateful_costs]: [Costs; 2],
         stateful_work: Work,
     ) -> Self {
         let stateless = Work::default();
@@ -95,7 +99,7 @@ impl ModelReport {
             gigabits,
             line_messages_per_second: costs.line(gigabits),
             stateless_cores: costs.cores_to_fill(stateless, gigabits),
-            stateful_cores: costs.cores_to_fill(stateful_work, gigabits),
+            stateful_cores: stateful_costs.cores_to_fill(stateful_work, gigabits),
         });
         Self {
             command: machine::command(),
@@ -103,10 +107,11 @@ impl ModelReport {
             quick,
             check: check(&measured),
             stateless: costs.table(stateless),
-            stateful: costs.table(stateful_work),
+            stateful: stateful_costs.table(stateful_work),
             line_rates,
             measured,
             costs,
+            stateful_costs,
             stateful_work,
         }
     }
@@ -140,18 +145,19 @@ pub(crate) fn print(report: &ModelReport) -> Result<()> {
     if let Some(reason) = &report.measured.disturbance.reason {
         writeln!(out, "  DISTURBED: {reason}")?;
     }
-    let costs = &report.costs;
+    let (costs, work) = (&report.stateful_costs, report.stateful_work);
     writeln!(out, "\nASSUMED")?;
     writeln!(
         out,
-        "  a stateful message: {} hand-offs in bursts of {MODEL_BURST} ({:.0} ns each), {} touches of the largest \
-         table in huge pages ({:.0} ns each), so {:.0} ns instead of {:.0}",
-        report.stateful_work.handoffs,
-        costs.handoff_ns,
-        report.stateful_work.touches,
-        costs.touch_ns,
-        costs.work_ns(report.stateful_work, 2),
+        "  of a stateful message, beyond the {:.0} ns measured: {} of them come to any core, {:.0} ns for each that \
+         is handed off; {} touches of the largest table ({:.0} ns each); {:.0} ns on 8 cores, {:.0} on 64",
         costs.message_ns,
+        work.handoffs,
+        costs.handoff_ns,
+        work.touches,
+        costs.touch_ns,
+        costs.work_ns(work, 8),
+        costs.work_ns(work, 64),
     )?;
     writeln!(out, "  memory bandwidth: {:.0} GB/s", costs.memory_bandwidth / 1e9)?;
     writeln!(
@@ -191,7 +197,20 @@ fn print_measured(out: &mut impl Write, found: &Found) -> Result<()> {
     for stage in &found.stages {
         write!(out, " {} {:.0}", stage.stage, stage.ns_per_message)?;
     }
-    writeln!(out, "\n  hand-off, ns per item     push      pop   under way: p50      p99")?;
+    let stateful = &found.stateful;
+    writeln!(
+        out,
+        "\n  whole calls with {} transactions alive on each core: {:.0} ns for {:.0} messages, speedup {:.2}, hand-off \
+         {:.0} ns; {:.0} bytes per transaction, {:.2} GiB for a million with the buffers that are kept for them",
+        stateful.alive,
+        stateful.ns_per_call,
+        stateful.messages_in_per_call,
+        stateful.speedup,
+        stateful.handoff_ns,
+        stateful.bytes_per_transaction,
+        stateful.gibibytes_per_million,
+    )?;
+    writeln!(out, "  the ring alone, ns per item    push      pop   under way: p50      p99")?;
     for cost in &found.handoffs {
         writeln!(
             out,

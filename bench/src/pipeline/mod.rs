@@ -56,6 +56,8 @@ enum Scenario {
     Stateless,
     /// Whole calls, with a transaction for each request.
     Stateful,
+    /// Timers of all transactions that expire within one second, while messages flow.
+    Timers,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -68,9 +70,14 @@ fn share(text: &str) -> Result<f64, String> {
 /// # Errors
 /// One line that says what is missing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.scenario == Scenario::Stateful {
-        return stateful::run(arguments);
+    match arguments.scenario {
+        Scenario::Stateless => run_stateless(arguments),
+        Scenario::Stateful => stateful::run(arguments),
+        Scenario::Timers => stateful::run_timers(arguments),
     }
+}
+
+fn run_stateless(arguments: &Arguments) -> Result<()> {
     let report = measure(arguments)?;
     if let Some(path) = arguments.json.as_deref() {
         crate::json::write(&report, path)?;

@@ -13,20 +13,25 @@ use std::process::Command;
 /// (50 µs, for laptops) some 0.9 %, and before the thread had its priority `poll` lost 14 %. On a NIC,
 /// where nothing but the worker runs there, it is `poll`.
 const IDLE: &str = "yield";
+/// Transactions of a worker when there are any: two for each call, for 32 s each, at 65,000 calls/s.
+const TRANSACTIONS: u32 = 1 << 22;
+/// Blocks of 128 bytes for them. Of a call that was answered only the response to the BYE is kept, in four.
+const MESSAGE_BUFFERS: u32 = 3 * TRANSACTIONS;
 /// Members of the destination set of [`Work::Dispatcher`].
 const MEMBERS: u16 = 4;
 
 pub(super) fn start(work: Work, place: &Place<'_>) -> Result<System, StartError> {
     let members = match work {
-        Work::Stateless => 1,
+        Work::Stateless | Work::Stateful => 1,
         Work::Dispatcher => MEMBERS,
-        Work::Stateful | Work::Register | Work::RegisterDigest => {
+        Work::Register | Work::RegisterDigest => {
             return Err(StartError::Missing(format!("{work} is not built yet")));
         }
     };
     let binary = binary()?;
     let file = place.directory.join("trunkline.toml");
-    std::fs::write(&file, config(place, members)).context("the configuration")?;
+    std::fs::write(&file, config(place, members, work == Work::Stateful))
+        .context("the configuration")?;
     let reserved = hugepages::reserve();
     let mut command = place.command_on(&binary, &all_cores(place.cores))?;
     command.args(["run", "--config"]).arg(&file).arg("--log-directory").arg(&place.directory);
@@ -70,7 +75,7 @@ pub(super) fn all_cores(workers: &[u16]) -> Vec<u16> {
     workers.iter().copied().chain(extra).collect()
 }
 
-fn config(place: &Place<'_>, members: u16) -> String {
+fn config(place: &Place<'_>, members: u16, is_stateful: bool) -> String {
     let directory = place.directory.display();
     let (interface, queues) = (Host::Sut.interface(), place.cores.len());
     let (workers, service) = (place.cores, service_core(place.cores));
@@ -78,11 +83,16 @@ fn config(place: &Place<'_>, members: u16) -> String {
     let members: Vec<String> =
         ports.map(|port| format!("{{ address = \"{GENERATOR_ADDRESS}:{port}\" }}")).collect();
     let members = members.join(", ");
+    let memory = if is_stateful {
+        format!("\n[memory]\ntransactions = {TRANSACTIONS}\nmessage_buffers = {MESSAGE_BUFFERS}\n")
+    } else {
+        String::new()
+    };
     format!(
         r#"[appliance]
 name = "bench"
 domains = ["{DOMAIN}"]
-record_route = false # as the peers: requests of a dialog come by their domain
+record_route = {is_stateful} # as the peers: without state, requests of a dialog come by their domain
 run_directory = "{directory}/run"
 state_directory = "{directory}/state"
 
@@ -107,7 +117,8 @@ probe = false # peers are measured without probes, too
 
 [[routes]]
 forward = "callees"
-"#
+stateful = {is_stateful}
+{memory}"#
     )
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Ends {
     received: Vec<u8>,
     message: String,
     next: usize,
+    /// No new call follows one that ends.
+    pub(super) is_closed: bool,
     /// INVITEs that went in.
     pub(super) started: u64,
     /// Calls whose BYE was answered.
@@ -71,6 +73,7 @@ impl Ends {
             received: Vec::with_capacity(ROOM),
             message: String::with_capacity(ROOM),
             next: first,
+            is_closed: false,
             started: 0,
             ended: 0,
         }
@@ -128,6 +131,9 @@ impl Ends {
             }
             ("200", false) => {
                 self.ended += 1;
+                if self.is_closed {
+                    return Ok(Turned::Nothing);
+                }
                 self.invite(packet);
                 return Ok(Turned::Request);
             }
@@ -149,7 +155,9 @@ mod tests {
         let mut appliance = Appliance::default();
         let mut ends = Ends::new(10, 0);
         let mut arriving: Vec<MemoryPacket> = vec![MemoryPacket::new(&[0; 1_000]); 10];
-        arriving.iter_mut().for_each(|packet| ends.invite(packet));
+        for packet in &mut arriving {
+            ends.invite(packet);
+        }
         assert_eq!(payload(arriving[0].frame()).len(), corpus::INVITE_BYTES);
         let mut responses = 0;
         for _ in 0..12 {

@@ -39,6 +39,7 @@ pub(super) struct Task {
 
 /// One run of one lcore: medians and sums over its slices.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "all of them are so")]
 pub(super) struct Run {
     /// Nanoseconds of the worker for a call, median over slices.
     pub(super) ns_per_call: f64,
@@ -211,7 +212,7 @@ fn measured(site: &mut Site<NoProbe>, length: Duration) -> Result<Run> {
         for _ in 0..SLICE_ROUNDS {
             let round = site.round()?;
             // One during which others had the core says nothing.
-            if round.is_whole {
+            if round.is_busy && round.is_whole {
                 slice.ticks += round.ticks;
                 slice.messages += round.messages;
             }
@@ -260,7 +261,7 @@ fn stages(queues: DpdkQueues, plan: &Plan, task: &Task) -> Result<Vec<StageCost>
         for _ in 0..SLICE_ROUNDS {
             site.worker.probe = probe();
             let round = site.round()?;
-            if round.is_whole {
+            if round.is_busy && round.is_whole {
                 messages += round.messages;
                 for (sum, stage) in stages.iter_mut().zip(Stage::ALL) {
                     *sum += site.worker.probe.ns(stage, mark_ns);

@@ -14,6 +14,7 @@ mod lcore;
 mod report;
 mod sent;
 mod site;
+mod timers;
 mod wire;
 
 use super::Arguments;
@@ -33,6 +34,8 @@ use std::time::Duration;
 /// Message buffers for each transaction, as the appliance has them by default.
 const BUFFERS_PER_TRANSACTION: u32 = 4;
 
+pub(super) use timers::run as run_timers;
+
 /// Runs the scenario.
 ///
 /// # Errors
@@ -50,16 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 fn measure(arguments: &Arguments) -> Result<StatefulReport> {
     let lcores = &arguments.lcores;
-    let sizes = sizes(arguments.alive);
-    let (memory, free) = (sizes.memory() * lcores.len(), free_memory()?);
-    ensure!(
-        memory < free / 10 * 9,
-        "{} MiB are needed for {} transactions of {} worker(s), and {} MiB are free: give a smaller --alive",
-        memory >> 20,
-        sizes.transactions,
-        lcores.len(),
-        free >> 20
-    );
+    let sizes = sizes_for(arguments.alive, lcores.len())?;
     let _hugepages = hugepages::reserve();
     let plan = plan(lcores)?;
     let watch = Watch::start(lcores)?;
@@ -76,13 +70,22 @@ fn measure(arguments: &Arguments) -> Result<StatefulReport> {
         let faults = [found.dropped, counts.retransmitted, counts.timed_out, counts.outbox_full];
         ensure!(faults == [0; 4], "{} messages were dropped; {counts:?}", found.dropped);
     }
-    Ok(StatefulReport::new(lcores, sizes, found, plan.memory.hugepages, disturbance))
+    Ok(StatefulReport::new(lcores, sizes, &found, plan.memory.hugepages, disturbance))
 }
 
-/// A fifth of the table stays free.
-fn sizes(alive: u32) -> TransactionSizes {
+/// A table of which a fifth stays free, if each of the workers can have it.
+fn sizes_for(alive: u32, workers: usize) -> Result<TransactionSizes> {
     let transactions = alive.saturating_add(alive / 4).saturating_add(10_000);
-    TransactionSizes { transactions, buffers: transactions.saturating_mul(BUFFERS_PER_TRANSACTION) }
+    let buffers = transactions.saturating_mul(BUFFERS_PER_TRANSACTION);
+    let sizes = TransactionSizes { transactions, buffers };
+    let (memory, free) = (sizes.memory() * workers, free_memory()?);
+    ensure!(
+        memory < free / 10 * 9,
+        "{transactions} transactions of {workers} worker(s) need {} MiB, and {} MiB are free: give a smaller --alive",
+        memory >> 20,
+        free >> 20
+    );
+    Ok(sizes)
 }
 
 fn free_memory() -> Result<usize> {

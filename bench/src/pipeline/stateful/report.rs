@@ -81,7 +81,7 @@ impl StatefulReport {
     pub(super) fn new(
         lcores: &[u16],
         sizes: TransactionSizes,
-        found: Vec<Found>,
+        found: &[Found],
         hugepages: bool,
         disturbance: Disturbance,
     ) -> Self {
@@ -93,7 +93,7 @@ impl StatefulReport {
             |found: &Found| if is_single { &found.alone } else { &found.together }.clone();
         let per_core: Vec<CoreCalls> = lcores
             .iter()
-            .zip(&found)
+            .zip(found)
             .map(|(lcore, found)| {
                 let ns = spread(together(found).iter().map(|run| run.ns_per_call))[0];
                 CoreCalls { lcore: *lcore, calls_per_second: 1e9 / ns }
@@ -117,7 +117,7 @@ impl StatefulReport {
             mean_ns_per_call: spread(last.alone.iter().map(|run| run.mean_ns_per_call))[0],
             calls_per_second: per_core.iter().map(|core| core.calls_per_second).sum(),
             one_core_calls_per_second: one,
-            speedup: speedup(&found),
+            speedup: speedup(found),
             per_core,
             messages_in_per_call: sum(|found| found.received) / calls,
             messages_out_per_call: sum(|found| found.transmitted) / calls,
@@ -126,7 +126,7 @@ impl StatefulReport {
             capacity: sizes.transactions,
             bytes_per_transaction: memory.record + memory.index + memory.wheel + memory.buffers,
             memory,
-            handoff_ns: handoff_ns(&found),
+            handoff_ns: handoff_ns(found),
             handoffs_per_call: spread(
                 found.iter().flat_map(|found| &found.strayed).map(|run| run.handoffs_per_call),
             )[0],

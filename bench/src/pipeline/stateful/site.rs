@@ -10,6 +10,7 @@ use dataplane::handoff::Handoff;
 use dataplane::limits::{BURST_MAX, HANDOFFS_PER_WORKER};
 use dataplane::mailbox::{Command, ServiceEnd, mailbox};
 use dataplane::mbuf::{DpdkQueues, Frame};
+use dataplane::packet_io::PacketIo as _;
 use dataplane::probe::Probe;
 use dataplane::stats::QueueCounters;
 use dataplane::testing::appliance::{lab_epoch, lab_fib, lab_settings};
@@ -50,7 +51,8 @@ pub(super) struct Site<Pr: Probe> {
     pub(super) time: Arc<quanta::Mock>,
     /// Time as it is.
     pub(super) clock: quanta::Clock,
-    ns_per_call: u64,
+    /// Nanoseconds that pass with each new call.
+    pub(super) ns_per_call: u64,
     turned: Vec<Frame>,
     /// Responses that come to the wrong worker.
     pub(super) stray: Option<Stray>,
@@ -61,11 +63,15 @@ pub(super) struct Site<Pr: Probe> {
 pub(super) struct Round {
     /// Ticks of the clock.
     pub(super) ticks: u64,
-    /// Those of them after the last message was received or sent: timers, for the most part.
+    /// Those of them before the first look at the queue.
+    pub(super) before: u64,
+    /// Those of them after the last message was received or sent.
     pub(super) after: u64,
     /// Messages received.
     pub(super) messages: u64,
-    /// Whether it counts: there was something to do, and the kernel left the core to us all the time.
+    /// Whether anything came, by the queue or from a sibling.
+    pub(super) is_busy: bool,
+    /// Whether the kernel left the core to us all the time.
     pub(super) is_whole: bool,
 }
 
@@ -106,6 +112,15 @@ impl Stray {
     }
 }
 
+fn begin_calls(wire: &mut Wire, ends: &mut Ends, calls: usize) -> Result<()> {
+    for _ in 0..calls {
+        let mut frame = wire.new_packet().context("the mempool has no mbuf for a call")?;
+        ends.invite(&mut frame);
+        wire.arrived.push_back(frame);
+    }
+    Ok(())
+}
+
 /// The lab's settings, with transactions for all calls.
 fn settings() -> Settings {
     let mut settings = lab_settings();
@@ -132,12 +147,7 @@ impl<Pr: Probe> Site<Pr> {
         let frames = plan.calls * FRAMES_PER_CALL;
         let mut wire = Wire::new(queues, frames, clock.clone());
         let mut ends = Ends::new(plan.calls, plan.index * NUMBERS);
-        for _ in 0..plan.calls {
-            let mut frame = dataplane::packet_io::PacketIo::new_packet(&mut wire)
-                .context("the mempool has no mbuf for a call")?;
-            ends.invite(&mut frame);
-            wire.arrived.push_back(frame);
-        }
+        begin_calls(&mut wire, &mut ends, plan.calls)?;
         let rules = DecodeRules { verify_checksums: true };
         let ports = vec![WorkerPort { rules, counters: Arc::clone(&counters) }];
         let worker = Worker::new(wire, ports, mailbox, mocked, probe).beside(handoff);
@@ -167,18 +177,20 @@ impl<Pr: Probe> Site<Pr> {
         let counters = &self.counters;
         let (received, handed) = (counters.received.get(), counters.handed_in.get());
         let interrupted = interruptions();
-        self.worker.io_mut().ticks = 0;
+        let wire = self.worker.io_mut();
+        (wire.ticks, wire.first) = (0, None);
         let began = self.clock.raw();
         self.worker.run_once();
         let ended = self.clock.raw();
         let (wire, counters) = (self.worker.io_mut(), &self.counters);
         let messages = counters.received.get() - received;
-        let is_busy = messages > 0 || counters.handed_in.get() > handed;
         Round {
             ticks: (ended - began).saturating_sub(wire.ticks),
+            before: wire.first.unwrap_or(ended).saturating_sub(began),
             after: ended.saturating_sub(wire.last.max(began)),
             messages,
-            is_whole: is_busy && interruptions() == interrupted,
+            is_busy: messages > 0 || counters.handed_in.get() > handed,
+            is_whole: interruptions() == interrupted,
         }
     }
 
@@ -204,6 +216,27 @@ impl<Pr: Probe> Site<Pr> {
         }
         self.time.increment((self.ends.started - started) * self.ns_per_call);
         Ok(())
+    }
+
+    /// Ends the calls that are under way, without new ones after them.
+    ///
+    /// # Errors
+    /// When the worker sends what it should not.
+    pub(super) fn end_calls(&mut self) -> Result<()> {
+        self.ends.is_closed = true;
+        while self.ends.ended < self.ends.started {
+            self.round()?;
+        }
+        self.ends.is_closed = false;
+        Ok(())
+    }
+
+    /// Begins so many calls, each followed by another one.
+    ///
+    /// # Errors
+    /// When the mempool has no room for them.
+    pub(super) fn begin_calls(&mut self, calls: usize) -> Result<()> {
+        begin_calls(self.worker.io_mut(), &mut self.ends, calls)
     }
 
     /// What is counted of its transactions.

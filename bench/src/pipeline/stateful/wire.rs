@@ -20,6 +20,8 @@ pub(super) struct Wire {
     clock: quanta::Clock,
     /// Ticks of the clock spent in here.
     pub(super) ticks: u64,
+    /// When the queue was first looked at, since this was last none.
+    pub(super) first: Option<u64>,
     /// When a frame was last received or sent.
     pub(super) last: u64,
 }
@@ -35,6 +37,7 @@ impl Wire {
             burst: BURST_MAX,
             clock,
             ticks: 0,
+            first: None,
             last: 0,
         }
     }
@@ -50,6 +53,7 @@ impl PacketIo for Wire {
 
     fn rx_burst(&mut self, _port: usize, burst: &mut Burst<Frame>) {
         let began = self.clock.raw();
+        self.first.get_or_insert(began);
         let count = self.strangers.len().min(BURST_MAX);
         burst.extend(self.strangers.drain(..count));
         let count = self.arrived.len().min(self.burst).min(BURST_MAX - count);
