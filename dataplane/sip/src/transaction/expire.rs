@@ -105,9 +105,13 @@ impl Transactions {
             self.send_cancel(slot, number);
             self.counts.retransmitted += 1;
         }
-        // Once the client has its answer nobody else needs to hear of the request.
-        let is_answered = self.table.get(slot).is_none_or(|found| found.progress.is_answered);
-        if reaction.resend && !is_answered {
+        // Once the client has its answer nobody else needs to hear of the request; but an INVITE may ring
+        // there already, and only when something has come back can it be cancelled (RFC 3261 section 9.1).
+        let is_needed = self
+            .table
+            .get(slot)
+            .is_some_and(|found| found.is_invite() || !found.progress.is_answered);
+        if reaction.resend && is_needed {
             self.send_request(slot, number);
             self.counts.retransmitted += 1;
         }
@@ -130,8 +134,12 @@ impl Transactions {
 
     /// The limit of a branch has come: it was silent, it rang too long, or our CANCEL had no effect.
     fn lose_patience<E: Egress>(&mut self, slot: u32, number: u8, around: &mut Around<'_, E>) {
+        let is_wanted = self.table.get(slot).is_some_and(|found| found.progress.wants_others());
         let Some(branch) = self.table.branch_mut(slot, number) else { return };
         if branch.client.is_silent() {
+            if !is_wanted {
+                return;
+            }
             // It goes on being asked, while another one is; whoever says something first is it.
             branch.is_given_up = true;
             if !self.fail_over(slot, around)

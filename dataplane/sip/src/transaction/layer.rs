@@ -68,6 +68,17 @@ pub enum Recognised {
     Absorbed,
 }
 
+/// To what a client says ACK.
+enum Acknowledged {
+    /// To a 2xx: it goes on to the callee.
+    Success,
+    /// To a response that ends here.
+    Refusal,
+    /// To nothing that the transaction has sent: to a 503 from when there was no room for it. The client
+    /// has given up, and a copy of its request has come after all.
+    Nothing,
+}
+
 /// By what the retransmissions of a request are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerKey(pub(crate) u64);
@@ -178,10 +189,11 @@ impl Transactions {
             return Recognised::New(ServerKey(key));
         };
         match method {
-            Method::Ack if !self.takes_ack(slot, tables) => {
-                return Recognised::New(ServerKey(key));
-            }
-            Method::Ack => {}
+            Method::Ack => match self.take_ack(slot, tables) {
+                Acknowledged::Success => return Recognised::New(ServerKey(key)),
+                Acknowledged::Refusal => {}
+                Acknowledged::Nothing => self.cancel(slot, &mut Around { tables, egress }),
+            },
             Method::Cancel => {
                 self.reply(request, Reply::Canceling, tables, arrival);
                 self.cancel(slot, &mut Around { tables, egress });
@@ -193,12 +205,14 @@ impl Transactions {
         Recognised::Absorbed
     }
 
-    /// Whether an ACK ends here: it is for a response of ours, or passed on by us, other than 2xx.
-    fn takes_ack(&mut self, slot: u32, tables: &Tables) -> bool {
+    fn take_ack(&mut self, slot: u32, tables: &Tables) -> Acknowledged {
         let (now, timers) = (self.now, timers(tables));
         let reaction = self.serve(slot, |server| server.ack(now, &timers));
-        let state = self.table.get(slot).map(|found| found.server.state());
-        !reaction.pass && state != Some(ServerState::Proceeding)
+        match self.table.get(slot).map(|found| found.server.state()) {
+            _ if reaction.pass => Acknowledged::Success,
+            Some(ServerState::Proceeding) => Acknowledged::Nothing,
+            _ => Acknowledged::Refusal,
+        }
     }
 
     /// RFC 3261 sections 17.2.1 and 17.2.2: what was answered last is answered again.

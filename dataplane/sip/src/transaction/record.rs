@@ -73,6 +73,13 @@ pub(super) struct Progress {
     pub(super) is_declined: bool,
 }
 
+impl Progress {
+    /// Whether somebody else may be asked.
+    pub(super) fn wants_others(self) -> bool {
+        !self.is_answered && !self.is_cancelled && !self.is_declined
+    }
+}
+
 /// A client transaction and what the proxy knows of it.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

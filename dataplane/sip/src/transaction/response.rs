@@ -295,7 +295,9 @@ impl Transactions {
         around: &mut Around<'_, E>,
     ) -> bool {
         let Some(record) = self.table.get(slot) else { return false };
-        if record.progress.is_cancelled || record.progress.is_declined {
+        // Whoever sent a request other than INVITE gives up when its first branch does (RFC 4321).
+        let is_too_late = !record.is_invite() && status == 408 && parts.is_none();
+        if is_too_late || !record.progress.wants_others() {
             return false;
         }
         let fork = record.fork;

@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 mod proxy;
+mod races;
 
 use proxy::{CALLER, Proxy, kinds, only, request, settings};
 use sip_core::{Fork, MergedRequests, Settings, TransactionSettings, TransactionSizes};
