@@ -81,6 +81,16 @@ impl World {
 
     /// 64 T1 and timer C after the last call nothing is left.
     pub(crate) fn check_end(&mut self) {
+        for (counts, _) in self.proxy.counts() {
+            let summary = &mut self.summary;
+            summary.opened += counts.opened;
+            summary.absorbed += counts.requests_absorbed + counts.responses_absorbed;
+            summary.retransmitted += counts.retransmitted;
+            summary.timed_out += counts.timed_out;
+            summary.failed_over += counts.failed_over;
+            summary.cancelled += counts.cancelled;
+            summary.refused_full += counts.refused_full;
+        }
         let left = self
             .proxy
             .counts()
