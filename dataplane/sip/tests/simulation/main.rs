@@ -89,7 +89,7 @@ fn explain(run: Run, fault: &Fault) {
 
 #[test]
 fn calls_of_a_fixed_seed() {
-    simulate(5, CALLS);
+    simulate(13, CALLS);
 }
 
 #[test]
