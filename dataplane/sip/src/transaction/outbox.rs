@@ -59,7 +59,9 @@ impl Outbox {
 
     /// Whether work that makes messages had better stop until these have left.
     pub(super) fn is_crowded(&self) -> bool {
-        self.bytes.len() > OUTBOX_BYTES / 2 || self.waiting.len() > OUTBOX_MESSAGES / 2
+        let is_long = self.waiting.len() > OUTBOX_MESSAGES / 2;
+        // The bytes of messages that have left stay until the next one comes.
+        is_long || !self.waiting.is_empty() && self.bytes.len() > OUTBOX_BYTES / 2
     }
 
     /// Adds what `write` writes; what does not fit is counted, and repaired by retransmission as if
@@ -108,5 +110,15 @@ mod tests {
             assert_eq!(outbox.take().map(|one| one.message), Some(&b"second"[..]));
             assert!(outbox.take().is_none() && outbox.is_empty());
         }
+    }
+    #[test]
+    fn an_outbox_that_was_emptied_is_not_crowded() {
+        let target = SocketAddr::from(([10, 0, 0, 1], 5060));
+        let mut outbox = Outbox::new();
+        let many = vec![b'x'; OUTBOX_BYTES / 2 + 1];
+        assert!(outbox.push(target, ListenId(1), |out| out.push(&many)).is_some());
+        assert!(outbox.is_crowded());
+        assert!(outbox.take().is_some());
+        assert!(!outbox.is_crowded());
     }
 }

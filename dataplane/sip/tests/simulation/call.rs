@@ -18,6 +18,8 @@ pub(crate) struct Call {
     pub(crate) legs: Vec<Leg>,
     /// Whether its caller cancels before anything has come back.
     pub(crate) is_rude: bool,
+    /// Whether its caller gives the ACK for a 2xx the branch of the INVITE, as RFC 2543 had it.
+    pub(crate) is_old: bool,
     /// When the first callee has answered an OPTIONS with 200.
     pub(crate) options_answered_ms: Option<u64>,
 }

@@ -208,7 +208,7 @@ impl World {
                 if one.script == Script::AnswerThenRefuse {
                     return;
                 }
-                if !matches!(one.state, LegState::Final(300..)) {
+                if !matches!(one.state, LegState::Final(300..)) && !call.is_old {
                     return self.fail(number, "an ACK for a refusal to one that did not refuse");
                 }
                 leg

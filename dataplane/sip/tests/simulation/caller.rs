@@ -21,7 +21,7 @@ impl World {
         let rng = &mut self.rng;
         let kind = Kind::random(rng);
         let is_invite = !in_1000(rng, 150);
-        let is_rude = in_1000(rng, 20);
+        let (is_rude, is_old) = (in_1000(rng, 20), in_1000(rng, 50));
         // Some have no patience, most have some, few have no end of it.
         let patience_ms = match rng.random_range(0..20) {
             0..4 => rng.random_range(0..8_000),
@@ -36,6 +36,7 @@ impl World {
             clients: vec![],
             legs: vec![],
             is_rude,
+            is_old,
             options_answered_ms: None,
         };
         let dialog = Dialog {
@@ -213,7 +214,8 @@ impl World {
                 to: seen.to.into(),
             };
             let acks = call.clients[0].acks.len();
-            let branch = format!("z9hG4bKa{number}.{acks}");
+            let branch =
+                if call.is_old { call.branch(0) } else { format!("z9hG4bKa{number}.{acks}") };
             let bytes = request(call, Party::Caller, "ACK", &dialog, &branch, 1);
             call.clients[0].acks.push((seen.to_tag().into(), bytes.clone()));
             if hangs_up {

@@ -81,6 +81,16 @@ impl World {
 
     /// 64 T1 and timer C after the last call nothing is left.
     pub(crate) fn check_end(&mut self) {
+        for (counts, _) in self.proxy.counts() {
+            let summary = &mut self.summary;
+            summary.opened += counts.opened;
+            summary.absorbed += counts.requests_absorbed + counts.responses_absorbed;
+            summary.retransmitted += counts.retransmitted;
+            summary.timed_out += counts.timed_out;
+            summary.failed_over += counts.failed_over;
+            summary.cancelled += counts.cancelled;
+            summary.refused_full += counts.refused_full;
+        }
         let left = self
             .proxy
             .counts()
@@ -153,7 +163,9 @@ fn check_legs(call: &Call) -> Result<(), String> {
         if leg.state == LegState::Ringing && !is_quiet && call.kind != Kind::Stateless {
             return Err(format!("{} rings on: {:?}", leg.tag, leg.script));
         }
-        if leg.gave_up && leg.script.keeps_rules() {
+        // An old caller's ACK for a late answer looks like that for the refusal before it.
+        let is_hidden = call.is_old && call.clients[0].finals.iter().any(|one| one.status >= 300);
+        if leg.gave_up && leg.script.keeps_rules() && !is_hidden {
             return Err(format!("no ACK for {:?} of {}: {:?}", leg.state, leg.tag, leg.script));
         }
     }

@@ -1,7 +1,9 @@
-//! Random calls through several workers and a bad network, in virtual time.
+//! Random calls through several workers and a bad network, in virtual time; and responses that nobody
+//! has asked for.
 //!
-//! Every run follows from its seed. A fault names the seed and prints what happened to its call; the
-//! same run again, or a larger one:
+//! Calls run in worlds of up to 20,000, each of its own seed, which decides everything in it: how many
+//! workers there are, how bad the network is, which callees are dead, the settings of the transactions. A
+//! fault names the seed and prints what happened to its call. The same world again, or a long run:
 //!
 //! ```text
 //! TRUNKLINE_SEED=123 cargo test -p sip-core --release --test simulation
@@ -15,6 +17,7 @@ mod call;
 mod callee;
 mod caller;
 mod checks;
+mod forged;
 mod network;
 mod plan;
 mod proxy;
@@ -22,47 +25,75 @@ mod script;
 mod text;
 mod world;
 
-use std::time::Instant;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use world::{Run, World};
+use world::{Fault, Run, Summary, World};
 
-/// Calls of a run where nothing else is asked for.
+/// Calls of one world.
 const CALLS: u32 = 20_000;
+
+/// Calls that begin in a second.
+const RATE: u32 = 1_000;
 
 fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// One run; a fault ends the test.
-fn simulate(seed: u64) {
-    let seed = from_environment("TRUNKLINE_SEED").unwrap_or(seed);
-    let calls = from_environment("TRUNKLINE_CALLS").unwrap_or(CALLS);
-    let run = Run { seed, calls, rate: 1_000, trace: None };
+/// Another one each time.
+pub(crate) fn fresh_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() << 16
+}
+
+/// Runs worlds of this seed and those after it, as many as the CPUs will.
+fn simulate(seed: u64, calls: u32) {
     let begin = Instant::now();
     println!("seed {seed}: {calls} calls");
-    match World::new(run).run() {
-        Ok(summary) => println!("seed {seed}: {:.1?}, {summary:?}", begin.elapsed()),
-        Err(fault) => {
-            // Once more, with a trace of the call.
-            let again = World::new(Run { trace: fault.call, ..run }).run();
-            let trace = again.map_err(|fault| fault.trace).err().unwrap_or_default();
-            panic!(
-                "{}, in call {:?}:\n{trace}\nthe same again:\nTRUNKLINE_SEED={seed} \
-                 TRUNKLINE_CALLS={calls} cargo test -p sip-core --release --test simulation",
-                fault.what, fault.call
-            );
+    let (next, total) = (AtomicU32::new(0), Mutex::new(Summary::default()));
+    let worlds = calls.div_ceil(CALLS);
+    let work = || {
+        loop {
+            let world = next.fetch_add(1, Ordering::Relaxed);
+            if world >= worlds {
+                return;
+            }
+            let calls = CALLS.min(calls - world * CALLS);
+            let run = Run { seed: seed + u64::from(world), calls, rate: RATE, trace: None };
+            match World::new(run).run() {
+                Ok(summary) => *total.lock().unwrap() += summary,
+                Err(fault) => explain(run, &fault),
+            }
         }
-    }
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    println!("{:.1?}: {:#?}", begin.elapsed(), total.into_inner().unwrap());
+}
+
+/// Runs the world once more, for a trace of the call.
+fn explain(run: Run, fault: &Fault) {
+    let again = World::new(Run { trace: fault.call, ..run }).run();
+    let trace = again.map_err(|fault| fault.trace).err().unwrap_or_default();
+    let Run { seed, calls, .. } = run;
+    panic!(
+        "{}, in call {:?}:\n{trace}\nthe same again:\nTRUNKLINE_SEED={seed} TRUNKLINE_CALLS={calls} \
+         cargo test -p sip-core --release --test simulation",
+        fault.what, fault.call
+    );
 }
 
 #[test]
 fn calls_of_a_fixed_seed() {
-    simulate(5);
+    simulate(13, CALLS);
 }
 
 #[test]
 fn calls_of_a_fresh_seed() {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    simulate(now.as_secs());
+    let seed = from_environment("TRUNKLINE_SEED").unwrap_or_else(fresh_seed);
+    simulate(seed, from_environment("TRUNKLINE_CALLS").unwrap_or(CALLS));
 }

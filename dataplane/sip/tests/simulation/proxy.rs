@@ -53,14 +53,16 @@ pub(crate) struct Done {
 }
 
 impl Proxy {
+    /// `boot` is the random number of the process.
     pub(crate) fn new(
         workers: u8,
+        boot: u64,
         sizes: TransactionSizes,
         tables: Tables,
         health: Vec<Health>,
     ) -> Self {
         let worker = |number| Worker {
-            transactions: Transactions::new(sizes, number, 0x5eed),
+            transactions: Transactions::new(sizes, number, boot),
             choices: Choices::with_room(Share::default(), 64),
             edits: EditList::new(),
             prefix: Output::new(),

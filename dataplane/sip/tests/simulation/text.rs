@@ -22,13 +22,12 @@ pub(crate) struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// Reads a message that came out of the proxy; what is broken there is a fault of the proxy.
     pub(crate) fn read(text: &'a str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").expect("an end of the headers");
-        assert!(body.is_empty(), "surplus: {text}");
-        let mut lines = head.split("\r\n");
+        let head = text.strip_suffix("\r\n\r\n").expect("headers and no body");
+        let mut lines = head.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
         let mut seen = Self { start: lines.next().unwrap_or_default(), ..Self::default() };
         for line in lines {
-            let (name, value) =
-                line.split_once(": ").unwrap_or_else(|| panic!("no header: {text}"));
+            let (name, value) = line.split_once(':').expect("a header line");
+            let value = value.trim_start();
             match name {
                 "Via" => seen.vias.push(value),
                 "Record-Route" => seen.record_routes.push(value),

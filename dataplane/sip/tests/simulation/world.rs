@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::ops::AddAssign;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -60,6 +61,34 @@ pub(crate) struct Summary {
     pub(crate) handed_over: u64,
     pub(crate) alive_max: u64,
     pub(crate) virtual_seconds: u64,
+    /// Counts of the transaction layer, all workers together.
+    pub(crate) opened: u64,
+    pub(crate) absorbed: u64,
+    pub(crate) retransmitted: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) failed_over: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) refused_full: u64,
+}
+
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.finals += other.finals;
+        self.cancels += other.cancels;
+        self.legs += other.legs;
+        self.packets += other.packets;
+        self.handed_over += other.handed_over;
+        self.alive_max = self.alive_max.max(other.alive_max);
+        self.virtual_seconds += other.virtual_seconds;
+        self.opened += other.opened;
+        self.absorbed += other.absorbed;
+        self.retransmitted += other.retransmitted;
+        self.timed_out += other.timed_out;
+        self.failed_over += other.failed_over;
+        self.cancelled += other.cancelled;
+        self.refused_full += other.refused_full;
+    }
 }
 
 /// A rule that was broken, and what led to it.
@@ -89,9 +118,9 @@ impl World {
         let network = Network::random(&mut rng);
         let (tables, health) = (plan::tables(run.seed), plan::health(run.seed));
         // Now and then there is no room for all.
-        let transactions = if rng.random_range(0..4) == 0 { 1 << 12 } else { 1 << 17 };
+        let transactions = if rng.random_range(0..4) == 0 { 1 << 12 } else { 1 << 15 };
         let sizes = TransactionSizes { transactions, buffers: transactions * 10 };
-        let proxy = Proxy::new(rng.random_range(1..=4), sizes, tables, health.clone());
+        let proxy = Proxy::new(rng.random_range(1..=4), 0x5eed, sizes, tables, health.clone());
         Self {
             run,
             agenda: Agenda::new(),
