@@ -9,7 +9,9 @@ use super::foresee::Ahead;
 use super::machines::Timers;
 use super::outbox::Outbox;
 use super::place::{self, BranchId};
-use super::record::{Branch, Client, NO_SET, NONE, Progress, Server, ServerState, Transaction};
+use super::record::{
+    Branch, Client, NO_SET, NONE, Progress, Server, ServerState, Transaction, later, sooner,
+};
 use super::table::Table;
 use super::time::Tick;
 use super::wheel::Wheel;
@@ -395,16 +397,21 @@ impl Transactions {
     #[inline]
     pub(super) fn rearm(&mut self, slot: u32) {
         let Some(record) = self.table.get(slot) else { return };
-        let mut deadline = super::record::sooner(record.server.deadline(), record.first.deadline());
+        if record.rests() {
+            // Nothing will be sent any more, so that nobody minds if all of it ends with its last part.
+            let deadline = later(record.server.deadline(), record.first.client.deadline());
+            return match deadline {
+                Some(due) => self.wheel.settle(slot, due),
+                None => self.end(slot),
+            };
+        }
+        let mut deadline = sooner(record.server.deadline(), record.first.deadline());
         if record.more != NONE {
             for branch in self.table.branches(slot) {
-                deadline = super::record::sooner(deadline, branch.deadline());
+                deadline = sooner(deadline, branch.deadline());
             }
         }
-        let is_answered = record.progress.is_answered;
         match deadline {
-            // What follows the final response is mostly a long wait for nothing.
-            Some(due) if is_answered => self.wheel.settle(slot, due),
             Some(due) => self.wheel.arm(slot, due),
             None => self.end(slot),
         }

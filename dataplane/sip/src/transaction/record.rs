@@ -164,6 +164,18 @@ impl Transaction {
         first: Branch::FREE,
     };
 
+    /// Whether it is answered, and only waits for stragglers.
+    #[inline]
+    pub(super) fn rests(&self) -> bool {
+        let first = &self.first;
+        self.progress.is_answered
+            && self.more == NONE
+            && first.limit.is_none()
+            && first.cancel.is_none()
+            && !first.client.is_pending()
+            && !self.server.awaits_ack()
+    }
+
     pub(super) fn is_invite(&self) -> bool {
         self.method == Method::Invite
     }
@@ -247,6 +259,12 @@ impl Server {
             Self::NonInvite(server) => server.deadline(),
             Self::Idle => None,
         }
+    }
+
+    /// Whether it sends its response again until an ACK comes.
+    #[inline]
+    fn awaits_ack(&self) -> bool {
+        matches!(self, Self::Invite(server) if server.state() == InviteServerState::Completed)
     }
 
     #[inline]
@@ -347,6 +365,16 @@ impl Client {
             Self::NonInvite(client) => client.state() == NonInviteClientState::Trying,
             Self::Over => false,
         }
+    }
+}
+
+/// The one that comes last.
+#[inline]
+pub(super) fn later(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.sooner(other) == one => Some(other),
+        (Some(one), _) => Some(one),
+        (None, other) => other,
     }
 }
 

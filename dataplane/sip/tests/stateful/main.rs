@@ -330,7 +330,7 @@ fn a_full_table_says_503_and_keeps_what_runs() {
     let ok = proxy.receive(&invite.to, &invite.response("200 OK"));
     assert_eq!(kinds(&ok), ["200"]);
     // The same with buffers.
-    let sizes = TransactionSizes { transactions: 20, buffers: 9 };
+    let sizes = TransactionSizes { transactions: 20, buffers: 4 };
     let mut proxy = Proxy::sized(&settings(Fork::No), sizes);
     assert_eq!(kinds(&proxy.receive(CALLER, &request("INVITE", "a"))), ["INVITE", "100"]);
     assert_eq!(kinds(&proxy.receive(CALLER, &request("INVITE", "b"))), ["503"]);
