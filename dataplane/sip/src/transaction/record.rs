@@ -28,6 +28,8 @@ pub(super) struct Transaction {
     pub(super) key: u64,
     /// The next one with the same place in the index, or the next free one.
     pub(super) next: u32,
+    /// The one before it.
+    pub(super) previous: u32,
     /// The first of its further branches.
     pub(super) more: u32,
     pub(super) generation: u32,
@@ -48,6 +50,8 @@ pub(super) struct Transaction {
     pub(super) merged: u64,
     /// The next one in the index of `merged`.
     pub(super) next_merged: u32,
+    /// The one before it.
+    pub(super) previous_merged: u32,
     /// The destination set, whose other members can be tried.
     pub(super) set: u16,
     /// The best final response that waits for the others, without our Via; of a status without text,
@@ -140,7 +144,9 @@ impl Transaction {
         key: 0,
         merged: 0,
         next: NONE,
+        previous: NONE,
         next_merged: NONE,
+        previous_merged: NONE,
         more: NONE,
         generation: 0,
         server: Server::Idle,

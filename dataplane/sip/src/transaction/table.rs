@@ -7,8 +7,8 @@
 //! head:    more 1 │ tag 7 │ slot 24
 //! ```
 //!
-//! A chain runs through the records themselves. A head has a few bits of the key of its first record,
-//! and knows whether there are more: so what is not found costs one look at the heads, and what is
+//! A chain runs through the records themselves, in both directions. A head has a few bits of the key of
+//! its first record, and knows whether there may be more: so what is not found costs one look at the heads, and what is
 //! found costs the record, which is needed anyway. Nothing is ever moved, so no call waits for others.
 
 use alloc::vec;
@@ -45,7 +45,7 @@ const SLOT: u32 = TRANSACTIONS_MAX;
 const MORE: u32 = 1 << 31;
 /// Transactions that wait for their final response are far fewer than those that live; only they can
 /// be merged.
-const MERGED_PART: u32 = 8;
+const MERGED_PART: u32 = 32;
 
 /// The part of a head that is of the key.
 fn tag(key: u64) -> u32 {
@@ -89,35 +89,12 @@ impl Index {
         if old == NONE { NONE } else { old & SLOT }
     }
 
-    /// Takes a slot out of its chain, whose links `link` knows: the key and the next slot of a slot.
-    fn remove(
-        &mut self,
-        key: u64,
-        slot: u32,
-        mut link: impl FnMut(u32, Option<u32>) -> (u64, u32),
-    ) {
-        let head = self.head(key);
-        let (_, next) = link(slot, None);
-        if head & SLOT == slot {
-            let new = if next == NONE {
-                NONE
-            } else {
-                let (next_key, behind) = link(next, None);
-                next | tag(next_key) | if behind == NONE { 0 } else { MORE }
-            };
-            return self.set_head(key, new);
-        }
-        let mut at = if head == NONE { NONE } else { head & SLOT };
-        while at != NONE {
-            let (_, behind) = link(at, None);
-            if behind == slot {
-                link(at, Some(next));
-                if at == head & SLOT && next == NONE {
-                    self.set_head(key, head & !MORE);
-                }
-                return;
-            }
-            at = behind;
+    /// Takes a slot out of its chain, between these two. Nothing of other records is read: they are far.
+    #[inline]
+    fn remove(&mut self, key: u64, previous: u32, next: u32) {
+        if previous == NONE {
+            // Whether there are more behind the next, and what its key is, nobody looks up for this.
+            self.set_head(key, if next == NONE { NONE } else { next | MORE });
         }
     }
 }
@@ -237,9 +214,16 @@ impl Table {
         new(record);
         record.progress.is_alive = true;
         let (key, merged) = (record.key, record.merged);
+        record.previous = NONE;
         record.next = self.by_key.push(key, slot);
-        if merged != 0 {
-            record.next_merged = self.by_merged.push(merged, slot);
+        record.previous_merged = NONE;
+        record.next_merged = if merged == 0 { NONE } else { self.by_merged.push(merged, slot) };
+        let (next, next_merged) = (record.next, record.next_merged);
+        if let Some(next) = self.slots.get_mut(next as usize) {
+            next.previous = slot;
+        }
+        if let Some(next) = self.slots.get_mut(next_merged as usize) {
+            next.previous_merged = slot;
         }
         self.alive += 1;
         Some(slot)
@@ -248,16 +232,18 @@ impl Table {
     /// Frees a slot with its further branches; a later transaction in it has another generation.
     pub(super) fn remove(&mut self, slot: u32) {
         self.unmerge(slot);
-        let Self { slots, by_key, .. } = self;
-        let Some(record) = slots.get_mut(slot as usize).filter(|one| one.progress.is_alive) else {
-            return;
-        };
+        let Some(record) = self.get_mut(slot) else { return };
         record.progress.is_alive = false;
         record.generation = (record.generation + 1) % GENERATIONS;
         let more = core::mem::replace(&mut record.more, NONE);
-        by_key.remove(record.key, slot, |at, new| {
-            link(slots, at, new, |record| (record.key, &mut record.next))
-        });
+        let (key, previous, next) = (record.key, record.previous, record.next);
+        self.by_key.remove(key, previous, next);
+        if let Some(one) = self.slots.get_mut(previous as usize) {
+            one.next = next;
+        }
+        if let Some(one) = self.slots.get_mut(next as usize) {
+            one.previous = previous;
+        }
         let mut at = more;
         while let Some(branch) = self.more.get_mut(at as usize) {
             let next = core::mem::replace(&mut branch.next, self.free_more);
@@ -274,17 +260,18 @@ impl Table {
 
     /// From now on nothing is merged with a transaction, because it has its final response.
     pub(super) fn unmerge(&mut self, slot: u32) {
-        let Self { slots, by_merged, .. } = self;
-        let Some(record) = slots.get(slot as usize) else { return };
-        let merged = record.merged;
-        if merged == 0 || !record.progress.is_alive {
+        let Some(record) = self.get_mut(slot) else { return };
+        let merged = core::mem::replace(&mut record.merged, 0);
+        let (previous, next) = (record.previous_merged, record.next_merged);
+        if merged == 0 {
             return;
         }
-        by_merged.remove(merged, slot, |at, new| {
-            link(slots, at, new, |record| (record.merged, &mut record.next_merged))
-        });
-        if let Some(record) = slots.get_mut(slot as usize) {
-            record.merged = 0;
+        self.by_merged.remove(merged, previous, next);
+        if let Some(one) = self.slots.get_mut(previous as usize) {
+            one.next_merged = next;
+        }
+        if let Some(one) = self.slots.get_mut(next as usize) {
+            one.previous_merged = previous;
         }
     }
 
@@ -347,21 +334,6 @@ impl Table {
     pub(super) fn has_more(&self) -> bool {
         self.free_more != NONE
     }
-}
-
-/// The key of a record in an index and what comes behind it, which becomes `new` first.
-fn link(
-    slots: &mut [Transaction],
-    at: u32,
-    new: Option<u32>,
-    of: impl Fn(&mut Transaction) -> (u64, &mut u32),
-) -> (u64, u32) {
-    let Some(record) = slots.get_mut(at as usize) else { return (0, NONE) };
-    let (key, next) = of(record);
-    if let Some(new) = new {
-        *next = new;
-    }
-    (key, *next)
 }
 
 #[cfg(test)]
