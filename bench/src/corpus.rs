@@ -73,7 +73,8 @@ fn between(source: &str, target: &str, message: &str) -> Vec<u8> {
     frames::udp_between(address(source), address(target), message.as_bytes())
 }
 
-fn request(method: &str, cseq: u32, number: usize, branch: &str, body: &str) -> String {
+/// A request of call `number`, in its dialog unless it is the INVITE.
+pub(crate) fn request(method: &str, cseq: u32, number: usize, branch: &str, body: &str) -> String {
     let to_tag = if method == "INVITE" { String::new() } else { format!(";tag=callee-{number}") };
     let mut message = format!(
         "{method} sip:service@{CALLER_SIDE} SIP/2.0\r\n\
@@ -106,7 +107,7 @@ fn session_description(number: usize) -> String {
 }
 
 /// What a callee answers to `request`: its Vias, From, To, Call-ID, CSeq and Record-Routes.
-fn response(request: &str, status: &str, has_tag: bool, number: usize) -> String {
+pub(crate) fn response(request: &str, status: &str, has_tag: bool, number: usize) -> String {
     let mut message = format!("SIP/2.0 {status}\r\n");
     let copied = ["Via:", "Record-Route:", "From:", "Call-ID:", "CSeq:"];
     for line in request.split("\r\n").take_while(|line| !line.is_empty()) {

@@ -9,6 +9,7 @@ mod ours;
 mod peers;
 mod table;
 mod timing;
+mod transaction;
 mod wheel;
 
 pub(crate) use instructions::{CaseArguments, run_case};

@@ -98,6 +98,8 @@ fn measure(arguments: &Arguments) -> Result<Found> {
         (|full, quick| if arguments.quick { quick } else { full }, &arguments.lcores);
     let setup = Setup::new(lcores)?; // First, for it refuses lcores that are not there.
     let watch = Watch::start(lcores)?;
+    progress("whole calls with transactions"); // Before EAL pins this thread, and with it its children.
+    let stateful = StatefulCosts::measure(lcores, arguments.quick)?;
     progress("hand-off between two cores");
     let pair = [lcores[0], lcores[1]].map(usize::from);
     let handoffs = handoff::measure(pair, Duration::from_millis(length(1_500, 250)))?;
@@ -106,9 +108,6 @@ fn measure(arguments: &Arguments) -> Result<Found> {
     let memory = memory::measure(pair[1], largest, Duration::from_millis(length(600, 60)))?;
     progress("the pipeline");
     let pipeline = setup.measure(Duration::from_millis(length(2_000, 300)))?;
-    drop(setup);
-    progress("whole calls with transactions");
-    let stateful = StatefulCosts::measure(lcores, arguments.quick)?;
     Ok(Found::new(&pipeline, handoffs, memory, stateful, watch.finish(&[])?))
 }
 
