@@ -79,6 +79,11 @@ impl Ends {
         }
     }
 
+    /// Calls at a time.
+    pub(super) fn calls(&self) -> u64 {
+        self.held.len() as u64
+    }
+
     /// Makes `packet` the INVITE of a new call.
     pub(super) fn invite(&mut self, packet: &mut impl PacketBuf) {
         let mut number = [b'0'; DIGITS];

@@ -21,6 +21,7 @@ use super::Arguments;
 use crate::disturbance::Watch;
 use crate::hugepages;
 use anyhow::{Context, Result, ensure};
+use dataplane::limits::BURST_MAX;
 use dataplane::testing::lcore::run_on_lcores;
 use lcore::{Found, Task, work};
 use nic_config::machine::Machine;
@@ -35,6 +36,10 @@ use std::time::Duration;
 const BUFFERS_PER_TRANSACTION: u32 = 4;
 
 pub(super) use timers::run as run_timers;
+
+/// At most this part of the transactions are those of calls under way: time passes the faster the fewer are
+/// alive, and no message of a call may be sent again.
+const CALLS_PART: u32 = 128;
 
 /// Runs the scenario.
 ///
@@ -59,7 +64,8 @@ fn measure(arguments: &Arguments) -> Result<StatefulReport> {
     let watch = Watch::start(lcores)?;
     eprintln!("pipeline: {} transactions come to life, then {} runs", arguments.alive, lcore::RUNS);
     let length = Duration::from_secs(arguments.seconds);
-    let counts = [arguments.alive, arguments.calls];
+    let calls = arguments.calls.min(arguments.alive / CALLS_PART).max(u32::try_from(BURST_MAX)?);
+    let counts = [arguments.alive, calls];
     let task = Task::new(lcores.len(), length, counts, sizes, arguments.stray);
     let found =
         run_on_lcores(&plan, Path::new(""), move |index, queues| work(index, queues, &task))?;

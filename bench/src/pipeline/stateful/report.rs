@@ -34,6 +34,8 @@ pub(crate) struct StatefulReport {
     /// Of each worker, when the runs were over.
     pub(crate) alive: Vec<u64>,
     pub(crate) capacity: u32,
+    /// The latest that a timer was, by the worker's clock.
+    pub(crate) timer_lag_max_ms: u64,
     /// Of what a transaction of the table takes, and of the blocks that one that is alive uses.
     pub(crate) bytes_per_transaction: f64,
     pub(crate) memory: Memory,
@@ -124,6 +126,7 @@ impl StatefulReport {
             allocations_per_call: last.allocations_per_call,
             alive: found.iter().map(|found| found.counts.alive).collect(),
             capacity: sizes.transactions,
+            timer_lag_max_ms: found.iter().map(|it| it.counts.timer_lag_max_ms).max().unwrap_or(0),
             bytes_per_transaction: memory.record + memory.index + memory.wheel + memory.buffers,
             memory,
             handoff_ns: handoff_ns(found),
@@ -213,8 +216,11 @@ pub(super) fn print(report: &StatefulReport) -> std::io::Result<()> {
     }
     writeln!(
         out,
-        "  messages         {:8.2} in and {:.2} out per call, {:.4} allocations",
-        report.messages_in_per_call, report.messages_out_per_call, report.allocations_per_call,
+        "  messages         {:8.2} in and {:.2} out per call, {:.4} allocations; timers at most {} ms late",
+        report.messages_in_per_call,
+        report.messages_out_per_call,
+        report.allocations_per_call,
+        report.timer_lag_max_ms,
     )?;
     let memory = &report.memory;
     writeln!(

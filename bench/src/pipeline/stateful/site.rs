@@ -212,7 +212,8 @@ impl<Pr: Probe> Site<Pr> {
         if let Some(stray) = &self.stray {
             wire.strangers.extend(std::iter::from_fn(|| stray.here.pop()));
             let astray = stray.lost - self.counters.handed_in.get();
-            wire.burst = if astray < ASTRAY_MAX { BURST_MAX } else { 0 };
+            let astray_max = ASTRAY_MAX.min(self.ends.calls() / 4);
+            wire.burst = if astray < astray_max { BURST_MAX } else { 0 };
         }
         self.time.increment((self.ends.started - started) * self.ns_per_call);
         Ok(())
