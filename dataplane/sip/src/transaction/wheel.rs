@@ -15,9 +15,9 @@
 //!
 //! When the time of the wheel reaches a slot of level 1 to 3, its entries move down, one for each unit
 //! of budget. The timers of RFC 3261, but for timer C, lie within a turn of level 1: those of 256 ms at a
-//! time move down, and never all that there are. What lies in level 0 is due when its slot is reached. A slot is a ring of entries, linked
-//! by index through a node of the slot's own, so that an entry is taken out of the middle at no
-//! search:
+//! time move down, and never all that there are. What lies in level 0 is due when its slot is reached.
+//! A slot is a ring of entries, linked by index through a node of the slot's own, so that an entry is
+//! taken out of the middle at no search:
 //!
 //! ```text
 //!   ┌─► slot ◄──► entry 7 ◄──► entry 1 ◄──► entry 9 ◄─┐
