@@ -2,21 +2,22 @@
 //!
 //! A hierarchical wheel (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987). The 32
 //! bits of a [`Tick`] are four digits of eight bits, and each level of the wheel has a slot for
-//! each value of its digit. An entry lies in the level of the highest digit in which its due differs
-//! from the time of the wheel, in the slot of that digit of its due:
+//! each value of its digit. An entry lies in the lowest level in which its due is less than one turn of
+//! the slots away from the time of the wheel, in the slot of that digit of its due:
 //!
 //! ```text
 //!   time of the wheel   00 00 12 f3
-//!   due in 7 ms         00 00 12 fa   differs in digit 0 ──► level 0, slot fa:     1 ms a slot
-//!   due in 500 ms       00 00 14 e7   differs in digit 1 ──► level 1, slot 14:   256 ms a slot
-//!   due in 200 s        00 03 20 33   differs in digit 2 ──► level 2, slot 03:  65.5 s a slot
-//!                                                            level 3:           4.66 h a slot
+//!   due in 7 ms         00 00 12 fa   ──► level 0, slot fa:     1 ms a slot
+//!   due in 500 ms       00 00 14 e7   ──► level 1, slot 14:   256 ms a slot
+//!   due in 200 s        00 03 20 33   ──► level 2, slot 03:  65.5 s a slot
+//!                                         level 3:           4.66 h a slot
 //! ```
 //!
 //! When the time of the wheel reaches a slot of level 1 to 3, its entries move down, one for each unit
-//! of budget; what lies in level 0 is due when its slot is reached. A slot is a ring of entries, linked
-//! by index through a node of the slot's own, so that an entry is taken out of the middle at no
-//! search:
+//! of budget. The timers of RFC 3261, but for timer C, lie within a turn of level 1: those of 256 ms at a
+//! time move down, and never all that there are. What lies in level 0 is due when its slot is reached.
+//! A slot is a ring of entries, linked by index through a node of the slot's own, so that an entry is
+//! taken out of the middle at no search:
 //!
 //! ```text
 //!   ┌─► slot ◄──► entry 7 ◄──► entry 1 ◄──► entry 9 ◄─┐

@@ -19,11 +19,15 @@ impl Place {
         Self(level << DIGIT_BITS | digit(tick, level))
     }
 
-    /// Where an entry that is due then lies when the wheel's time is `time`.
+    /// Where an entry that is due then lies when the wheel's time is `time`: in the lowest level that it
+    /// is less than one turn away in.
     pub(super) fn of(due: Tick, time: Tick) -> Self {
-        let different = due.count() ^ time.count();
-        let level = (different | 1).ilog2() / DIGIT_BITS;
-        Self::new(level, due)
+        let is_in_turn = |level: &u32| {
+            let shift = level * DIGIT_BITS;
+            let slots = (due.count() >> shift).wrapping_sub(time.count() >> shift);
+            slots << shift >> shift <= DIGIT_MASK
+        };
+        Self::new((0..LEVELS).find(is_in_turn).unwrap_or(LEVELS - 1), due)
     }
 
     /// The slot with this index, if there is one.
@@ -65,19 +69,24 @@ impl Occupied {
         self.0[word(place)] &= !bit(place);
     }
 
-    /// The beginning of the first slot with entries after those that hold `time`.
-    ///
-    /// The slots of a lower level come before all others of the next one. Only the highest digit
-    /// wraps around.
+    /// The beginning of the first slot with entries after those that hold `time`, which have none.
     #[inline]
     pub(super) fn after(&self, time: Tick) -> Option<Tick> {
         let (levels, _) = self.0.as_chunks::<WORDS>();
-        (0..).zip(levels).find_map(|(level, words)| {
-            let from = digit(time, level) + 1;
-            let wrapped = || if level + 1 == LEVELS { first(words, 0) } else { None };
-            let digit = first(words, from).or_else(wrapped)?;
-            Some(beginning(time, level, digit))
-        })
+        let mut next: Option<Tick> = None;
+        for (level, words) in (0..).zip(levels) {
+            // The slots of the level go round.
+            let from = digit(time, level);
+            if let Some(digit) = first(words, from + 1).or_else(|| first(words, 0)) {
+                let start = later(time, level, digit.wrapping_sub(from) & DIGIT_MASK);
+                next = Some(next.map_or(start, |next| next.sooner(start)));
+            }
+            // Above nothing begins before the next slot there.
+            if next.is_some_and(|next| next.has_come(later(time, level + 1, 1))) {
+                break;
+            }
+        }
+        next
     }
 }
 
@@ -86,11 +95,10 @@ fn word(place: Place) -> usize {
     (place.index() >> WORD_BITS) as usize % (LEVELS as usize * WORDS)
 }
 
-/// `time` with another digit in `level`, and zeros below.
-fn beginning(time: Tick, level: u32, digit: u32) -> Tick {
+/// The beginning of the slot that comes so many after that of `time` in `level`.
+fn later(time: Tick, level: u32, slots: u32) -> Tick {
     let shift = level * DIGIT_BITS;
-    let above = u64::from(time.count()) >> (shift + DIGIT_BITS) << DIGIT_BITS;
-    Tick::of_ms((above | u64::from(digit)) << shift)
+    Tick::of_ms(((u64::from(time.count()) >> shift) + u64::from(slots)) << shift)
 }
 
 fn bit(place: Place) -> u64 {
@@ -121,13 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_lies_in_the_level_of_the_highest_digit_that_differs() {
+    fn an_entry_lies_in_the_lowest_level_that_it_is_less_than_a_turn_away_in() {
         let time = tick(0x12_f3);
         for (due, index) in [
             (0x12_f3, 0x0_f3),
-            (0x12_fa, 0x0_fa),
-            (0x14_e7, 0x1_14),
-            (0x3_20_33, 0x2_03),
+            (0x13_f2, 0x0_f2),
+            (0x13_f3, 0x1_13),
+            (0x1_11_ff, 0x1_11),
+            (0x1_12_00, 0x2_01),
             (0x1_00_00_00, 0x3_01),
         ] {
             assert_eq!(Place::of(tick(due), time).index(), index, "{due:x}");
@@ -139,18 +148,20 @@ mod tests {
         let time = tick(0xff_12_f3_40);
         let mut occupied = Occupied::default();
         assert_eq!(occupied.after(time), None);
-        for due in [0x01_00_00_05, 0xff_20_00_00, 0xff_12_f9_00, 0xff_12_f3_80, 0xff_12_f3_41] {
+        for (due, next) in [
+            (0x01_00_00_05, 0x01_00_00_00),
+            (0xff_20_00_07, 0xff_20_00_00),
+            (0xff_13_05_09, 0xff_13_05_00),
+            (0xff_12_f4_3f, 0xff_12_f4_3f),
+            (0xff_12_f3_41, 0xff_12_f3_41),
+        ] {
             let place = Place::of(tick(due), time);
             assert!(!occupied.has(place));
             occupied.set(place);
             assert!(occupied.has(place));
-            assert_eq!(occupied.after(time), Some(beginning_of(due)));
+            assert_eq!(occupied.after(time), Some(tick(next)), "{due:x}");
         }
         occupied.clear(Place::of(tick(0xff_12_f3_41), time));
-        assert_eq!(occupied.after(time), Some(tick(0xff_12_f3_80)));
-    }
-
-    fn beginning_of(due: u32) -> Tick {
-        tick(if due < 0x02_00_00_00 { 0x01_00_00_00 } else { due })
+        assert_eq!(occupied.after(time), Some(tick(0xff_12_f4_3f)));
     }
 }
