@@ -28,6 +28,7 @@ pub mod encode;
 pub mod fast_path;
 pub mod fib;
 pub mod handoff;
+pub mod huge_pages;
 pub mod kernel;
 pub mod limits;
 pub mod mailbox;

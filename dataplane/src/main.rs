@@ -39,6 +39,9 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    if let Err(error) = dataplane::huge_pages::ask_for_huge_pages() {
+        tracing::warn!("no transparent huge pages for tables: {error}");
+    }
     match dataplane::boot::run(&arguments.config, arguments.allow_faults) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {

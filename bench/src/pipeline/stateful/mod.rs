@@ -21,6 +21,7 @@ use super::Arguments;
 use crate::disturbance::Watch;
 use crate::hugepages;
 use anyhow::{Context, Result, ensure};
+use dataplane::huge_pages::ask_for_huge_pages;
 use dataplane::limits::BURST_MAX;
 use dataplane::testing::lcore::run_on_lcores;
 use lcore::{Found, Task, work};
@@ -46,6 +47,7 @@ const CALLS_PART: u32 = 128;
 /// # Errors
 /// One line that says what is missing.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    ask_for_huge_pages().context("cannot start anew, as the appliance does")?;
     let report = measure(arguments)?;
     if let Some(path) = arguments.json.as_deref() {
         crate::json::write(&report, path)?;

@@ -12,6 +12,7 @@ use crate::disturbance::{Disturbance, Watch};
 use crate::hugepages;
 use anyhow::{Context, Result};
 use dataplane::handoff::Handoff;
+use dataplane::huge_pages::ask_for_huge_pages;
 use dataplane::mbuf::DpdkQueues;
 use dataplane::probe::NoProbe;
 use dataplane::testing::lcore::run_on_lcores;
@@ -72,6 +73,7 @@ struct Found {
 /// # Errors
 /// One line that says what is missing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    ask_for_huge_pages().context("cannot start anew, as the appliance does")?;
     let lcores = &arguments.lcores[arguments.lcores.len() - 1..];
     let sizes = sizes_for(arguments.alive, 1)?;
     let _hugepages = hugepages::reserve();
