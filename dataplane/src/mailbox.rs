@@ -42,6 +42,8 @@ pub enum Command {
 /// From a worker to the service core.
 #[derive(Debug)]
 pub enum Event {
+    /// The worker has all its memory and looks into its mailbox.
+    Started,
     /// Ask the kernel for this neighbour.
     Resolve(NextHop),
     /// A message to this host was dropped, because the next hop on the way there does not answer.

@@ -54,6 +54,8 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     rounds: u32,
     /// More timers are due than ran in the last round.
     is_behind: bool,
+    /// The service core has been told that it runs.
+    has_started: bool,
     is_stopped: bool,
     /// What measures the stages.
     pub probe: Pr,
@@ -96,6 +98,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             clock,
             rounds: 0,
             is_behind: false,
+            has_started: false,
             is_stopped: false,
             probe,
         }
@@ -167,6 +170,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
 
     /// Does what the service core says. Gives whether it said anything.
     fn take_commands(&mut self) -> bool {
+        if !self.has_started {
+            self.has_started = self.mailbox.send(Event::Started);
+        }
         let mut has_news = false;
         while let Some(command) = self.mailbox.next() {
             has_news = true;

@@ -34,7 +34,8 @@ pub(super) fn bind(path: &Path) -> anyhow::Result<UnixSeqpacketListener> {
 }
 
 impl Service {
-    /// Accepts connections for ever; each is served by a task of its own on this thread.
+    /// Accepts connections for ever, as soon as all workers run; each is served by a task of its own on
+    /// this thread.
     ///
     /// # Errors
     /// When the socket itself fails.
@@ -43,6 +44,7 @@ impl Service {
         mut listener: UnixSeqpacketListener,
     ) -> anyhow::Result<()> {
         let open = Rc::new(Cell::new(0));
+        self.all_started().await;
         loop {
             let socket = listener.accept().await.context("the management socket failed")?;
             if open.get() == LINKS_MAX {

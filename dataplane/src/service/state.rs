@@ -100,6 +100,9 @@ pub struct Service {
     /// What the workers run on, from which the next epoch takes what stays the same.
     current: RefCell<Option<Arc<Epoch>>>,
     clock: quanta::Clock,
+    /// Workers that run.
+    started: Cell<usize>,
+    start: Notify,
     acknowledged: RefCell<Vec<u64>>,
     acknowledgement: Notify,
     /// The sets have changed.
@@ -121,6 +124,8 @@ impl Service {
             epoch: Cell::new(0),
             current: RefCell::default(),
             clock: quanta::Clock::new(),
+            started: Cell::new(0),
+            start: Notify::new(),
             acknowledged,
             acknowledgement: Notify::new(),
             change: Notify::new(),
@@ -147,8 +152,23 @@ impl Service {
         }
     }
 
+    /// Waits until every worker runs: filling gigabytes with room for transactions takes seconds.
+    pub(super) async fn all_started(&self) {
+        loop {
+            let next = self.start.notified();
+            if self.started.get() >= self.parts.workers.len() {
+                return;
+            }
+            next.await;
+        }
+    }
+
     fn take_event(&self, worker: usize, event: Event, resolve: &impl Fn(crate::fib::NextHop)) {
         match event {
+            Event::Started => {
+                self.started.set(self.started.get() + 1);
+                self.start.notify_waiters();
+            }
             Event::Resolve(next_hop) => resolve(next_hop),
             Event::Unreachable(target) => {
                 self.kernel.note_unreachable(target, UnreachableSign::Neighbour);
