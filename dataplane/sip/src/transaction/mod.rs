@@ -25,15 +25,17 @@ mod machines;
 mod outbox;
 mod place;
 mod record;
+mod request;
 mod response;
 mod table;
 mod time;
 mod wheel;
 
 pub use counts::TransactionCounts;
-pub use layer::{Egress, Recognised, ServerKey, TransactionSizes, Transactions};
+pub use layer::{Egress, TransactionSizes, Transactions};
 pub use outbox::{Outbox, Outgoing};
 pub use place::{BranchId, QuotedBranch, quoted_branch};
+pub use request::{Recognised, ServerKey};
 pub use response::{Owner, ResponseFate};
 pub(crate) use time::Tick;
 pub(crate) use wheel::Wheel;
