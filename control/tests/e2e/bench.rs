@@ -29,6 +29,26 @@ fn the_pipeline_bench_measures_two_cores_beside_one() {
 
 #[test]
 #[ignore = "needs root and the machine for itself: make e2e"]
+fn the_pipeline_bench_measures_calls_with_transactions() {
+    let report = report(&[
+        "pipeline",
+        "--scenario",
+        "stateful",
+        "--seconds",
+        "1",
+        "--alive",
+        "50000",
+        "--json",
+        "-",
+    ]);
+    for key in ["ns_per_call", "calls_per_second", "bytes_per_transaction"] {
+        assert!(report[key].as_f64() > Some(0.0), "{key}: {report:#}");
+    }
+    assert_eq!(report["allocations_per_call"], 0.0, "{report:#}");
+}
+
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
 fn the_model_prints_its_table_and_draws_it() {
     let plots = concat!(env!("CARGO_TARGET_TMPDIR"), "/model");
     let report = report(&["model", "--quick", "--json", "-", "--plots", plots]);

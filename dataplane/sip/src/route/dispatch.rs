@@ -10,7 +10,6 @@ use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
-use smallvec::SmallVec;
 
 use super::choices::Capacity;
 use super::maglev;
@@ -137,18 +136,15 @@ impl Dispatcher {
         tiers.find_map(|tier| smallest(tier.iter().filter(|one| is_free(one)), || call))
     }
 
-    /// Those of the first tier that has one which is not `tried`, the heaviest first.
-    pub(super) fn untried(&self, tried: impl Fn(SocketAddr) -> bool) -> SmallVec<[SocketAddr; 8]> {
+    /// The heaviest of the first tier that has one which is not `tried`.
+    pub(super) fn untried(&self, tried: impl Fn(SocketAddr) -> bool) -> Option<SocketAddr> {
         let mut tiers = self.members.chunk_by(|one, other| one.tier == other.tier);
-        let untried = |tier: &[Candidate]| {
-            let mut left: SmallVec<[&Candidate; 8]> =
-                tier.iter().filter(|one| !tried(one.address)).collect();
-            left.sort_by_key(|one| core::cmp::Reverse(one.weight));
-            left.iter().map(|one| one.address).collect::<SmallVec<[SocketAddr; 8]>>()
+        // Of equals, the first.
+        let heaviest = |tier: &[Candidate]| {
+            let untried = tier.iter().rev().filter(|one| !tried(one.address));
+            untried.max_by_key(|one| one.weight).map(|one| one.address)
         };
-        tiers
-            .find_map(|tier| Some(untried(tier)).filter(|left| !left.is_empty()))
-            .unwrap_or_default()
+        tiers.find_map(heaviest)
     }
 
     /// Whether choices are made by turns.

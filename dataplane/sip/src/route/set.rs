@@ -25,8 +25,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use smallvec::SmallVec;
-
 use super::choices::{self, Choices};
 use super::dispatch::{Candidate, Dispatcher, GONE};
 use super::outcome::Reply;
@@ -205,8 +203,8 @@ impl Set {
         other.map(|one| one.address)
     }
 
-    /// Those of the first tier that has a member which was not `tried`, the heaviest first.
-    pub(crate) fn untried(&self, tried: impl Fn(SocketAddr) -> bool) -> SmallVec<[SocketAddr; 8]> {
+    /// The heaviest of the first tier that has a member which was not `tried`.
+    pub(crate) fn untried(&self, tried: impl Fn(SocketAddr) -> bool) -> Option<SocketAddr> {
         self.dispatcher.untried(tried)
     }
 

@@ -10,7 +10,7 @@ use super::machines::{NonInviteClient, Transport};
 use super::place::BranchId;
 use super::record::{Branch, Client, NO_SET};
 use super::response::ResponseFate;
-use crate::limits::BRANCHES_MAX;
+use crate::limits::{BRANCHES_MAX, URI_MAX};
 use crate::message::Span;
 use crate::parse::error::ParseErrorKind;
 use crate::parse::uri::Uri;
@@ -119,33 +119,26 @@ impl Transactions {
     /// Asks those members of the destination set that come next: all of a tier, or with serial forks
     /// the heaviest. Gives whether somebody is asked.
     pub(super) fn ask_tier<E: Egress>(&mut self, slot: u32, around: &mut Around<'_, E>) -> bool {
+        let Some(record) = self.table.get(slot) else { return false };
+        let (fork, set) = (record.fork, around.tables.set(record.set));
+        let Some(set) = set.filter(|_| record.set != NO_SET) else { return false };
+        // The first branch of a parallel fork brings in the others of its tier, and no more.
+        let opens = fork == Fork::Parallel && record.branches == 1 && record.first.is_pending();
+        let mut tier_of = opens.then_some(record.first.target);
         let mut is_asked = false;
-        loop {
-            let Some(record) = self.table.get(slot) else { return is_asked };
-            let (fork, set) = (record.fork, around.tables.set(record.set));
-            let Some(set) = set.filter(|_| record.set != NO_SET) else { return is_asked };
-            let tier: SmallVec<[SocketAddr; 8]> = set.untried(|one| self.was_asked(slot, one));
-            // The first branch of a parallel fork brings in the others of its tier, and no more.
-            let is_first = fork == Fork::Parallel && record.branches == 1;
-            let other_tier = is_first
-                && tier.first().is_some_and(|&one| !set.is_same_tier(record.first.target, one));
-            if tier.is_empty() || other_tier && record.first.is_pending() {
-                return is_asked;
+        // Whoever is asked counts as tried, so that each turn finds another one.
+        while let Some(target) = set.untried(|one| self.was_asked(slot, one)) {
+            if tier_of.is_some_and(|one| !set.is_same_tier(one, target)) {
+                break;
             }
-            for target in tier {
-                match self.ask(slot, target, None, around) {
-                    Asked::Yes => is_asked = true,
-                    Asked::NoWay => {}
-                    Asked::NoRoom => return is_asked,
-                }
-                if is_asked && fork == Fork::Serial {
-                    return true;
-                }
-            }
-            if is_asked {
-                return true;
+            match self.ask(slot, target, None, around) {
+                Asked::Yes if fork == Fork::Serial => return true,
+                Asked::Yes => (is_asked, tier_of) = (true, Some(target)),
+                Asked::NoWay => {}
+                Asked::NoRoom => break,
             }
         }
+        is_asked
     }
 
     /// Follows a redirection, without our Via in two pieces: asks the Contacts of the highest q.
@@ -205,9 +198,11 @@ impl Transactions {
                 {
                     continue;
                 }
-                let mut text: SmallVec<[u8; 256]> = SmallVec::new();
-                text.extend_from_slice(uri.of(self.scratch.bytes()));
-                match self.ask(slot, target, Some(&text), around) {
+                let mut text = [0; URI_MAX];
+                let uri = uri.of(self.scratch.bytes());
+                let Some(text) = text.get_mut(..uri.len()) else { continue };
+                text.copy_from_slice(uri);
+                match self.ask(slot, target, Some(text), around) {
                     Asked::Yes => is_asked = true,
                     Asked::NoWay => {}
                     Asked::NoRoom => return is_asked,

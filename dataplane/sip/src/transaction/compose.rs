@@ -3,7 +3,7 @@
 //! A kept request is the copy that we forwarded: our Via is its first Via line, alone; the lines of
 //! ours stand right behind the start line.
 
-use crate::message::{Method, Span};
+use crate::message::Span;
 use crate::parse::header::{HeaderId, HeaderLine, HeaderLines};
 use crate::parse::name_addr::NameAddr;
 use crate::rewrite::branch::{Branch, TopLines, hex16};
@@ -236,11 +236,6 @@ pub(super) fn rank(status: u16) -> u16 {
 /// Whether the client is asked to prove who it is.
 pub(super) const fn is_challenge(status: u16) -> bool {
     matches!(status, 401 | 407)
-}
-
-/// The name of a method that is known by one.
-pub(super) const fn is_invite(method: Method) -> bool {
-    matches!(method, Method::Invite)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::layer::{Around, Egress, Transactions, timers};
-use super::machines::{NonInviteClient, Reaction};
+use super::machines::Reaction;
 use super::place::QuotedBranch;
 use super::record::{Branch, Client};
 use crate::route::tables::Tables;
@@ -89,13 +89,12 @@ impl Transactions {
     fn tick_branch<E: Egress>(&mut self, slot: u32, number: u8, around: &mut Around<'_, E>) {
         let (now, timers) = (self.now, timers(around.tables));
         let Some(branch) = self.table.branch_mut(slot, number) else { return };
-        let cancel = branch.cancel.as_mut().map_or(Reaction::default(), |cancel| {
-            if due(cancel).is_some_and(|due| due.has_come(now)) {
+        let cancel = match &mut branch.cancel {
+            Some(cancel) if cancel.deadline().is_some_and(|due| due.has_come(now)) => {
                 cancel.expire(now, &timers)
-            } else {
-                Reaction::default()
             }
-        });
+            _ => Reaction::default(),
+        };
         let reaction = match branch.client.deadline() {
             Some(due) if due.has_come(now) => branch.client.expire(now, &timers),
             _ => Reaction::default(),
@@ -159,8 +158,4 @@ impl Transactions {
             self.cancel_branch(slot, number, around);
         }
     }
-}
-
-fn due(cancel: &NonInviteClient) -> Option<super::time::Tick> {
-    cancel.deadline()
 }

@@ -3,7 +3,6 @@
 use core::net::SocketAddr;
 
 use super::buffers::{Buffers, Text};
-use super::compose;
 use super::counts::TransactionCounts;
 use super::foresee::Ahead;
 use super::machines::Timers;
@@ -159,7 +158,7 @@ impl Transactions {
             return Some(self.now.plus(settings.failover_ms));
         }
         // Timer C (RFC 3261 section 16.6 step 11).
-        compose::is_invite(method).then(|| self.now.plus(settings.timer_c_ms))
+        (method == Method::Invite).then(|| self.now.plus(settings.timer_c_ms))
     }
 
     /// Has the server transaction take an event, and counts its state.

@@ -1,5 +1,7 @@
 //! Requests: whether a transaction knows them, and the ones that are opened for those that are sent on.
 
+use core::net::SocketAddr;
+
 use super::buffers::Text;
 use super::layer::{Around, Egress, Transactions, timers};
 use super::place::BranchId;
@@ -68,7 +70,7 @@ impl Transactions {
                 self.reply(request, Reply::Canceling, tables, arrival);
                 self.cancel(slot, &mut Around { tables, egress });
             }
-            _ => self.answer_again(slot, request, route, tables, arrival),
+            _ => self.answer_again(slot, request, route, arrival),
         }
         self.counts.requests_absorbed += u64::from(method != Method::Cancel);
         self.rearm(slot);
@@ -92,7 +94,6 @@ impl Transactions {
         slot: u32,
         request: &Request<'_>,
         route: &RequestRoute,
-        tables: &Tables,
         arrival: &Arrival,
     ) {
         let Some(found) = self.table.get(slot) else { return };
@@ -101,7 +102,8 @@ impl Transactions {
         }
         if found.response.is_empty() {
             if found.is_invite() && !found.progress.is_answered {
-                self.send_trying(request, route, tables, arrival);
+                let source = found.source;
+                self.send_trying(request, route, source, arrival);
             }
             return;
         }
@@ -182,7 +184,7 @@ impl Transactions {
         let id = BranchId { slot, number: 0, generation };
         route.branch = Some(self.branch_text(id, tables));
         if request.method == Method::Invite {
-            self.send_trying(request, route, tables, arrival);
+            self.send_trying(request, route, source, arrival);
         }
         Ok(id)
     }
@@ -226,10 +228,9 @@ impl Transactions {
         &mut self,
         request: &Request<'_>,
         route: &RequestRoute,
-        tables: &Tables,
+        target: SocketAddr,
         arrival: &Arrival,
     ) {
-        let target = crate::rewrite::reply::destination(request.bytes, &route.via, tables, arrival);
         self.outbox
             .push(target, arrival.listen, |out| write_trying(request, &route.via, arrival, out));
     }

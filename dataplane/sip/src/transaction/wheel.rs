@@ -120,9 +120,7 @@ impl Wheel {
             }
             self.unlink(index);
         }
-        let due = if due.since(self.time) < 0 { self.time } else { due };
-        self.link(index, due);
-        self.wake = self.wake.sooner(due);
+        self.link_from_now(index, due);
     }
 
     /// Arms the timer of `entry`, and moves it also when the new due is later: for one that is not put
@@ -139,6 +137,11 @@ impl Wheel {
             }
             self.unlink(index);
         }
+        self.link_from_now(index, due);
+    }
+
+    /// Puts a node that is not armed where it belongs, at the earliest into the slot of now.
+    fn link_from_now(&mut self, index: u32, due: Tick) {
         let due = if due.since(self.time) < 0 { self.time } else { due };
         self.link(index, due);
         self.wake = self.wake.sooner(due);

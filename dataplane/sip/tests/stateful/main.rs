@@ -161,6 +161,27 @@ fn a_parallel_fork_ends_with_the_first_answer() {
 }
 
 #[test]
+fn a_fork_asks_every_member_of_a_large_tier_and_nobody_of_the_next() {
+    let mut sets = settings(Fork::Parallel).sets;
+    sets[0].members = (2..=15)
+        .map(|host| {
+            let mut member = sip_core::Member::new(([10, 77, 2, host], 5060).into());
+            member.priority = u8::from(host > 13);
+            member
+        })
+        .collect();
+    let mut proxy = Proxy::new(&Settings { sets, ..settings(Fork::Parallel) });
+    let mut sent = proxy.receive(CALLER, &request("INVITE", "c"));
+    for asked in [12, 2] {
+        sent.retain(|one| one.kind() == "INVITE");
+        assert_eq!(sent.len(), asked);
+        sent =
+            sent.iter().flat_map(|one| proxy.receive(&one.to, &one.response("480 Away"))).collect();
+    }
+    assert_eq!(only(&sent, "480").to, CALLER);
+}
+
+#[test]
 fn the_best_response_of_a_fork_goes_upstream_with_all_challenges() {
     let mut proxy = Proxy::new(&settings(Fork::Parallel));
     let sent = proxy.receive(CALLER, &request("INVITE", "c"));
