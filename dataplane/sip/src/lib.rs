@@ -33,20 +33,27 @@ extern crate std;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;
+mod location;
 #[doc(hidden)]
 pub mod measuring;
 mod message;
 mod parse;
+mod registrar;
 mod rewrite;
 mod route;
 mod settings;
 pub mod stun;
 mod transaction;
 
+pub use location::{
+    AorOwner, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target, Targets,
+    record,
+};
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;
+pub use registrar::Registered;
 pub use rewrite::edit::EditList;
 pub use rewrite::output::{Full, Output};
 pub use rewrite::reply::write_reply;

@@ -23,7 +23,7 @@ impl Span {
 
     /// The same of positions that are `u32`.
     #[inline(always)]
-    pub(crate) fn of_u32(start: u32, end: u32) -> Self {
+    pub(crate) const fn of_u32(start: u32, end: u32) -> Self {
         debug_assert!(start <= end && end as usize <= crate::limits::MESSAGE_MAX);
         Self(start << 16 | end & 0xffff)
     }
