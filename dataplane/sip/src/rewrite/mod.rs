@@ -5,7 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod branch;
 pub(crate) mod edit;
 pub(crate) mod flow;
-mod keyed_hash;
+pub(crate) mod keyed_hash;
 pub(crate) mod output;
 pub(crate) mod received;
 pub(crate) mod reply;
