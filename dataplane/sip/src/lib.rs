@@ -30,6 +30,7 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+mod digest;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;
@@ -45,6 +46,10 @@ mod settings;
 pub mod stun;
 mod transaction;
 
+pub use digest::{
+    Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
+    DigestSizes, Role,
+};
 pub use location::{
     AorOwner, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target, Targets,
     record,
