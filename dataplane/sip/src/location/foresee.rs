@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::aor::AorId;
 use super::layer::Location;
+use super::table::NONE;
 use crate::parse::lines::Lines;
 use crate::parse::registers::Compiled;
 use crate::parse::scan;
@@ -39,10 +40,11 @@ impl Location {
         let table = &self.table;
         let slots: SmallVec<[u32; AHEAD_MAX]> =
             self.ahead.ids.iter().map(|&id| table.look_up(id)).collect();
-        let bindings: SmallVec<[u32; AHEAD_MAX]> =
-            slots.iter().map(|&slot| table.touch(slot)).collect();
-        for slot in bindings {
-            table.touch_binding(slot);
+        for &slot in &slots {
+            core::hint::black_box(table.touch(slot));
+        }
+        for &id in &self.ahead.ids {
+            table.touch_binding(table.find(id).map_or(NONE, |slot| table.touch(slot)));
         }
         self.ahead.ids.clear();
     }

@@ -51,6 +51,11 @@ impl Aor {
     };
 }
 
+/// Heads of chains for so many AoRs: so many that nearly all AoRs are the first of theirs.
+fn heads(aors: u32) -> u32 {
+    aors * 4
+}
+
 /// The slots of AoRs and of bindings.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -78,7 +83,7 @@ impl Table {
         Self {
             aors: slots,
             free: if aors == 0 { NONE } else { 0 },
-            index: Index::new(aors),
+            index: Index::new(heads(aors)),
             bindings: places,
             free_binding: if bindings == 0 { NONE } else { 0 },
             aors_alive: 0,
@@ -91,7 +96,7 @@ impl Table {
         [
             aors as usize * size_of::<Aor>(),
             bindings as usize * size_of::<Binding>(),
-            Index::memory(aors.min(AORS_MAX)),
+            Index::memory(heads(aors.min(AORS_MAX))),
         ]
     }
 
