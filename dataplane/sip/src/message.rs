@@ -102,6 +102,11 @@ impl<'a> Request<'a> {
         self.uri.of(self.bytes)
     }
 
+    /// A part of it.
+    pub fn text(&self, span: Span) -> &'a [u8] {
+        span.of(self.bytes)
+    }
+
     /// The value of Call-ID.
     pub fn call_id(&self) -> &'a [u8] {
         self.headers.value(HeaderId::CallId).of(self.bytes)
