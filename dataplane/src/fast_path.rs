@@ -22,10 +22,10 @@ use core::ops::Range;
 use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
-    Arrival, Choices, EditList, Headers, ListenId, Message, Output, Oversize, Refusal, Reply,
-    Request, RequestRoute, Response, ResponseRoute, Share, SipDrop, Tables, TransactionSizes,
-    Transactions, rewrite_request, rewrite_response, route_request, route_response, stun,
-    write_reply,
+    Arrival, Choices, Credentials, EditList, Headers, ListenId, Message, Output, Oversize, Refusal,
+    Reply, Request, RequestRoute, Response, ResponseRoute, Share, SipDrop, Tables,
+    TransactionSizes, Transactions, rewrite_request, rewrite_response, route_request,
+    route_response, stun, write_reply,
 };
 use stateful::Remember;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use std::sync::Arc;
 pub struct FastPath {
     epoch: Option<Arc<Epoch>>,
     fib: Option<Arc<Fib>>,
+    credentials: Option<Arc<Credentials>>,
     scratch: Scratch,
 }
 
@@ -105,6 +106,11 @@ impl FastPath {
     /// Swaps routes and neighbours; the old ones are to be freed elsewhere.
     pub fn swap_fib(&mut self, fib: Arc<Fib>) -> Option<Arc<Fib>> {
         self.fib.replace(fib)
+    }
+
+    /// Swaps the users and what they prove to know; the old ones are to be freed elsewhere.
+    pub fn swap_credentials(&mut self, credentials: Arc<Credentials>) -> Option<Arc<Credentials>> {
+        self.credentials.replace(credentials)
     }
 
     /// Where the last message was to be sent.
