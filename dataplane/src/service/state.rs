@@ -101,8 +101,6 @@ pub struct Service {
     epoch: Cell<u64>,
     /// Credentials that came, modulo 256.
     credentials: Cell<u8>,
-    /// Random, and of this process only.
-    secret: [u8; 16],
     /// What the workers run on, from which the next epoch takes what stays the same.
     current: RefCell<Option<Arc<Epoch>>>,
     clock: quanta::Clock,
@@ -129,7 +127,6 @@ impl Service {
             filters,
             epoch: Cell::new(0),
             credentials: Cell::new(0),
-            secret: parts.secret,
             current: RefCell::default(),
             clock: quanta::Clock::new(),
             started: Cell::new(0),
@@ -208,7 +205,7 @@ impl Service {
     pub(super) fn next_credentials(&self) -> ([u8; 16], u8) {
         let generation = self.credentials.get().wrapping_add(1);
         self.credentials.set(generation);
-        (self.secret, generation)
+        (self.parts.secret, generation)
     }
 
     /// Hands every change of what is known of paths to `publish`, for ever.
