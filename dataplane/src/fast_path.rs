@@ -38,7 +38,7 @@ pub struct FastPath {
     epoch: Option<Arc<Epoch>>,
     fib: Option<Arc<Fib>>,
     /// The users of all realms.
-    credentials: Arc<Credentials>,
+    credentials: Option<Arc<Credentials>>,
     /// Milliseconds from 1970 to the zero of the clock that [`Self::set_time`] is told.
     epoch_ms: u64,
     scratch: Scratch,
@@ -65,6 +65,9 @@ struct Scratch {
     failed: Option<NextHop>,
 }
 
+const NO_BINDINGS: LocationSizes = LocationSizes { aors: 0, bindings: 0, text_blocks: 0 };
+const NO_NONCES: DigestSizes = DigestSizes { nonces: 0, failures: 0 };
+
 impl Default for Scratch {
     fn default() -> Self {
         Self {
@@ -75,9 +78,9 @@ impl Default for Scratch {
             egress: Egress::NOWHERE,
             kept: 0..0,
             transactions: Transactions::new(TransactionSizes { transactions: 0, buffers: 0 }, 0, 0),
-            location: Location::new(LocationSizes::NONE, 0, 1, [0; 16]),
+            location: Location::new(NO_BINDINGS, 0, 1, [0; 16]),
             targets: Targets::new(),
-            digest: Digest::new(DigestSizes::NONE, 0, &[0; 16]),
+            digest: Digest::new(NO_NONCES, 0, &[0; 16]),
             remember: Remember::Nothing,
             failed: None,
         }
@@ -121,6 +124,11 @@ impl FastPath {
         self.fib.replace(fib)
     }
 
+    /// Swaps the users and what they prove to know; the old ones are to be freed elsewhere.
+    pub fn swap_credentials(&mut self, credentials: Arc<Credentials>) -> Option<Arc<Credentials>> {
+        self.credentials.replace(credentials)
+    }
+
     /// Where the last message was to be sent.
     pub fn target(&self) -> SocketAddr {
         self.scratch.egress.target
@@ -138,7 +146,7 @@ impl FastPath {
             return Verdict::Drop(DropReason::NoEpoch);
         };
         let oversize = epoch.oversize;
-        let (tables, credentials) = (&epoch.tables, &*self.credentials);
+        let (tables, credentials) = (&epoch.tables, self.credentials.as_deref());
         let way = Way { tables, fib, credentials, datagram, oversize, by_kernel: false };
         self.scratch.remember = Remember::Nothing;
         let outgoing = match way.decide(packet.frame(), &mut self.scratch, probe) {
@@ -200,7 +208,7 @@ impl Scratch {
 struct Way<'t> {
     tables: &'t Tables,
     fib: &'t Fib,
-    credentials: &'t Credentials,
+    credentials: Option<&'t Credentials>,
     datagram: &'t Datagram,
     oversize: Oversize,
     /// Whether the message came from the kernel and leaves through it.

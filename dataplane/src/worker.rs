@@ -198,6 +198,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     Some(Event::Applied { number, retired })
                 }
                 Command::Fib(fib) => self.fast_path.swap_fib(fib).map(Event::Retired),
+                Command::Credentials(credentials) => {
+                    let retired = self.fast_path.swap_credentials(credentials);
+                    Some(Event::RetiredCredentials(retired))
+                }
                 Command::Unreachable(quoted) => {
                     self.fast_path.unreachable(quoted);
                     self.send_own();

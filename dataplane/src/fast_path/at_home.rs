@@ -14,7 +14,6 @@ use control_api::DropReason;
 use sip_core::{
     AorOwner, Arrival, Authenticated, Blocked, Demand, HeaderId, Located, Method, NoAor,
     ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
-    is_about_registrations,
 };
 
 impl Way<'_> {
@@ -92,7 +91,10 @@ impl Way<'_> {
         realm: RealmId,
         scratch: &mut Scratch,
     ) -> Result<Proved, Refused> {
-        let (tables, credentials) = (self.tables, self.credentials);
+        let tables = self.tables;
+        let Some(credentials) = self.credentials else {
+            return Err(Refused::Reply(Reply::Unavailable));
+        };
         let demand = Demand { request, route, realm, credentials, tables, arrival };
         let stale = match scratch.digest.check(&demand) {
             Authenticated::User(user) => return Ok(Proved::User(user)),
@@ -155,7 +157,7 @@ impl Way<'_> {
             // RFC 3261 section 9.2.
             Method::Cancel => return Err(Refused::Reply(Reply::NoTransaction)),
             // RFC 6665 section 4.2.1: nobody is told of registrations (RFC 3680) here.
-            Method::Subscribe if is_about_registrations(request) => {
+            Method::Subscribe if request.event().eq_ignore_ascii_case(b"reg") => {
                 return Err(Refused::Reply(Reply::BadEvent));
             }
             _ => {}

@@ -10,9 +10,8 @@ use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 use sip_core::{
-    Credentials, Digest, Location, Outbox, Oversize, QuotedBranch, TransactionCounts, Transactions,
+    Digest, Location, Outbox, Oversize, QuotedBranch, TransactionCounts, Transactions,
 };
-use std::sync::Arc;
 
 impl FastPath {
     /// Gets room for transactions, which it has none of before.
@@ -29,11 +28,6 @@ impl FastPath {
     /// Gets a memory of nonces and failures, which it has none of before.
     pub fn give_digest(&mut self, digest: Digest) {
         self.scratch.digest = digest;
-    }
-
-    /// Swaps the users; the old ones are to be freed elsewhere.
-    pub fn swap_credentials(&mut self, credentials: Arc<Credentials>) -> Arc<Credentials> {
-        core::mem::replace(&mut self.credentials, credentials)
     }
 
     /// The bindings.

@@ -32,7 +32,7 @@ impl FastPath {
         }
         let datagram = Datagram { source, target, payload: 0..parcel.message().len() };
         let (tables, oversize) = (&epoch.tables, epoch.oversize);
-        let credentials = &*self.credentials;
+        let credentials = self.credentials.as_deref();
         let datagram = &datagram;
         let way = Way { tables, fib, credentials, datagram, oversize, by_kernel: true };
         self.scratch.remember = Remember::Nothing;
