@@ -34,10 +34,12 @@ mod digest;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;
+mod location;
 #[doc(hidden)]
 pub mod measuring;
 mod message;
 mod parse;
+mod registrar;
 mod rewrite;
 mod route;
 mod settings;
@@ -48,10 +50,15 @@ pub use digest::{
     Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
     DigestSizes, Role,
 };
+pub use location::{
+    AorOwner, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target, Targets,
+    record,
+};
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;
+pub use registrar::Registered;
 pub use rewrite::edit::EditList;
 pub use rewrite::output::{Full, Output};
 pub use rewrite::reply::{acknowledges_reply, write_reply};

@@ -9,9 +9,7 @@ use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
-use sip_core::{
-    Digest, Location, Outbox, Oversize, QuotedBranch, TransactionCounts, Transactions,
-};
+use sip_core::{Digest, Location, Outbox, Oversize, QuotedBranch, TransactionCounts, Transactions};
 
 impl FastPath {
     /// Gets room for transactions, which it has none of before.
