@@ -233,6 +233,8 @@ impl Config {
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
             transactions: self.transactions.to_sip(),
+            registrar: sip_core::RegistrarSettings::default(),
+            auth: sip_core::AuthSettings::default(),
         }
     }
 }

@@ -167,6 +167,9 @@ impl<'a> Appliance<'a> {
                     Criterion::PrefixTable => {
                         format!("its table has no prefix of the user {}", explanation.user)
                     }
+                    Criterion::OwnWay => {
+                        "the request has a Route, or is for a host that is not ours".into()
+                    }
                 }),
             },
         });

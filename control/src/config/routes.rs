@@ -218,6 +218,7 @@ impl Route {
                 }
             },
             relay: self.relay,
+            auth: None,
         }
     }
 }

@@ -60,9 +60,10 @@ pub use route::request::{RequestRoute, RouteReason, begin_route, finish_route, r
 pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
-    Action, Algorithm, DestinationSet, Fork, HashKey, HeaderMatch, HeaderTest, ListenId,
-    ListenPoint, Maddr, Member, MemberChange, MemberState, MergedRequests, Network, NetworkError,
-    Oversize, PrefixTable, Relay, Rule, Settings, TransactionSettings,
+    Action, Algorithm, AuthSettings, Blocked, DestinationSet, DigestAlgorithm, Durability, Fork,
+    HashKey, HeaderMatch, HeaderTest, KeepAlive, ListenId, ListenPoint, Maddr, Member,
+    MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, Oversize, PrefixTable,
+    RealmId, RegistrarSettings, Relay, Rule, Settings, TransactionSettings,
 };
 pub use transaction::{
     BranchId, Egress, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate, ServerKey,

@@ -100,6 +100,9 @@ pub const USER_PREFIX_MAX: usize = 128;
 /// Longest reason phrase of a rule that rejects.
 pub const REASON_MAX: usize = 128;
 
+/// Most bindings of one AoR: each of them gets a branch of every call.
+pub const CONTACTS_MAX: usize = 16;
+
 /// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (2),
 /// Route appended, Max-Forwards, and leading CRLFs make 12.
 pub const EDITS_MAX: usize = 16;

@@ -7,11 +7,15 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
+mod auth;
 mod prefixes;
+mod registrar;
 mod sets;
 mod transactions;
 
+pub use auth::{AuthSettings, Blocked, DigestAlgorithm, RealmId};
 pub use prefixes::PrefixTable;
+pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings};
 pub use sets::{Algorithm, DestinationSet, HashKey, Member, MemberChange, MemberState};
 pub use transactions::{Fork, MergedRequests, Relay, TransactionSettings};
 
@@ -42,6 +46,10 @@ pub struct Settings {
     pub rules: Vec<Rule>,
     /// How transactions run, for rules that are stateful.
     pub transactions: TransactionSettings,
+    /// How registrations are taken, for rules that register.
+    pub registrar: RegistrarSettings,
+    /// How credentials are asked for, for rules with a realm.
+    pub auth: AuthSettings,
 }
 
 /// What `maddr` in a Via or URI means. It lets whoever writes a message name the host that gets it, or
@@ -100,6 +108,8 @@ pub struct Rule {
     pub action: Action,
     /// Whether a request that is sent on gets a transaction.
     pub relay: Relay,
+    /// The realm of which a request must have credentials; `None` asks for none.
+    pub auth: Option<String>,
 }
 
 impl Rule {
@@ -113,6 +123,7 @@ impl Rule {
             headers: Vec::new(),
             action,
             relay: Relay::Stateless,
+            auth: None,
         }
     }
 }
@@ -154,6 +165,11 @@ pub enum Action {
     ForwardByPrefix(String),
     /// Relay to the next Route, or without one to the Request-URI.
     RequestUri,
+    /// Answer a REGISTER for one of our domains from the location tables; other methods try the next rule.
+    Register,
+    /// Forward a request for a user of our domains to the bindings of its Request-URI, with a
+    /// transaction; REGISTER, and requests with a way of their own, try the next rule.
+    Locate,
     /// Answer with this final response.
     Reject {
         /// Status code, 300 to 699.

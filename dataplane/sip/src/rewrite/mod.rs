@@ -1,6 +1,7 @@
 //! What a forwarded message looks like: edits against the received bytes, applied in one pass; and
 //! the replies that we make ourselves.
 
+pub(crate) mod answer;
 pub(crate) mod branch;
 pub(crate) mod edit;
 mod keyed_hash;

@@ -53,13 +53,8 @@ pub fn write_reply(
     out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
     push_vias(bytes, headers_at, &headers, &via, arrival, out)?;
     push_line(out, b"From: ", headers.value(HeaderId::From).of(bytes))?;
-    push_to(
-        bytes,
-        &headers,
-        tables.keys.branch(bytes, &headers, &via, arrival.listen),
-        tables,
-        out,
-    )?;
+    let branch = || tables.keys.branch(bytes, &headers, &via, arrival.listen);
+    push_to(bytes, &headers, branch, tables, out)?;
     push_line(out, b"Call-ID: ", headers.value(HeaderId::CallId).of(bytes))?;
     push_line(out, b"CSeq: ", headers.value(HeaderId::CSeq).of(bytes))?;
     if let Some(name) = unsupported {
@@ -198,7 +193,7 @@ fn push_vias(
 }
 
 /// The topmost Via line, whose first value is `via`, with `received` and `rport`.
-fn push_marked_via(
+pub(super) fn push_marked_via(
     bytes: &[u8],
     line: Span,
     via: &Via,
@@ -229,26 +224,36 @@ pub(crate) fn write_trying(
 ) -> Result<(), Full> {
     let (bytes, headers) = (request.bytes, request.headers);
     out.push(b"SIP/2.0 100 Trying\r\n")?;
-    let top = headers.place(HeaderId::Via);
-    push_marked_via(bytes, top.value, via, arrival, out)?;
-    match headers.more_vias {
-        0 => {}
-        1 => push_line(out, b"Via: ", headers.second_via.of(bytes))?,
-        _ => each_line(bytes, top.line.end(), HeaderId::Via, |line| {
-            push_line(out, b"Via: ", line.value.of(bytes))
-        })?,
-    }
+    push_marked_via(bytes, headers.place(HeaderId::Via).value, via, arrival, out)?;
+    push_vias_below(bytes, headers, out)?;
     for id in [HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq] {
         out.push(headers.place(id).line.of(bytes))?;
     }
     out.push(b"Content-Length: 0\r\n\r\n")
 }
 
-/// To with a tag: if the request has none, one that every copy of the request gets again.
-fn push_to(
+/// The Via lines below the topmost.
+#[inline]
+pub(super) fn push_vias_below(
     bytes: &[u8],
     headers: &Headers,
-    branch: u64,
+    out: &mut Output,
+) -> Result<(), Full> {
+    match headers.more_vias {
+        0 => Ok(()),
+        1 => push_line(out, b"Via: ", headers.second_via.of(bytes)),
+        _ => each_line(bytes, headers.place(HeaderId::Via).line.end(), HeaderId::Via, |line| {
+            push_line(out, b"Via: ", line.value.of(bytes))
+        }),
+    }
+}
+
+/// To with a tag: if the request has none, one that every copy of the request gets again.
+#[inline]
+pub(super) fn push_to(
+    bytes: &[u8],
+    headers: &Headers,
+    branch: impl FnOnce() -> u64,
     tables: &Tables,
     out: &mut Output,
 ) -> Result<(), Full> {
@@ -260,7 +265,7 @@ fn push_to(
     out.push(to.of(bytes))?;
     if NameAddr::parse(bytes, to.start(), to.end()).is_some_and(|to| to.tag.is_empty()) {
         out.push(b";tag=tl-")?;
-        out.push(&hex16(tables.keys.tag(branch)))?;
+        out.push(&hex16(tables.keys.tag(branch())))?;
     }
     out.push(b"\r\n")
 }

@@ -22,8 +22,8 @@ use crate::limits::{
 use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    Action, Fork, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Relay, Rule, Settings,
-    TransactionSettings,
+    Action, Fork, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, RealmId, Relay, Rule,
+    Settings, TransactionSettings,
 };
 
 /// Which setting is wrong, and what to do about it.
@@ -63,6 +63,9 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         record_route: settings.record_route,
         honours_maddr: settings.maddr == Maddr::Honour,
         transactions: settings.transactions,
+        registrar: settings.registrar.clone(),
+        auth: settings.auth.clone(),
+        has_location: false,
         has_transactions: false,
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
@@ -79,6 +82,10 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     }
     fixed.rule_index = RuleIndex::new(&fixed.rules);
     fixed.has_transactions = fixed.rules.iter().any(|rule| rule.relay != Relay::Stateless);
+    fixed.has_location = fixed
+        .rules
+        .iter()
+        .any(|rule| matches!(rule.action, CompiledAction::Register | CompiledAction::Locate));
     let keys = Keys::new(&settings.secret);
     let keeps_time = keeps_time(&sets, &fixed.rules);
     Ok(Tables { keys, sets, fixed: Arc::new(fixed), keeps_time })
@@ -210,8 +217,27 @@ fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRu
         sources: rule.sources.clone(),
         headers: headers(setting, &rule.headers)?,
         action: action(setting, &rule.action, settings)?,
-        relay: rule.relay,
+        relay: match rule.action {
+            Action::Locate => Relay::Stateful(Fork::No),
+            _ => rule.relay,
+        },
+        auth: realm(setting, rule, settings)?,
     })
+}
+
+/// The realm of which a rule asks for credentials.
+fn realm(
+    setting: &str,
+    rule: &Rule,
+    settings: &Settings,
+) -> Result<Option<RealmId>, SettingsError> {
+    let Some(name) = &rule.auth else { return Ok(None) };
+    let setting = format!("{setting}.auth");
+    if matches!(rule.action, Action::Reject { .. }) {
+        return wrong(setting, "a rejected request needs no credentials; leave it out");
+    }
+    let names = settings.auth.realms.iter().map(String::as_str);
+    named(&setting, "realm", name, names).map(|index| Some(RealmId(index)))
 }
 
 /// Whether a rule that does this can keep state so.
@@ -221,6 +247,10 @@ fn check_relay(setting: &str, rule: &Rule) -> Result<(), SettingsError> {
         Action::Reject { .. } => wrong(
             format!("{setting}.stateful"),
             "a rejected request is answered at once; leave it out",
+        ),
+        Action::Register | Action::Locate => wrong(
+            format!("{setting}.stateful"),
+            "leave it out: register answers at once, and locate always keeps a transaction",
         ),
         Action::RequestUri if fork != Fork::No => wrong(
             format!("{setting}.fork"),
@@ -308,6 +338,8 @@ fn action(
 ) -> Result<CompiledAction, SettingsError> {
     match action {
         Action::RequestUri => Ok(CompiledAction::RequestUri),
+        Action::Register => Ok(CompiledAction::Register),
+        Action::Locate => Ok(CompiledAction::Locate),
         Action::Forward(name) => {
             let names = settings.sets.iter().map(|set| set.name.as_str());
             let setting = format!("{setting}.forward");

@@ -98,6 +98,7 @@ pub fn finish_route(
     match hop {
         Hop::Address(&address) => path.route.next_hop = address,
         Hop::Path => path.follow(tables)?,
+        Hop::Location => path.route.aor_uri = path.uri_span,
     }
     path.routes.finish(&mut path.route.cuts);
     path.route.call = call.hash;
@@ -169,6 +170,8 @@ enum Hop<'t> {
     Address(&'t SocketAddr),
     /// To the topmost Route, or without one to the Request-URI.
     Path,
+    /// To nowhere, or to the bindings of its Request-URI.
+    Location,
 }
 
 impl<'a, 'r> Path<'a, 'r> {
@@ -316,6 +319,13 @@ impl<'a, 'r> Path<'a, 'r> {
                     return Ok((Hop::Path, RouteReason::RequestUri { rule: index }));
                 }
                 CompiledAction::RequestUri => return Err(Reply::NotFound.into()),
+                CompiledAction::Register if !has_way && request.method == Method::Register => {
+                    return Ok((Hop::Location, RouteReason::Register { rule: index }));
+                }
+                CompiledAction::Locate if !has_way && request.method != Method::Register => {
+                    return Ok((Hop::Location, RouteReason::Locate { rule: index }));
+                }
+                CompiledAction::Register | CompiledAction::Locate => continue,
                 CompiledAction::Reject { .. } => return Err(Reply::Rule(index).into()),
             };
             let member = member(request, tables, &subject, set, call, choices)?;

@@ -13,7 +13,7 @@ use super::request::explain::Criterion;
 use crate::message::{Method, Request};
 use crate::parse::header::HeaderLines;
 use crate::parse::uri::{self, Scheme};
-use crate::settings::{HeaderMatch, HeaderTest, Network, Relay};
+use crate::settings::{HeaderMatch, HeaderTest, Network, RealmId, Relay};
 
 /// A rule with its texts prepared for matching.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct CompiledRule {
     pub(super) headers: HeaderMatches,
     pub(super) action: CompiledAction,
     pub(super) relay: Relay,
+    /// The realm of which credentials are asked for.
+    pub(super) auth: Option<RealmId>,
 }
 
 /// What a rule does.
@@ -35,6 +37,8 @@ pub(super) enum CompiledAction {
     /// Index of the prefix table.
     ForwardByPrefix(u16),
     RequestUri,
+    Register,
+    Locate,
     Reject {
         code: u16,
         reason: Box<str>,

@@ -17,7 +17,8 @@ use crate::message::Method;
 use crate::parse::uri::{self, Scheme};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    Fork, ListenId, ListenPoint, MemberChange, MemberState, Relay, Settings, TransactionSettings,
+    AuthSettings, Fork, ListenId, ListenPoint, MemberChange, MemberState, RealmId,
+    RegistrarSettings, Relay, Settings, TransactionSettings,
 };
 
 /// The router's tables. Workers, control and `trunkline where` decide with the same ones.
@@ -45,6 +46,9 @@ pub(super) struct Fixed {
     pub(super) honours_maddr: bool,
     pub(super) transactions: TransactionSettings,
     pub(super) has_transactions: bool,
+    pub(super) registrar: RegistrarSettings,
+    pub(super) auth: AuthSettings,
+    pub(super) has_location: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
 }
@@ -223,6 +227,46 @@ impl Tables {
         self.fixed.has_transactions
     }
 
+    /// Whether some rule registers or locates.
+    #[inline]
+    pub fn has_location(&self) -> bool {
+        self.fixed.has_location
+    }
+
+    /// How registrations are taken.
+    #[inline]
+    pub fn registrar(&self) -> &RegistrarSettings {
+        &self.fixed.registrar
+    }
+
+    /// How credentials are asked for and checked.
+    #[inline]
+    pub fn auth(&self) -> &AuthSettings {
+        &self.fixed.auth
+    }
+
+    /// The realm of which a request that is routed for this reason must have credentials. ACK and
+    /// CANCEL cannot be sent again with some (RFC 3261 section 22.1), and who is in a dialog has been asked
+    /// when it was opened.
+    #[inline]
+    pub fn realm(&self, method: Method, reason: RouteReason) -> Option<RealmId> {
+        if matches!(method, Method::Ack | Method::Cancel) {
+            return None;
+        }
+        self.rule_of(reason)?.auth
+    }
+
+    #[inline]
+    fn rule_of(&self, reason: RouteReason) -> Option<&CompiledRule> {
+        match reason {
+            RouteReason::InDialog => None,
+            RouteReason::RequestUri { rule }
+            | RouteReason::Register { rule }
+            | RouteReason::Locate { rule }
+            | RouteReason::Member { rule, .. } => self.fixed.rules.get(usize::from(rule)),
+        }
+    }
+
     /// How transactions run.
     #[inline]
     pub(crate) fn transactions(&self) -> &TransactionSettings {
@@ -239,10 +283,7 @@ impl Tables {
         match reason {
             RouteReason::InDialog if self.fixed.transactions.in_dialog => Relay::Stateful(Fork::No),
             RouteReason::InDialog => Relay::Stateless,
-            RouteReason::RequestUri { rule } | RouteReason::Member { rule, .. } => {
-                let rule = self.fixed.rules.get(usize::from(rule));
-                rule.map_or(Relay::Stateless, |rule| rule.relay)
-            }
+            reason => self.rule_of(reason).map_or(Relay::Stateless, |rule| rule.relay),
         }
     }
 

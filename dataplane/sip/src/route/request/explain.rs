@@ -54,6 +54,8 @@ pub enum Criterion {
     Headers,
     /// Its prefix table has no prefix of the user part.
     PrefixTable,
+    /// It registers or locates, and the request has a way of its own: a Route, or another host.
+    OwnWay,
 }
 
 /// Explains how `request` meets the rules, without the memory of a worker: an ACK or CANCEL is
@@ -91,7 +93,7 @@ pub fn explain_request(
         hash: None,
     };
     if !in_dialog && !is_for_us {
-        explanation.ask_rules(request, tables, &subject, call.hash());
+        explanation.ask_rules(request, tables, &subject, call.hash(), has_way);
     }
     Ok(explanation)
 }
@@ -103,6 +105,7 @@ impl Explanation {
         tables: &Tables,
         subject: &Subject<'_>,
         call: u64,
+        has_way: bool,
     ) {
         let mut choices = Choices::with_room(Share::default(), 1);
         for rule in &tables.fixed.rules {
@@ -120,6 +123,13 @@ impl Explanation {
                     let set = table.and_then(|table| table.find(subject.scheme, subject.user));
                     miss = miss.or(set.is_none().then_some(Criterion::PrefixTable));
                     set
+                }
+                CompiledAction::Register | CompiledAction::Locate => {
+                    let registers = matches!(rule.action, CompiledAction::Register);
+                    let fits = registers == (request.method == Method::Register);
+                    miss = miss.or((!fits).then_some(Criterion::Methods));
+                    miss = miss.or(has_way.then_some(Criterion::OwnWay));
+                    None
                 }
                 CompiledAction::RequestUri | CompiledAction::Reject { .. } => None,
             };

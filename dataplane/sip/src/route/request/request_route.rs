@@ -26,6 +26,8 @@ pub struct RequestRoute {
     pub(crate) max_forwards: Option<u8>,
     /// What the start line gets; the Request-URI as it is, except with strict routers.
     pub(crate) uri: Span,
+    /// The URI that was routed: the Request-URI, but with strict routers.
+    pub(crate) aor_uri: Span,
     pub(crate) cuts: Cuts,
     /// The URI to add as last Route value, and behind which position; `None` adds a new line.
     pub(crate) append: Option<(Span, Option<usize>)>,
@@ -40,6 +42,17 @@ pub enum RouteReason {
     InDialog,
     /// The rule of this index relays to Route or Request-URI.
     RequestUri {
+        /// Index in [`Settings::rules`](crate::Settings::rules).
+        rule: u16,
+    },
+    /// The rule of this index registers: the request goes nowhere.
+    Register {
+        /// Index in [`Settings::rules`](crate::Settings::rules).
+        rule: u16,
+    },
+    /// The rule of this index forwards to the bindings of [`RequestRoute::aor_uri`]; the next hop is theirs
+    /// and not known yet.
+    Locate {
         /// Index in [`Settings::rules`](crate::Settings::rules).
         rule: u16,
     },
@@ -63,6 +76,18 @@ impl RequestRoute {
         self.branch = Some(Branch::Stateless(arrival.listen, key.0));
     }
 
+    /// Whether the request registers.
+    #[inline]
+    pub fn registers(&self) -> bool {
+        matches!(self.reason, RouteReason::Register { .. })
+    }
+
+    /// The URI whose bindings the request goes to.
+    #[inline]
+    pub fn located(&self) -> Option<Span> {
+        matches!(self.reason, RouteReason::Locate { .. }).then_some(self.aor_uri)
+    }
+
     /// Whether the request gets a transaction.
     #[inline]
     pub fn is_stateful(&self) -> bool {
@@ -81,6 +106,7 @@ impl Default for RequestRoute {
             via: Via::default(),
             max_forwards: None,
             uri: Span::default(),
+            aor_uri: Span::default(),
             cuts: Cuts::new(),
             append: None,
             call: None,
