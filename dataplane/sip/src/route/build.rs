@@ -10,6 +10,7 @@ use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
 
+use super::build_registrar::{check_auth, check_registrar};
 use super::build_sets;
 use super::rule_index::RuleIndex;
 use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
@@ -76,6 +77,8 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     let sets = build_sets::sets(&settings.sets, &fixed)?;
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
     check_transactions(&settings.transactions)?;
+    check_registrar(&settings.registrar)?;
+    check_auth(&settings.auth)?;
     check_count("routes", settings.rules.len(), RULES_MAX)?;
     for (index, rule) in settings.rules.iter().enumerate() {
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);
