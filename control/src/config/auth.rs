@@ -14,9 +14,9 @@ pub struct Auth {
     pub algorithms: Vec<DigestAlgorithm>,
     /// How long a nonce is good. Default 300 s; 10 to 86,400.
     pub nonce_s: u32,
-    /// Failures of one source address within the window that block it. Default 20; 0 (no limit) to 10,000.
+    /// Failures of one source address within the window that block it. Default 20; 0 (no limit) to 100,000.
     pub failures_per_source: u32,
-    /// Failures for one user within the window that block it. Default 10; 0 (no limit) to 10,000.
+    /// Failures for one user within the window that block it. Default 10; 0 (no limit) to 100,000.
     pub failures_per_user: u32,
     /// Length of that window. Default 60 s; 1 to 3,600.
     pub failure_window_s: u32,
@@ -30,8 +30,8 @@ pub struct Auth {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RealmText")]
 pub struct Realm {
-    /// The name that routes, challenges and the hashes of passwords have. Required; 1 to 128 printable
-    /// characters without `"` and `\`; unique.
+    /// The name that routes, challenges and the hashes of passwords have. Required; 1 to 256 bytes
+    /// without `"`, `\` and control characters; unique.
     pub name: String,
     /// Where its credentials are.
     pub source: CredentialSource,

@@ -338,19 +338,23 @@ fn mistakes_about_the_registrar_and_realms_say_what_to_do() {
             "39|registrar.service_route[0]|\"sip:192.0.2.1\" is no SIP",
         ),
         ("\"memory\"", "\"disk\"", "45|registrar.durability|unknown value `disk`"),
-        ("[\"SHA-256\"]", "[]", "47|auth.algorithms|is empty"),
+        ("[\"SHA-256\"]", "[]", "47|auth.algorithms|there is none"),
         (
             "[\"SHA-256\"]",
             "[\"SHA256\"]",
             "48|auth.algorithms[0]|unknown value `SHA256`: did you mean `SHA-256`?",
         ),
-        ("blocked = \"forbid\"", "nonce_s = 9", "47|auth.nonce_s|9 s; 10 to 86400 s are"),
+        ("blocked = \"forbid\"", "nonce_s = 9", "47|auth.nonce_s|9 s; 10 to 86400 are"),
         (
             "name = \"staff\"",
             "name = \"example.com\"",
             "47|auth.realms[1].name|\"example.com\" stands twice",
         ),
-        ("name = \"staff\"", "name = \"a\\\"b\"", "47|auth.realms[1].name|1 to 128 printable"),
+        (
+            "name = \"staff\"",
+            "name = \"a\\\"b\"",
+            "47|auth.realms[1].name|\"a\\\"b\" holds a quote",
+        ),
         ("file = \"users.csv\"", "", "51|auth.realms[0]|needs exactly one of file"),
         ("query = \"SELECT name, ha1 FROM users\"", "", "51|auth.realms[1]|database needs query"),
         (

@@ -129,28 +129,23 @@ pub const SERVICE_ROUTE_LENGTH_MAX: usize = 255;
 /// Realms; each of them costs a table of users.
 pub const REALMS_MAX: usize = 256;
 
-/// Longest name of a realm: it stands in each challenge.
-pub const REALM_LENGTH_MAX: usize = 128;
+/// Longest user name, realm and cnonce of credentials. Real ones have 10 to 60 bytes; all of them are hashed.
+pub const CREDENTIAL_TEXT_MAX: usize = 256;
 
-/// Least and most time that a nonce is good for, in seconds: a request and its repetition, and a day.
-pub const NONCE_S: [u32; 2] = [10, 86_400];
+/// Longest message that is recognised when it comes again with the same nonce count, in bytes: more than a
+/// REGISTER has, and an INVITE with a usual body.
+pub const RETRANSMISSION_MAX: usize = 2048;
 
-/// Most failures that may be counted before a source or user is blocked.
-pub const FAILURES_MAX: u32 = 10_000;
+/// Users with credentials: they take 80 bytes each.
+pub const USERS_MAX: usize = 50_000_000;
 
-/// Least and most time in which failures are counted together, in seconds.
-pub const FAILURE_WINDOW_S: [u32; 2] = [1, 3_600];
+/// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (4),
+/// Route appended, Max-Forwards, a flow of the client, a Path, and leading CRLFs make 16.
+pub const EDITS_MAX: usize = 20;
 
-/// Least and most time that a block lasts, in seconds.
-pub const BLOCK_S: [u32; 2] = [1, 86_400];
-
-/// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (2),
-/// Route appended, Max-Forwards, and leading CRLFs make 12.
-pub const EDITS_MAX: usize = 16;
-
-/// Bytes inserted by the edits of one message: two URIs (strict routing), and under 600 bytes for a
-/// Via, two Record-Routes, Max-Forwards and received/rport.
-pub const EDIT_TEXT_MAX: usize = 2 * URI_MAX + 1024;
+/// Bytes inserted by the edits of one message: three URIs (strict routing, or a binding with its Path),
+/// and under 1,000 bytes for a Via, four Record-Routes, Max-Forwards and received/rport.
+pub const EDIT_TEXT_MAX: usize = 3 * URI_MAX + 1024;
 
 /// Capacity of an [`Output`](crate::Output): the largest message.
 pub const OUTPUT_MAX: usize = MESSAGE_MAX;

@@ -60,6 +60,37 @@ fn destination_sets() {
 }
 
 #[test]
+fn authentication() {
+    let with = |change: fn(&mut AuthSettings)| {
+        let mut settings = settings();
+        change(&mut settings.auth);
+        settings
+    };
+    refused(
+        &with(|auth| auth.realms = vec!["a".into(), "b\"".into()]),
+        r#"auth.realms[1].name: "b\"" holds a quote, a backslash or a control character; leave it out"#,
+    );
+    refused(
+        &with(|auth| auth.realms = vec!["a".into(), "a".into()]),
+        "auth.realms[1].name: \"a\" stands twice",
+    );
+    refused(
+        &with(|auth| auth.realms = vec![String::new()]),
+        "auth.realms[0].name: it has 0 bytes; 1 to 256 are possible",
+    );
+    refused(
+        &with(|auth| auth.algorithms.clear()),
+        "auth.algorithms: there is none; name \"SHA-256\", \"MD5\" or both",
+    );
+    refused(
+        &with(|auth| auth.algorithms.push(DigestAlgorithm::Sha256)),
+        "auth.algorithms: \"SHA-256\" stands twice",
+    );
+    refused(&with(|auth| auth.nonce_s = 5), "auth.nonce_s: 5 s; 10 to 86400 are possible");
+    refused(&with(|auth| auth.block_s = 0), "auth.block_s: 0 s; 1 to 86400 are possible");
+}
+
+#[test]
 fn rules() {
     refused(
         &with_rule(always(Action::Forward("uass".into()))),
@@ -199,21 +230,9 @@ fn the_registrar() {
 }
 
 #[test]
-fn realms() {
-    let auth = |realms: &[&str]| AuthSettings {
-        realms: realms.iter().map(|realm| (*realm).to_owned()).collect(),
-        ..AuthSettings::default()
-    };
-    let with = |auth| Settings { auth, ..settings() };
-    refused(&with(auth(&["a", "a"])), "auth.realms[1].name: \"a\" stands twice");
-    let plain = "auth.realms[0].name: 1 to 128 printable characters without \" and \\ are possible";
-    refused(&with(auth(&[""])), plain);
-    refused(&with(auth(&["a\"b"])), plain);
-    let none = AuthSettings { algorithms: vec![], ..auth(&["a"]) };
-    refused(&with(none), "auth.algorithms: is empty; name SHA-256, MD5 or both");
-    let twice = AuthSettings { algorithms: vec![DigestAlgorithm::Md5; 2], ..auth(&["a"]) };
-    refused(&with(twice), "auth.algorithms: names one twice");
+fn rules_name_a_realm() {
     let rule = Rule { auth: Some("b".into()), ..Rule::always(Action::Register) };
-    let unknown = Settings { auth: auth(&["a"]), ..with_rule(rule) };
+    let auth = AuthSettings { realms: vec!["a".into()], ..AuthSettings::default() };
+    let unknown = Settings { auth, ..with_rule(rule) };
     refused(&unknown, "routes[1].auth: there is no realm \"b\" (known: \"a\")");
 }

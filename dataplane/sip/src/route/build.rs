@@ -10,12 +10,12 @@ use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
 
-use super::build_registrar::{check_auth, check_registrar};
-use super::build_sets;
+use super::build_registrar::check_registrar;
 use super::rule_index::RuleIndex;
 use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
 use super::set::Set;
 use super::tables::{Fixed, ListenEntry, Names, Tables, address_hash};
+use super::{build_auth, build_sets};
 use crate::limits::{
     ATTEMPTS_MAX, DOMAIN_LENGTH_MAX, DOMAINS_MAX, HEADER_TEXT_MAX, LISTEN_POINTS_MAX, REASON_MAX,
     RULE_MATCHES_MAX, RULES_MAX, T1_MS, T2_T4_MS_MAX, TIMEOUT_T1, TIMER_C_MS, USER_PREFIX_MAX,
@@ -78,7 +78,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
     check_transactions(&settings.transactions)?;
     check_registrar(&settings.registrar)?;
-    check_auth(&settings.auth)?;
+    build_auth::check(&settings.auth)?;
     check_count("routes", settings.rules.len(), RULES_MAX)?;
     for (index, rule) in settings.rules.iter().enumerate() {
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);

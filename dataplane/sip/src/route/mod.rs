@@ -1,7 +1,8 @@
 //! Where a message goes: RFC 3261 16.3-16.6 for requests, 16.7 and 18.2.2 for responses.
 
 pub(crate) mod build;
-pub(crate) mod build_registrar;
+mod build_auth;
+mod build_registrar;
 pub(crate) mod build_sets;
 pub(crate) mod choices;
 pub(crate) mod dispatch;
