@@ -14,7 +14,7 @@ use control_api::status::{KERNEL_PORT, QueueStatus};
 use core::net::IpAddr;
 use sip_core::{
     Action, DestinationSet, Fork, ListenPoint, Maddr, Member, Network, Oversize, Relay, Rule,
-    Settings, Tables, TransactionSettings, TransactionSizes,
+    Settings, Tables, TransactionSizes,
 };
 use std::sync::Arc;
 
@@ -167,7 +167,7 @@ pub fn lab_settings() -> Settings {
             rule(None, Some("fd77::/16"), "uas6"),
             rule(None, None, "uas"),
         ],
-        transactions: TransactionSettings::default(),
+        ..Settings::default()
     }
 }
 

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Headers, ListenId, ListenPoint, Maddr,
     Member, Message, Output, Oversize, Refusal, RequestRoute, RouteReason, Rule, Settings, Share,
-    SipDrop, Tables, TransactionSettings, parse, rewrite_request, rewrite_response, route_request,
-    route_response, write_reply,
+    SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request, route_response,
+    write_reply,
 };
 
 /// Faces the callers.
@@ -37,7 +37,7 @@ pub fn settings() -> Settings {
         prefix_tables: vec![],
         sets: vec![set("uas", &[("10.77.2.2:5060", 1)])],
         rules: vec![always(Action::Forward("uas".into()))],
-        transactions: TransactionSettings::default(),
+        ..Settings::default()
     }
 }
 

@@ -76,7 +76,6 @@ impl Appliance {
             assert!(numbers.push(prefix, set));
         }
         let settings = Settings {
-            transactions: sip_core::TransactionSettings::default(),
             secret,
             domains: vec!["example.com".into()],
             listen: LISTEN.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
@@ -90,6 +89,7 @@ impl Appliance {
                 set("users", Algorithm::Maglev, HashKey::FromUser),
             ],
             rules,
+            ..Settings::default()
         };
         let arrival = |source: &str, listen| Arrival { source: source.parse().unwrap(), listen };
         Self {
