@@ -4,6 +4,7 @@
 //! request (its Route proves itself), then one that meets the rule table; answers of our own and parked messages are
 //! rare.
 
+mod held;
 mod own;
 mod parcels;
 mod stateful;
@@ -11,6 +12,7 @@ mod stateful;
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
+use crate::held_replies::HeldReplies;
 use crate::limits::KEEPALIVE_MAX;
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
@@ -49,6 +51,8 @@ struct Scratch {
     /// What follows the prefix in a message that is larger than the MTU: a range of the frame.
     kept: Range<usize>,
     transactions: Transactions,
+    /// Answers that wait for the store.
+    held: HeldReplies,
     /// What transactions are to know of the message in hand as it leaves.
     remember: Remember,
     /// The next hop of a request that does not answer.
@@ -65,6 +69,7 @@ impl Default for Scratch {
             egress: Egress::NOWHERE,
             kept: 0..0,
             transactions: Transactions::new(TransactionSizes { transactions: 0, buffers: 0 }, 0, 0),
+            held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,
         }
