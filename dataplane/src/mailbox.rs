@@ -5,12 +5,13 @@
 
 use crate::fib::{Fib, NextHop};
 use crate::limits::{EVENTS_MAX, MAILBOX_MAX};
+use crate::location_log::{self, LocationLog, ServiceLog};
 use crate::parcel::{self, ServiceParcels, WorkerParcels};
 use crate::ring::Ring;
 use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
-use sip_core::{Oversize, QuotedBranch, Tables};
+use sip_core::{Credentials, Oversize, QuotedBranch, Tables};
 use std::sync::Arc;
 
 /// A configuration epoch as the workers use it.
@@ -31,8 +32,14 @@ pub enum Command {
     Epoch(Arc<Epoch>),
     /// Swap to these routes and neighbours.
     Fib(Arc<Fib>),
+    /// Swap to these users and what they prove to know.
+    Credentials(Arc<Credentials>),
     /// An ICMP error quotes this branch of a request of the worker's.
     Unreachable(QuotedBranch),
+    /// Answer for location: all that was stored is loaded.
+    LocationReady,
+    /// Answer REGISTER from memory, because the store does not confirm; or wait for it again.
+    FromMemory(bool),
     /// End: the queues have run empty.
     Stop,
     /// Panic, to see what becomes of the process.
@@ -57,6 +64,8 @@ pub enum Event {
     },
     /// Routes and neighbours that the worker no longer uses.
     Retired(Arc<Fib>),
+    /// The worker has new credentials; those before, if any, are handed back to be freed.
+    RetiredCredentials(Option<Arc<Credentials>>),
 }
 
 /// A worker's end of two rings: what it takes is answered, and there is always room for the answer.
@@ -72,6 +81,8 @@ pub struct WorkerEnd {
     post: Post<ArrayQueue<Command>, ArrayQueue<Event>>,
     /// The way of large messages.
     pub parcels: WorkerParcels,
+    /// The way of changed bindings.
+    pub log: LocationLog,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -83,6 +94,8 @@ pub struct ServiceEnd {
     events: Arc<ArrayQueue<Event>>,
     /// The way of large messages.
     pub parcels: ServiceParcels,
+    /// The way of changed bindings.
+    pub log: ServiceLog,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -92,13 +105,15 @@ pub fn mailbox() -> (WorkerEnd, ServiceEnd) {
     let commands = Arc::new(ArrayQueue::new(MAILBOX_MAX));
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
     let (to_service, parcels) = parcel::rings();
+    let (log, service_log) = location_log::rings();
     let counters: Arc<WorkerCounters> = Arc::default();
     let worker = WorkerEnd {
         post: Post::new(Arc::clone(&commands), Arc::clone(&events)),
         parcels: to_service,
+        log,
         counters: Arc::clone(&counters),
     };
-    (worker, ServiceEnd { commands, events, parcels, counters })
+    (worker, ServiceEnd { commands, events, parcels, log: service_log, counters })
 }
 
 impl WorkerEnd {

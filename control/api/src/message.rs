@@ -4,6 +4,8 @@
 //! `Hello` first. Then control asks and the data plane answers, in order. The routing settings are a type
 //! parameter, because they belong to `sip-core`, on which this crate does not depend.
 
+use crate::credentials::CredentialsPiece;
+use crate::location::{FromLocation, ToLocation};
 use crate::operator::MemberState;
 use crate::status::Status;
 use alloc::string::String;
@@ -34,6 +36,8 @@ pub enum ToDataplane<S> {
         /// The members whose states change.
         members: Vec<MemberStatus>,
     },
+    /// A piece of the users and what they prove to know. Answered by `CredentialsTaken` or `Refused`.
+    Credentials(CredentialsPiece),
     /// Asks for `Status`.
     Status,
     /// Asks for the signs of unreachable hosts since the last time anybody asked. Answered by
@@ -45,6 +49,8 @@ pub enum ToDataplane<S> {
         /// Index of the worker, in the order of `lcores.workers`.
         worker: u16,
     },
+    /// Bindings and the store; on a connection of its own.
+    Location(ToLocation),
 }
 
 /// From the data plane.
@@ -69,10 +75,17 @@ pub enum FromDataplane {
         /// The setting and what is wrong with it.
         reason: String,
     },
+    /// The answer to `ToDataplane::Credentials`.
+    CredentialsTaken {
+        /// Users that have come so far; with the last piece, those that every worker was given.
+        users: u64,
+    },
     /// The answer to `ToDataplane::Status`.
     Status(Status),
     /// The answer to `ToDataplane::Unreachable`; empty when there was no sign.
     Unreachable(Vec<UnreachableHost>),
+    /// Bindings; on a connection of its own.
+    Location(FromLocation),
 }
 
 /// New state of a member of a destination set.

@@ -1,10 +1,11 @@
 //! The management socket: control and the operator's commands connect here.
 
+use super::credentials::Incoming;
 use super::state::Service;
 use crate::limits::LINKS_MAX;
 use anyhow::Context;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::{API_VERSION, FromDataplane, ToDataplane};
+use control_api::{API_VERSION, FromDataplane, ToDataplane, ToLocation};
 use sip_core::Settings;
 use std::cell::Cell;
 use std::path::Path;
@@ -67,6 +68,7 @@ impl Service {
             .await?;
         let mut assembler = Assembler::default();
         let mut packet = vec![0; PACKET_MAX];
+        let mut incoming = Incoming::default();
         let mut is_greeted = false;
         loop {
             let length = socket.recv(&mut packet).await?.bytes_read();
@@ -100,12 +102,20 @@ impl Service {
                     };
                     send(socket, &answer).await?;
                 }
+                ToDataplane::Credentials(piece) => {
+                    let answer = self.take_credentials(piece, &mut incoming).await;
+                    send(socket, &answer).await?;
+                }
                 ToDataplane::PanicWorker { worker } => {
                     if let Err(reason) = self.panic_worker(worker) {
                         let (epoch, reason) = (self.epoch(), format!("{reason:#}"));
                         send(socket, &FromDataplane::Refused { epoch, reason }).await?;
                     }
                 }
+                ToDataplane::Location(ToLocation::Attach) => {
+                    return self.serve_location(socket).await;
+                }
+                ToDataplane::Location(_) => anyhow::bail!("the peer did not attach first"),
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
                 ToDataplane::Unreachable => {
                     send(socket, &FromDataplane::Unreachable(self.take_unreachable())).await?;

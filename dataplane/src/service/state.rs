@@ -1,16 +1,17 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
 use super::kernel_sockets::KernelSockets;
+use super::location::{LocationRelay, RecordOwner};
 use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{QueueStatus, Status, WorkerStatus};
+use control_api::status::{LocationStatus, QueueStatus, Status, WorkerStatus};
 use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
-use sip_core::{MemberChange, Settings, Tables};
+use sip_core::{Action, MemberChange, Settings, Tables};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,6 +68,10 @@ pub struct ServiceParts {
     pub mbufs_total: u32,
     /// Whether operators may make a worker panic.
     pub allow_faults: bool,
+    /// Random, and of this process only.
+    pub secret: [u8; 16],
+    /// Which worker owns a stored record.
+    pub record_owner: RecordOwner,
     /// Where a signal handler asks for the end.
     pub drain: Arc<Drain>,
 }
@@ -97,6 +102,8 @@ pub struct Service {
     parts: ServiceParts,
     filters: RefCell<Vec<Box<dyn PortFilter + Send>>>,
     epoch: Cell<u64>,
+    /// Credentials that came, modulo 256.
+    credentials: Cell<u8>,
     /// What the workers run on, from which the next epoch takes what stays the same.
     current: RefCell<Option<Arc<Epoch>>>,
     clock: quanta::Clock,
@@ -108,6 +115,7 @@ pub struct Service {
     /// The sets have changed.
     change: Notify,
     kernel: Rc<KernelSockets>,
+    location: LocationRelay,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -118,10 +126,13 @@ impl Service {
         let filters = RefCell::new(std::mem::take(&mut parts.filters));
         let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
         let kernel = KernelSockets::new(parts.workers.clone());
+        let owner = std::mem::replace(&mut parts.record_owner, Box::new(|_| None));
+        let location = LocationRelay::new(parts.workers.clone(), owner);
         Rc::new(Self {
             parts,
             filters,
             epoch: Cell::new(0),
+            credentials: Cell::new(0),
             current: RefCell::default(),
             clock: quanta::Clock::new(),
             started: Cell::new(0),
@@ -130,6 +141,7 @@ impl Service {
             acknowledgement: Notify::new(),
             change: Notify::new(),
             kernel,
+            location,
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -137,6 +149,20 @@ impl Service {
     /// The epoch in force.
     pub fn epoch(&self) -> u64 {
         self.epoch.get()
+    }
+
+    /// What it knows of bindings.
+    pub(super) fn location(&self) -> &LocationRelay {
+        &self.location
+    }
+
+    /// Gives every worker a command; one that does not look into its mailbox goes without.
+    pub(super) async fn tell_workers(&self, command: impl Fn() -> Command) {
+        for worker in &self.parts.workers {
+            if !self.deliver(worker, command(), Instant::now() + APPLY_TIMEOUT).await {
+                tracing::warn!("a worker takes no commands");
+            }
+        }
     }
 
     /// Takes the workers' events for ever. `resolve` asks the kernel for a neighbour.
@@ -147,6 +173,7 @@ impl Service {
                     self.take_event(index, event, &resolve);
                 }
                 self.kernel.take_parcels(index);
+                self.location.take_batches(index);
             }
             sleep(EVENTS_INTERVAL).await;
         }
@@ -179,16 +206,28 @@ impl Service {
                 self.acknowledgement.notify_waiters();
             }
             Event::Retired(fib) => drop(fib),
+            Event::RetiredCredentials(credentials) => drop(credentials),
         }
     }
 
     /// Hands a new picture of routes and neighbours to every worker.
     pub async fn publish_fib(&self, fib: Arc<Fib>) {
         self.kernel.set_fib(Arc::clone(&fib));
+        self.command_all(|| Command::Fib(Arc::clone(&fib))).await;
+    }
+
+    /// Sends a command to every worker, one after the other, as soon as each has room for it.
+    pub(super) async fn command_all(&self, command: impl Fn() -> Command) {
         for worker in &self.parts.workers {
-            self.deliver(worker, Command::Fib(Arc::clone(&fib)), Instant::now() + APPLY_TIMEOUT)
-                .await;
+            self.deliver(worker, command(), Instant::now() + APPLY_TIMEOUT).await;
         }
+    }
+
+    /// The key of the next credentials, and the number that makes it another one than before.
+    pub(super) fn next_credentials(&self) -> ([u8; 16], u8) {
+        let generation = self.credentials.get().wrapping_add(1);
+        self.credentials.set(generation);
+        (self.parts.secret, generation)
     }
 
     /// Hands every change of what is known of paths to `publish`, for ever.
@@ -229,6 +268,9 @@ impl Service {
         self.kernel.listen_on(&listen);
         self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
         self.epoch.set(number);
+        let is_used = settings.rules.iter().any(|rule| rule.action == Action::Register);
+        let patience = Duration::from_millis(settings.registrar.flush_patience_ms.into());
+        self.set_patience(is_used, patience);
         self.change.notify_one();
         tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
         Ok(())
@@ -357,6 +399,7 @@ impl Service {
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
             kernel: self.kernel.status(),
+            store: self.location.status(),
         }
     }
 }
@@ -371,6 +414,7 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         handed_in: sum(|queue| queue.handed_in),
         handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
         transactions: worker.counters.status(),
+        location: LocationStatus::default(), // GLUE
     }
 }
 

@@ -138,6 +138,12 @@ impl Location {
         &mut self.outbox
     }
 
+    /// Whether something waits to be sent.
+    #[inline]
+    pub fn has_outgoing(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// Who has the bindings that a REGISTER is about.
     #[inline]
     pub fn owner_of_to(

@@ -4,8 +4,13 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
-use crate::message::Span;
+use crate::message::{Method, Span};
+use crate::rewrite::flow::push_target_lines;
+use crate::rewrite::output::Output;
+use crate::route::request::RequestRoute;
+use crate::route::tables::Tables;
 use crate::settings::ListenId;
+use crate::transaction;
 
 /// The bindings that a request goes to, the best first. One can be used over and over.
 #[derive(Debug)]
@@ -75,6 +80,40 @@ impl Targets {
     #[inline]
     pub fn text(&self, span: Span) -> &[u8] {
         span.of(&self.text)
+    }
+
+    /// One of them with its texts, as transactions keep it.
+    pub(crate) fn target(&self, index: usize) -> Option<transaction::Target<'_>> {
+        let one = self.get(index)?;
+        let Target { next_hop, leave_from, q, group, is_flow, .. } = one;
+        let (uri, route) = (self.text(one.uri), self.text(one.route));
+        Some(transaction::Target { next_hop, leave_from, q, group, is_flow, uri, route })
+    }
+
+    /// Has a request go to the first of them.
+    pub fn aim(&self, route: &mut RequestRoute) {
+        if let Some(first) = self.get(0) {
+            (route.next_hop, route.leave_from) = (first.next_hop, first.leave_from);
+        }
+    }
+
+    /// Writes the header lines that a request gets for the first of them alone into `out`, which is cleared
+    /// first: see [`push_target_lines`]. It leaves from the first of the listen points and came in by the
+    /// second.
+    pub fn write_lines(
+        &self,
+        method: Method,
+        listen: [ListenId; 2],
+        tables: &Tables,
+        out: &mut Output,
+    ) {
+        out.clear();
+        let records_route = tables.records_route() && method.opens_dialog();
+        if let Some(first) = self.target(0)
+            && push_target_lines(&first, records_route, listen, tables, out).is_err()
+        {
+            out.clear();
+        }
     }
 
     /// Forgets them.
