@@ -106,19 +106,24 @@ impl Table {
         self.index.first(id.key())
     }
 
+    /// Asks for a place of the index; what it gives means nothing.
+    #[inline]
+    pub(super) fn touch_index(&self, id: AorId) -> u32 {
+        self.index.head(id.key())
+    }
+
     /// Asks for the record of an AoR, and says where its first binding is.
     #[inline]
     pub(super) fn touch(&self, slot: u32) -> u32 {
         self.aors.get(slot as usize).map_or(NONE, |aor| aor.first)
     }
 
-    /// Asks for a binding.
+    /// Asks for a binding, for both of its cache lines. What it gives means nothing.
     #[inline]
-    pub(super) fn touch_binding(&self, slot: u32) {
-        if let Some(binding) = self.bindings.get(slot as usize) {
-            // One word of each cache line.
-            core::hint::black_box((binding.uri, binding.start[START_LAST]));
-        }
+    pub(super) fn touch_binding(&self, slot: u32) -> u32 {
+        self.bindings
+            .get(slot as usize)
+            .map_or(NONE, |binding| binding.aor ^ u32::from(binding.uri_length))
     }
 
     /// The AoR of this id.
@@ -243,9 +248,6 @@ impl Table {
         }
     }
 }
-
-/// The last byte of a record of a binding.
-const START_LAST: usize = super::binding::START - 1;
 
 #[cfg(test)]
 mod tests {
