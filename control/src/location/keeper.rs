@@ -1,0 +1,222 @@
+//! The thread that owns the store. All that waits is committed at once and confirmed together; what fails
+//! waits, and is tried again in a store opened anew, until it is there.
+
+use crate::limits::{GROUP_MAX, PIECES_AHEAD, STORE_RETRY_FIRST, STORE_RETRY_MAX};
+use crate::location::store::Store;
+use anyhow::Result;
+use control_api::location::RECORDS_MAX;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info};
+
+/// Says that changes are on stable storage: index of the worker and their number.
+pub type Confirm = mpsc::UnboundedSender<(u16, u64)>;
+
+/// One piece of all that is stored, and at last `None`. Without it the reading has failed.
+pub type Pieces = mpsc::Receiver<Option<Vec<u8>>>;
+
+enum Job {
+    Commit(Commit),
+    Read(mpsc::Sender<Option<Vec<u8>>>),
+    Get(String, oneshot::Sender<Result<Option<Vec<u8>>>>),
+}
+
+struct Commit {
+    records: Vec<u8>,
+    confirm: Box<dyn FnOnce() + Send>,
+}
+
+/// Where the keeper is asked.
+#[derive(Clone, Debug)]
+pub struct KeeperHandle {
+    jobs: Sender<Job>,
+    /// What is wrong with the store, if anything.
+    pub trouble: watch::Receiver<Option<String>>,
+}
+
+impl KeeperHandle {
+    /// Starts the keeper of the store in `directory`.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub fn start(directory: &Path) -> Result<Self> {
+        let (jobs, queue) = channel();
+        let (state, trouble) = watch::channel(None);
+        let directory = directory.to_owned();
+        let keeper = Keeper {
+            directory,
+            store: None,
+            queue,
+            pending: Vec::new(),
+            state,
+            retry: Some(Instant::now()),
+            pause: STORE_RETRY_FIRST,
+        };
+        std::thread::Builder::new().name("location".to_owned()).spawn(|| keeper.run())?;
+        Ok(Self { jobs, trouble })
+    }
+
+    /// Stores changes; `confirm` hears of it when they are on stable storage, whenever that is.
+    pub fn commit(&self, worker: u16, number: u64, records: Vec<u8>, confirm: Confirm) {
+        let confirm = Box::new(move || {
+            // Who asked may be gone; who comes next is sent the same again.
+            let _ = confirm.send((worker, number));
+        });
+        self.ask(Job::Commit(Commit { records, confirm }));
+    }
+
+    /// Stores records and waits until they are on stable storage.
+    pub async fn store(&self, records: Vec<u8>) {
+        let (sender, done) = oneshot::channel();
+        let confirm = Box::new(move || {
+            let _ = sender.send(());
+        });
+        self.ask(Job::Commit(Commit { records, confirm }));
+        let _ = done.await;
+    }
+
+    /// All records, with the changes that were asked for before.
+    pub fn read(&self) -> Pieces {
+        let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        self.ask(Job::Read(sender));
+        pieces
+    }
+
+    /// The record of an AoR.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn get(&self, aor: String) -> Result<Option<Vec<u8>>> {
+        let (sender, answer) = oneshot::channel();
+        self.ask(Job::Get(aor, sender));
+        answer.await?
+    }
+
+    fn ask(&self, job: Job) {
+        let is_asked = self.jobs.send(job).is_ok();
+        debug_assert!(is_asked, "the keeper ends after the last handle");
+    }
+}
+
+struct Keeper {
+    directory: PathBuf,
+    /// Open, if only for reading.
+    store: Option<Store>,
+    queue: Receiver<Job>,
+    /// Changes that are not stored, oldest first. The data plane has a bounded number on their way.
+    pending: Vec<Commit>,
+    state: watch::Sender<Option<String>>,
+    /// The store is ill, and is to be opened anew at this time.
+    retry: Option<Instant>,
+    pause: Duration,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        loop {
+            if self.retry.is_some_and(|at| at <= Instant::now()) {
+                self.open();
+            }
+            if self.retry.is_none() && !self.pending.is_empty() {
+                self.commit();
+            }
+            let next = match self.retry {
+                None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => self.queue.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match next {
+                Ok(job) => self.take(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes a job and, behind it, all commits that wait, up to a bound. A job of another kind waits for the
+    /// commits before it.
+    fn take(&mut self, job: Job) {
+        let mut next = Some(job);
+        while let Some(job) = next {
+            match job {
+                Job::Commit(commit) => self.pending.push(commit),
+                Job::Read(pieces) => {
+                    self.commit();
+                    self.read(pieces);
+                }
+                Job::Get(aor, answer) => {
+                    self.commit();
+                    let _ = answer.send(self.get(&aor));
+                }
+            }
+            next = (self.pending.len() < GROUP_MAX).then(|| self.queue.try_recv().ok()).flatten();
+        }
+    }
+
+    /// Opens the store anew and stores what waits.
+    fn open(&mut self) {
+        self.store = None; // Its lock goes with it.
+        match Store::open(&self.directory) {
+            Ok(store) => {
+                self.store = Some(store);
+                self.retry = None;
+                self.commit();
+            }
+            Err(error) => self.fall_ill(&error),
+        }
+        if self.retry.is_none() {
+            self.pause = STORE_RETRY_FIRST;
+            if self.state.send_replace(None).is_some() {
+                info!("the location store is well again");
+            }
+        }
+    }
+
+    /// Stores all that waits, unless the store is ill.
+    fn commit(&mut self) {
+        let (Some(store), None) = (&self.store, self.retry) else { return };
+        if self.pending.is_empty() {
+            return;
+        }
+        match store.commit(self.pending.iter().map(|commit| commit.records.as_slice())) {
+            Ok(()) => self.pending.drain(..).for_each(|commit| (commit.confirm)()),
+            Err(error) => self.fall_ill(&error),
+        }
+    }
+
+    fn fall_ill(&mut self, error: &anyhow::Error) {
+        if self.state.borrow().is_none() {
+            error!("{error:#}: changes of bindings wait until it is well; free space or repair it");
+        }
+        self.state.send_replace(Some(format!("{error:#}")));
+        self.retry = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(STORE_RETRY_MAX);
+    }
+
+    fn get(&self, aor: &str) -> Result<Option<Vec<u8>>> {
+        let store = self.store.as_ref();
+        store.ok_or_else(|| anyhow::anyhow!("the store is not open"))?.get(aor)
+    }
+
+    /// Reads all records in a thread of its own: changes go on meanwhile. Behind them come the changes
+    /// that could not be stored.
+    fn read(&self, pieces: mpsc::Sender<Option<Vec<u8>>>) {
+        let Some(store) = self.store.clone() else { return };
+        let pending: Vec<_> = self.pending.iter().map(|commit| commit.records.clone()).collect();
+        let read = move || {
+            let stored = store.pieces(RECORDS_MAX);
+            for piece in stored.chain(pending.into_iter().map(Ok)) {
+                match piece {
+                    Ok(piece) if pieces.blocking_send(Some(piece)).is_ok() => {}
+                    Ok(_) => return, // Nobody listens any more.
+                    Err(error) => return error!("{error:#}"),
+                }
+            }
+            let _ = pieces.blocking_send(None);
+        };
+        if let Err(error) = std::thread::Builder::new().name("location read".into()).spawn(read) {
+            error!("the location store cannot be read: {error}");
+        }
+    }
+}
