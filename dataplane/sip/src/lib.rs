@@ -30,6 +30,7 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+mod digest;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;
@@ -43,6 +44,10 @@ mod settings;
 pub mod stun;
 mod transaction;
 
+pub use digest::{
+    Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
+    DigestSizes, Role,
+};
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;

@@ -103,13 +103,23 @@ pub const REASON_MAX: usize = 128;
 /// Most bindings of one AoR: each of them gets a branch of every call.
 pub const CONTACTS_MAX: usize = 16;
 
-/// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (2),
-/// Route appended, Max-Forwards, and leading CRLFs make 12.
-pub const EDITS_MAX: usize = 16;
+/// Longest user name, realm and cnonce of credentials. Real ones have 10 to 60 bytes; all of them are hashed.
+pub const CREDENTIAL_TEXT_MAX: usize = 256;
 
-/// Bytes inserted by the edits of one message: two URIs (strict routing), and under 600 bytes for a
-/// Via, two Record-Routes, Max-Forwards and received/rport.
-pub const EDIT_TEXT_MAX: usize = 2 * URI_MAX + 1024;
+/// Longest message that is recognised when it comes again with the same nonce count, in bytes: more than a
+/// REGISTER has, and an INVITE with a usual body.
+pub const RETRANSMISSION_MAX: usize = 2048;
+
+/// Users with credentials: they take 80 bytes each.
+pub const USERS_MAX: usize = 50_000_000;
+
+/// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (4),
+/// Route appended, Max-Forwards, a flow of the client, a Path, and leading CRLFs make 16.
+pub const EDITS_MAX: usize = 20;
+
+/// Bytes inserted by the edits of one message: three URIs (strict routing, or a binding with its Path),
+/// and under 1,000 bytes for a Via, four Record-Routes, Max-Forwards and received/rport.
+pub const EDIT_TEXT_MAX: usize = 3 * URI_MAX + 1024;
 
 /// Capacity of an [`Output`](crate::Output): the largest message.
 pub const OUTPUT_MAX: usize = MESSAGE_MAX;

@@ -5,7 +5,10 @@
 mod common;
 
 use common::{always, set, settings};
-use sip_core::{Action, Fork, ListenPoint, Relay, Rule, Settings, Tables, TransactionSettings};
+use sip_core::{
+    Action, AuthSettings, DigestAlgorithm, Fork, ListenPoint, Relay, Rule, Settings, Tables,
+    TransactionSettings,
+};
 
 #[track_caller]
 fn refused(settings: &Settings, expected: &str) {
@@ -54,6 +57,37 @@ fn destination_sets() {
     );
     let twice = Settings { sets: vec![set("uas", &[]), set("uas", &[])], ..settings() };
     refused(&twice, "destination_sets[1].name: \"uas\" stands twice");
+}
+
+#[test]
+fn authentication() {
+    let with = |change: fn(&mut AuthSettings)| {
+        let mut settings = settings();
+        change(&mut settings.auth);
+        settings
+    };
+    refused(
+        &with(|auth| auth.realms = vec!["a".into(), "b\"".into()]),
+        r#"auth.realms[1].name: "b\"" holds a quote, a backslash or a control character; leave it out"#,
+    );
+    refused(
+        &with(|auth| auth.realms = vec!["a".into(), "a".into()]),
+        "auth.realms[1].name: \"a\" stands twice",
+    );
+    refused(
+        &with(|auth| auth.realms = vec![String::new()]),
+        "auth.realms[0].name: it has 0 bytes; 1 to 256 are possible",
+    );
+    refused(
+        &with(|auth| auth.algorithms.clear()),
+        "auth.algorithms: there is none; name \"SHA-256\", \"MD5\" or both",
+    );
+    refused(
+        &with(|auth| auth.algorithms.push(DigestAlgorithm::Sha256)),
+        "auth.algorithms: \"SHA-256\" stands twice",
+    );
+    refused(&with(|auth| auth.nonce_s = 5), "auth.nonce_s: 5 s; 10 to 86400 are possible");
+    refused(&with(|auth| auth.block_s = 0), "auth.block_s: 0 s; 1 to 86400 are possible");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::keyed_hash::HashKey;
 use crate::message::{Headers, Span};
@@ -47,6 +47,7 @@ pub(crate) struct Keys {
     tag: HashKey,
     place: HashKey,
     merged: HashKey,
+    flow: HashKey,
 }
 
 impl Keys {
@@ -58,6 +59,7 @@ impl Keys {
             tag: derive(3),
             place: derive(4),
             merged: derive(5),
+            flow: derive(6),
         }
     }
 
@@ -105,6 +107,15 @@ impl Keys {
     #[inline(always)]
     pub(crate) fn place(&self, place: u64, boot: u64) -> u64 {
         self.place.begin().word(place).word(boot).finish(0)
+    }
+
+    /// The check of a flow token.
+    pub(crate) fn flow(&self, address: SocketAddr, listen: ListenId) -> u64 {
+        let hash = match address.ip() {
+            IpAddr::V4(ip) => self.flow.begin().text(&ip.octets()),
+            IpAddr::V6(ip) => self.flow.begin().text(&ip.octets()),
+        };
+        hash.word(address.port().into()).finish(listen.0)
     }
 
     /// What copies of a request share that took different ways (RFC 3261 section 8.2.2.2), and the

@@ -22,7 +22,7 @@ use crate::message::Span;
 pub struct EditList {
     /// Sorted by position; those at one position apply in the order they came.
     edits: Vec<Edit>,
-    text: Vec<u8>,
+    text: Output,
     patch: Option<Patch>,
     overflow: bool,
 }
@@ -52,7 +52,7 @@ impl EditList {
     pub fn new() -> Self {
         Self {
             edits: Vec::with_capacity(EDITS_MAX),
-            text: Vec::with_capacity(EDIT_TEXT_MAX),
+            text: Output::with_capacity(EDIT_TEXT_MAX),
             patch: None,
             overflow: false,
         }
@@ -102,7 +102,7 @@ impl EditList {
         let mut at = 0;
         for edit in &self.edits {
             out.push(message.get(at..edit.old.start()).unwrap_or_default())?;
-            out.push(edit.text.of(&self.text))?;
+            out.push(edit.text.of(self.text.bytes()))?;
             at = at.max(edit.old.end());
         }
         Ok(at)
@@ -132,17 +132,19 @@ impl EditList {
     /// Adds a part to the text that was begun.
     #[inline]
     pub(crate) fn push(&mut self, part: &[u8]) {
-        if part.len() > self.text.capacity() - self.text.len() {
-            self.overflow = true;
-            return;
-        }
-        self.text.extend_from_slice(part);
+        self.overflow |= self.text.push(part).is_err();
+    }
+
+    /// Adds what `write` writes to the text that was begun.
+    #[inline]
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Output) -> Result<(), Full>) {
+        self.overflow |= write(&mut self.text).is_err();
     }
 
     /// The text that was begun at `start`, to be changed in place.
     #[inline(always)]
     pub(crate) fn text_from(&mut self, start: usize) -> &mut [u8] {
-        self.text.get_mut(start..).unwrap_or_default()
+        self.text.tail_mut(start)
     }
 
     /// Puts the text that was begun at `start` in place of `old`, which may be empty.
@@ -216,8 +218,7 @@ mod tests {
     #[test]
     fn too_much_text_is_an_error() {
         let mut edits = EditList::new();
-        let room = edits.text.capacity();
-        edits.replace(Span::new(0, 0), &vec![b'x'; room + 1]);
+        edits.replace(Span::new(0, 0), &vec![b'x'; 2 * EDIT_TEXT_MAX]);
         assert_eq!(edits.emit_prefix(b"a", &mut Output::new()), Err(Full));
         edits.clear();
         assert_eq!(edits.emit_prefix(b"a", &mut Output::new()), Ok(0));

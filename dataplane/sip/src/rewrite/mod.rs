@@ -4,7 +4,8 @@
 pub(crate) mod answer;
 pub(crate) mod branch;
 pub(crate) mod edit;
-mod keyed_hash;
+pub(crate) mod flow;
+pub(crate) mod keyed_hash;
 pub(crate) mod output;
 pub(crate) mod received;
 pub(crate) mod reply;

@@ -40,6 +40,11 @@ impl Output {
         Self { bytes: Vec::with_capacity(capacity) }
     }
 
+    /// A buffer for nothing, which holds the place of another.
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
     /// Forgets what is in it.
     #[inline]
     pub fn clear(&mut self) {

@@ -2,6 +2,7 @@
 
 use super::branch::Branch;
 use super::edit::EditList;
+use super::flow::{Flow, push_flow_route};
 use super::received;
 use crate::message::{Arrival, Request, Span};
 use crate::parse::header::HeaderId;
@@ -20,11 +21,25 @@ pub fn rewrite_request(
     egress: ListenId,
     edits: &mut EditList,
 ) {
+    let uri = if route.uri == request.uri { &[] } else { route.uri.of(request.bytes) };
+    rewrite(request, (route, uri, &[]), tables, arrival, egress, edits);
+}
+
+/// As [`rewrite_request`], with another Request-URI unless `uri` is empty, and `own` lines behind ours.
+#[inline(always)]
+pub(crate) fn rewrite(
+    request: &Request<'_>,
+    (route, uri, own): (&RequestRoute, &[u8], &[u8]),
+    tables: &Tables,
+    arrival: &Arrival,
+    egress: ListenId,
+    edits: &mut EditList,
+) {
     edits.clear();
     let bytes = request.bytes;
     drop_leading_crlf(request.line, edits);
-    if route.uri != request.uri {
-        edits.replace(request.uri, route.uri.of(bytes));
+    if !uri.is_empty() {
+        edits.replace(request.uri, uri);
     }
     // Both hashes first: they do not depend on each other, so the CPU computes them side by side.
     let branch = route.branch.unwrap_or_else(|| {
@@ -42,10 +57,14 @@ pub fn rewrite_request(
     let new = edits.begin();
     edits.push(lines.text(branch));
     lines.fill(edits.text_from(new), branch, call);
+    edits.push(own);
     match route.max_forwards {
         Some(left) => edits.set_number(request.headers.value(HeaderId::MaxForwards), left),
         // RFC 3261 section 16.6 step 3
         None => edits.push(b"Max-Forwards: 70\r\n"),
+    }
+    if call.is_some() && tables.keeps_flows() && is_behind_nat(request, route, arrival) {
+        push_own_flow(b"Record-Route", b">\r\n", tables, arrival, edits);
     }
     if let Some((last, None)) = route.append {
         push_all(edits, &[b"Route: <", last.of(bytes), b">\r\n"]);
@@ -66,6 +85,34 @@ pub fn rewrite_request(
     for &cut in &route.cuts {
         edits.delete(cut);
     }
+}
+
+/// Whether the client itself has sent the request, through a NAT: its Via names another address than
+/// the one that it came from, or wants its answer at another port.
+#[inline]
+fn is_behind_nat(request: &Request<'_>, route: &RequestRoute, arrival: &Arrival) -> bool {
+    let (via, source) = (&route.via, arrival.source);
+    if request.headers.more_vias > 0 {
+        return false;
+    }
+    let is_at_port = !via.rport.exists() || via.port() == source.port();
+    !(is_at_port && via.is_at(request.bytes, source.ip())) && via.address(request.bytes).is_some()
+}
+
+/// The line by which requests find back to the client (RFC 5626 section 5.3.2).
+#[cold]
+fn push_own_flow(
+    name: &[u8],
+    end: &[u8],
+    tables: &Tables,
+    arrival: &Arrival,
+    edits: &mut EditList,
+) {
+    let flow = Flow { address: arrival.source, listen: arrival.listen };
+    edits.push_with(|out| {
+        push_flow_route(name, flow, arrival.listen, tables, out)?;
+        out.push(end)
+    });
 }
 
 fn push_all(edits: &mut EditList, parts: &[&[u8]]) {

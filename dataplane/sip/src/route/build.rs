@@ -10,11 +10,11 @@ use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
 
-use super::build_sets;
 use super::rule_index::RuleIndex;
 use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
 use super::set::Set;
 use super::tables::{Fixed, ListenEntry, Names, Tables, address_hash};
+use super::{build_auth, build_sets};
 use crate::limits::{
     ATTEMPTS_MAX, DOMAIN_LENGTH_MAX, DOMAINS_MAX, HEADER_TEXT_MAX, LISTEN_POINTS_MAX, REASON_MAX,
     RULE_MATCHES_MAX, RULES_MAX, T1_MS, T2_T4_MS_MAX, TIMEOUT_T1, TIMER_C_MS, USER_PREFIX_MAX,
@@ -76,6 +76,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     let sets = build_sets::sets(&settings.sets, &fixed)?;
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
     check_transactions(&settings.transactions)?;
+    build_auth::check(&settings.auth)?;
     check_count("routes", settings.rules.len(), RULES_MAX)?;
     for (index, rule) in settings.rules.iter().enumerate() {
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);

@@ -1,6 +1,7 @@
 //! Where a message goes: RFC 3261 16.3-16.6 for requests, 16.7 and 18.2.2 for responses.
 
 pub(crate) mod build;
+mod build_auth;
 pub(crate) mod build_sets;
 pub(crate) mod choices;
 pub(crate) mod dispatch;

@@ -28,10 +28,14 @@ use crate::parse::params::Param;
 use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::rewrite::branch::{self, Keys};
+use crate::rewrite::flow::{self, Flow};
 use crate::settings::HashKey;
 
 /// Pops of our own Route values: a double Record-Route puts us in twice (RFC 5658).
 const OWN_ROUTES_MAX: usize = 2;
+
+/// Pops of those that have a flow of a client in them, one for each side (RFC 5626).
+const FLOW_ROUTES_MAX: usize = 2;
 
 const BAD_ROUTE: Refusal = bad(ParseErrorKind::Malformed(HeaderId::Route));
 const BAD_URI: Refusal = bad(ParseErrorKind::RequestUri);
@@ -98,6 +102,10 @@ pub fn finish_route(
     match hop {
         Hop::Address(&address) => path.route.next_hop = address,
         Hop::Path => path.follow(tables)?,
+        Hop::Flow(flow) => {
+            path.route.next_hop = flow.address;
+            path.route.leave_from = Some(flow.listen);
+        }
         Hop::Location => path.route.aor_uri = path.uri_span,
     }
     path.routes.finish(&mut path.route.cuts);
@@ -161,6 +169,8 @@ struct Path<'a, 'r> {
     uri_span: Span,
     params: UriParams,
     routes: RouteSet<'a>,
+    /// The flow of the client that the request goes to.
+    flow: Option<Flow>,
     /// What becomes of it.
     route: &'r mut RequestRoute,
 }
@@ -170,6 +180,8 @@ enum Hop<'t> {
     Address(&'t SocketAddr),
     /// To the topmost Route, or without one to the Request-URI.
     Path,
+    /// To a client behind NAT.
+    Flow(Flow),
     /// To nowhere, or to the bindings of its Request-URI.
     Location,
 }
@@ -183,9 +195,9 @@ impl<'a, 'r> Path<'a, 'r> {
         route: &'r mut RequestRoute,
     ) -> Self {
         route.cuts.clear();
-        (route.uri, route.append) = (request.uri, None);
+        (route.uri, route.append, route.leave_from) = (request.uri, None, None);
         let routes = RouteSet::new(request.bytes, request.headers.place(HeaderId::Route));
-        Self { bytes: request.bytes, params, uri, uri_span: request.uri, routes, route }
+        Self { bytes: request.bytes, params, uri, uri_span: request.uri, routes, flow: None, route }
     }
 
     /// RFC 3261 section 16.4. Returns whether a mark proves that the request belongs to a dialog
@@ -209,16 +221,40 @@ impl<'a, 'r> Path<'a, 'r> {
         } else if self.params.maddr.exists() {
             self.strip_own_maddr(tables, arrival);
         }
-        for _ in 0..OWN_ROUTES_MAX {
+        let (mut own, mut flows) = (OWN_ROUTES_MAX, FLOW_ROUTES_MAX);
+        loop {
             let Some(top) = self.routes.top()? else { break };
             let (uri, params) = self.route_uri(&top)?;
             if !tables.is_ours(uri.host.of(self.bytes), uri.port(), arrival.listen) {
                 break;
             }
-            in_dialog |= self.is_marked(&uri, &params, tables, call);
+            let left = if uri.user.is_empty() { &mut own } else { &mut flows };
+            if *left == 0 {
+                break;
+            }
+            *left -= 1;
+            if uri.user.is_empty() {
+                in_dialog |= self.is_marked(&uri, &params, tables, call);
+            } else {
+                self.take_flow(&uri, tables, arrival)?;
+            }
             self.routes.pop(&top, &mut self.route.cuts)?;
         }
         Ok(in_dialog)
+    }
+
+    /// The user part of a Route of ours is a flow token, or means nothing. Of two flows the one counts
+    /// that the request does not come from (RFC 5626 section 5.3.1).
+    #[cold]
+    fn take_flow(&mut self, uri: &Uri, tables: &Tables, arrival: &Arrival) -> Result<(), Refusal> {
+        let user = uri.user.of(self.bytes);
+        let flow = flow::read_token(user, &tables.keys).map_err(|_| Reply::Forbidden)?;
+        if let Some(flow) = flow
+            && flow.address != arrival.source
+        {
+            self.flow = Some(flow);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -287,7 +323,13 @@ impl<'a, 'r> Path<'a, 'r> {
         // A telephone number belongs to no domain; whoever asks us for it means us.
         let is_ours =
             self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port(), arrival.listen);
-        let has_way = !is_ours || self.routes.top()?.is_some();
+        let has_route = self.routes.top()?.is_some();
+        if let Some(flow) = self.flow
+            && !has_route
+        {
+            return Ok((Hop::Flow(flow), RouteReason::InDialog));
+        }
+        let has_way = !is_ours || has_route;
         if in_dialog && has_way {
             return Ok((Hop::Path, RouteReason::InDialog));
         }

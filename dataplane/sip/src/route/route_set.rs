@@ -21,9 +21,9 @@ pub(super) struct RouteSet<'a> {
     tail: Option<Span>,
 }
 
-/// Parts of the message to delete: two pops, the pop for a strict router, the last value, and up to
+/// Parts of the message to delete: four pops, the pop for a strict router, the last value, and up to
 /// three parts of the Request-URI.
-pub(crate) type Cuts = SmallVec<[Span; 8]>;
+pub(crate) type Cuts = SmallVec<[Span; 10]>;
 
 /// A Route value breaks the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::message::Method;
 use crate::parse::uri::{self, Scheme};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    AuthSettings, Fork, ListenId, ListenPoint, MemberChange, MemberState, RealmId,
+    AuthSettings, Fork, ListenId, ListenPoint, MemberChange, MemberState, Nat, RealmId,
     RegistrarSettings, Relay, Settings, TransactionSettings,
 };
 
@@ -231,6 +231,12 @@ impl Tables {
     #[inline]
     pub fn has_location(&self) -> bool {
         self.fixed.has_location
+    }
+
+    /// Whether requests find back to callers behind NAT: where phones register, unless the settings say no.
+    #[inline]
+    pub(crate) fn keeps_flows(&self) -> bool {
+        self.fixed.has_location && self.fixed.registrar.nat != Nat::Never
     }
 
     /// How registrations are taken.

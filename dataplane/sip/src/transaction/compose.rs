@@ -106,30 +106,34 @@ pub(super) struct NewBranch<'a> {
     pub(super) branch: Branch,
     /// The hash of the call, when our lines have Record-Routes.
     pub(super) call: Option<u64>,
-    /// The Request-URI, when it is another one.
-    pub(super) uri: Option<&'a [u8]>,
+    /// The Request-URI, when it is another one; empty when not.
+    pub(super) uri: &'a [u8],
 }
 
-/// The copy of a kept request for another branch (RFC 3261 section 16.6).
+/// The copy of a kept request for another branch (RFC 3261 section 16.6), with lines of its own behind
+/// ours. Gives the length of both.
 pub(super) fn branch_request(
     request: &[u8],
     new: &NewBranch<'_>,
+    own: impl FnOnce(&mut Output) -> Result<(), Full>,
     out: &mut Output,
-) -> Result<(), Full> {
+) -> Result<usize, Full> {
     let line_end = start_line_end(request);
     let line = request.get(..line_end).unwrap_or_default();
-    match new.uri {
-        Some(uri) => {
-            let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
-            [method, b" ", uri, b" SIP/2.0"].iter().try_for_each(|part| out.push(part))?;
-        }
-        None => out.push(line)?,
+    if new.uri.is_empty() {
+        out.push(line)?;
+    } else {
+        let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+        [method, b" ", new.uri, b" SIP/2.0"].iter().try_for_each(|part| out.push(part))?;
     }
     out.push(b"\r\n")?;
     let at = out.len();
     out.push(new.lines.text(new.branch))?;
     new.lines.fill(out.tail_mut(at), new.branch, new.call);
-    out.push(request.get(line_end + 2 + new.old_lines..).unwrap_or_default())
+    own(out)?;
+    let length = out.len() - at;
+    out.push(request.get(line_end + 2 + new.old_lines..).unwrap_or_default())?;
+    Ok(length)
 }
 
 /// The challenge lines of a 401 or 407 (RFC 3261 section 16.7 step 7).
@@ -200,11 +204,12 @@ fn q_value(params: &[u8]) -> u16 {
     thousandths.min(1_000)
 }
 
-/// Whether a kept request has a Route, so that another Request-URI would not change its way.
-pub(super) fn has_route(request: &[u8]) -> bool {
-    let mut found = false;
+/// Whether a kept request has a Route behind our `lines` bytes of lines, so that another Request-URI would
+/// not change its way.
+pub(super) fn has_route(request: &[u8], lines: usize) -> bool {
+    let (mut found, ours) = (false, start_line_end(request) + 2 + lines);
     let _ = each_line(request, |line| {
-        found |= line.id == HeaderId::Route;
+        found |= line.id == HeaderId::Route && line.line.start() >= ours;
         Ok(())
     });
     found

@@ -144,7 +144,9 @@ impl Transactions {
             }
             // It goes on being asked, while another one is; whoever says something first is it.
             branch.is_given_up = true;
+            let entry = branch.entry;
             if !self.fail_over(slot, around)
+                && !self.ask_flow(slot, entry, around)
                 && let Some(branch) = self.table.branch_mut(slot, number)
             {
                 branch.is_given_up = false;

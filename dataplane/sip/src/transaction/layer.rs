@@ -8,7 +8,7 @@ use super::foresee::Ahead;
 use super::machines::Timers;
 use super::outbox::Outbox;
 use super::place::{self, BranchId};
-use super::record::{Branch, NO_SET, NONE, Server, ServerState, later, sooner};
+use super::record::{Branch, NONE, Server, ServerState, later, sooner};
 use super::table::Table;
 use super::time::Tick;
 use super::wheel::Wheel;
@@ -17,7 +17,7 @@ use crate::message::Method;
 use crate::rewrite::branch::Branch as BranchText;
 use crate::rewrite::output::Output;
 use crate::route::tables::Tables;
-use crate::settings::{Fork, ListenId};
+use crate::settings::ListenId;
 
 /// How much of everything there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,13 +147,10 @@ impl Transactions {
     pub(super) fn patience(
         &self,
         method: Method,
-        set: u16,
-        fork: Fork,
-        branches: u8,
+        has_others: bool,
         tables: &Tables,
     ) -> Option<Tick> {
         let settings = tables.transactions();
-        let has_others = set != NO_SET && fork == Fork::No && branches < settings.attempts;
         if has_others && settings.failover_ms > 0 {
             return Some(self.now.plus(settings.failover_ms));
         }
@@ -207,7 +204,7 @@ impl Transactions {
     pub(super) fn end(&mut self, slot: u32) {
         self.free_requests(slot, |_| true);
         let Some(record) = self.table.get_mut(slot) else { return };
-        for text in [&mut record.response, &mut record.best, &mut record.redirect] {
+        for text in [&mut record.response, &mut record.best, &mut record.targets] {
             self.buffers.free(text);
         }
         self.states[record.server.state() as usize] -= 1;

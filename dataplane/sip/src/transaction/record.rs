@@ -16,6 +16,8 @@ use crate::settings::{Fork, ListenId};
 pub(super) const NONE: u32 = u32::MAX;
 /// No destination set.
 pub(super) const NO_SET: u16 = u16::MAX;
+/// No place in the target set.
+pub(super) const NO_TARGET: u8 = u8::MAX;
 /// An address before there is one.
 const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
@@ -58,10 +60,10 @@ pub(super) struct Transaction {
     /// one of our own.
     pub(super) best_status: u16,
     pub(super) best: Text,
-    /// Contacts of the redirection that is followed.
-    pub(super) redirect: Text,
-    /// Contacts with a lower q than this have not been tried, in thousandths.
-    pub(super) redirect_q: u16,
+    /// Its target set, beside the members of a destination set: see [`super::target_set`].
+    pub(super) targets: Text,
+    /// A bit for each of them that was asked.
+    pub(super) asked: u16,
 }
 
 /// How far a request has come.
@@ -104,6 +106,8 @@ pub(super) struct Branch {
     /// Somebody else has been asked, because it was silent.
     pub(super) is_given_up: bool,
     pub(super) leave_from: ListenId,
+    /// Its number in the target set, or [`NO_TARGET`].
+    pub(super) entry: u8,
     pub(super) target: SocketAddr,
 }
 
@@ -113,6 +117,7 @@ impl Branch {
         cancel: None,
         target: NOWHERE,
         leave_from: ListenId(0),
+        entry: NO_TARGET,
         number: 0,
         lines: 0,
         next: NONE,
@@ -165,8 +170,8 @@ impl Transaction {
         response: Text::NONE,
         best: Text::NONE,
         best_status: 0,
-        redirect: Text::NONE,
-        redirect_q: 0,
+        targets: Text::NONE,
+        asked: 0,
         first: Branch::FREE,
     };
 

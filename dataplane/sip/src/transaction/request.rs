@@ -147,6 +147,8 @@ impl Transactions {
             _ => (Fork::No, NO_SET),
         };
         let timers = timers(tables);
+        let attempts = tables.transactions().attempts;
+        let has_others = set != NO_SET && fork == Fork::No && attempts > 1;
         let client = match leave_from {
             Some(_) => Client::sent(request.method, self.now, &timers),
             None => Client::Over,
@@ -155,7 +157,7 @@ impl Transactions {
             client,
             target: route.next_hop,
             leave_from: leave_from.unwrap_or(arrival.listen),
-            limit: self.patience(request.method, set, fork, 1, tables),
+            limit: self.patience(request.method, has_others, tables),
             ..Branch::FREE
         };
         let server = Server::received(request.method);
@@ -205,13 +207,16 @@ impl Transactions {
         let Some(record) = self.table.get_mut(id.slot) else { return };
         let records_route = tables.records_route() && record.method.opens_dialog();
         let lines = tables.top_lines(record.first.leave_from, record.arrived_at, records_route);
-        record.first.lines = u16::try_from(lines.text(branch).len()).unwrap_or(0);
+        record.first.lines += u16::try_from(lines.text(branch).len()).unwrap_or(0);
         record.first.request = text.unwrap_or(Text::NONE);
         let (fork, is_unsent) = (record.fork, matches!(record.first.client, Client::Over));
+        let has_targets = !record.targets.is_empty();
         if is_unsent {
             self.fail(id.slot, 0, 503, &mut Around { tables, egress });
         } else if fork == Fork::Parallel {
             self.ask_tier(id.slot, &mut Around { tables, egress });
+        } else if has_targets {
+            self.ask_beside_first(id.slot, &mut Around { tables, egress });
         }
         self.rearm(id.slot);
     }

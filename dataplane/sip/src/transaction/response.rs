@@ -197,7 +197,7 @@ impl Transactions {
         };
         self.free_requests(slot, is_done);
         let Some(record) = self.table.get_mut(slot) else { return };
-        for text in [&mut record.best, &mut record.redirect] {
+        for text in [&mut record.best, &mut record.targets] {
             self.buffers.free(text);
         }
     }
@@ -216,7 +216,7 @@ impl Transactions {
             self.acknowledge(id, response);
         }
         let Some(branch) = self.table.branch_mut(id.slot, id.number) else { return false };
-        let was_given_up = branch.is_given_up;
+        let (was_given_up, entry) = (branch.is_given_up, branch.entry);
         branch.limit = None;
         let Some(record) = self.table.get_mut(id.slot) else { return false };
         if !reaction.pass || record.progress.is_answered {
@@ -231,7 +231,7 @@ impl Transactions {
         if status >= 600 {
             self.cancel_pending(id.slot, around);
         }
-        if !was_given_up && self.asks_on(id.slot, status, Some(parts), around) {
+        if !was_given_up && self.asks_on(id.slot, (entry, status), Some(parts), around) {
             return false;
         }
         if self.is_waiting(id.slot) {
@@ -265,13 +265,13 @@ impl Transactions {
     ) {
         let Some(branch) = self.table.branch_mut(slot, number) else { return };
         branch.limit = None;
-        let was_given_up = branch.is_given_up;
+        let (was_given_up, entry) = (branch.is_given_up, branch.entry);
         let Some(record) = self.table.get(slot) else { return };
         if record.progress.is_answered {
             return;
         }
         let status = if record.progress.is_cancelled { 487 } else { status };
-        if !was_given_up && self.asks_on(slot, status, None, around) {
+        if !was_given_up && self.asks_on(slot, (entry, status), None, around) {
             return;
         }
         if self.is_waiting(slot) {
@@ -286,11 +286,12 @@ impl Transactions {
         self.table.branches(slot).any(Branch::is_pending)
     }
 
-    /// Asks others after one that answered with `status`, or not at all. Gives whether somebody is asked.
+    /// Asks others after one, `entry` of the target set, that answered with `status`, or not at all. Gives
+    /// whether somebody is asked.
     fn asks_on<E: Egress>(
         &mut self,
         slot: u32,
-        status: u16,
+        (entry, status): (u8, u16),
         parts: Option<[&[u8]; 2]>,
         around: &mut Around<'_, E>,
     ) -> bool {
@@ -308,7 +309,11 @@ impl Transactions {
         {
             return true;
         }
-        if !self.is_waiting(slot) && self.follow_on(slot, around) {
+        // What an instance has lost its flow with: 430 (RFC 5626 section 5.3), or silence.
+        let is_flow_lost = matches!(status, 408 | 430 | 503);
+        if is_flow_lost && self.ask_flow(slot, entry, around)
+            || !self.is_waiting(slot) && self.ask_targets(slot, around)
+        {
             self.keep_best(slot, status, parts);
             return true;
         }

@@ -105,7 +105,12 @@ fn explained(
         // By its own headers an ACK or CANCEL may fit another rule than its INVITE did.
         Ok(_) if matches!(request.method(), Method::Ack | Method::Cancel) => {}
         Ok(RouteReason::Member { rule, .. }) => assert!(decided(rule).hash.is_some()),
-        Ok(RouteReason::RequestUri { rule }) | Err(Refusal::Reply(Reply::Rule(rule))) => {
+        Ok(
+            RouteReason::RequestUri { rule }
+            | RouteReason::Register { rule }
+            | RouteReason::Locate { rule },
+        )
+        | Err(Refusal::Reply(Reply::Rule(rule))) => {
             decided(rule);
         }
         Err(_) => {}

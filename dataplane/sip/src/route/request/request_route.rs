@@ -6,7 +6,7 @@ use crate::message::{Arrival, Span};
 use crate::parse::via::Via;
 use crate::rewrite::branch::Branch;
 use crate::route::route_set::Cuts;
-use crate::settings::Relay;
+use crate::settings::{ListenId, Relay};
 use crate::transaction::ServerKey;
 
 /// A request that is forwarded: where to, why, and what to change. One can be used over and over:
@@ -19,6 +19,8 @@ pub struct RequestRoute {
     pub reason: RouteReason,
     /// Whether it gets a transaction, and where else it may go.
     pub(crate) relay: Relay,
+    /// The listen point that it must leave from, where it goes to a client behind NAT.
+    pub(crate) leave_from: Option<ListenId>,
     /// Our branch; without one, the stateless one.
     pub(crate) branch: Option<Branch>,
     pub(crate) via: Via,
@@ -76,6 +78,12 @@ impl RequestRoute {
         self.branch = Some(Branch::Stateless(arrival.listen, key.0));
     }
 
+    /// The listen point that it must leave from; without one, that of the way to the next hop.
+    #[inline]
+    pub fn leave_from(&self) -> Option<ListenId> {
+        self.leave_from
+    }
+
     /// Whether the request registers.
     #[inline]
     pub fn registers(&self) -> bool {
@@ -102,6 +110,7 @@ impl Default for RequestRoute {
             next_hop: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
             reason: RouteReason::InDialog,
             relay: Relay::Stateless,
+            leave_from: None,
             branch: None,
             via: Via::default(),
             max_forwards: None,
