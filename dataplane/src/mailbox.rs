@@ -11,7 +11,7 @@ use crate::ring::Ring;
 use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
-use sip_core::{Oversize, QuotedBranch, Tables};
+use sip_core::{Credentials, Oversize, QuotedBranch, Tables};
 use std::sync::Arc;
 
 /// A configuration epoch as the workers use it.
@@ -32,6 +32,8 @@ pub enum Command {
     Epoch(Arc<Epoch>),
     /// Swap to these routes and neighbours.
     Fib(Arc<Fib>),
+    /// Swap to these users and what they prove to know.
+    Credentials(Arc<Credentials>),
     /// An ICMP error quotes this branch of a request of the worker's.
     Unreachable(QuotedBranch),
     /// Answer for location: all that was stored is loaded.
@@ -62,6 +64,8 @@ pub enum Event {
     },
     /// Routes and neighbours that the worker no longer uses.
     Retired(Arc<Fib>),
+    /// The worker has new credentials; those before, if any, are handed back to be freed.
+    RetiredCredentials(Option<Arc<Credentials>>),
 }
 
 /// A worker's end of two rings: what it takes is answered, and there is always room for the answer.

@@ -19,7 +19,8 @@ mod transmit;
 use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
-use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX};
+use crate::held_replies::HeldReplies;
+use crate::limits::{BURST_MAX, HELD_BYTES, LOG_ROUNDS, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX};
 use crate::mailbox::{Command, Event, WorkerEnd};
 use crate::packet::PacketBuf;
 use crate::packet_io::{Burst, PacketIo, TxFrames};
@@ -29,7 +30,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
-use sip_core::{Share, TransactionSizes, Transactions};
+use sip_core::{Digest, Location, Share, TransactionSizes, Transactions};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -129,6 +130,22 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self
     }
 
+    /// The same worker with room for bindings. `epoch_ms` is the time since 1970, in milliseconds, at the zero of
+    /// its clock.
+    #[must_use]
+    pub fn with_location(mut self, location: Location, epoch_ms: u64) -> Self {
+        self.fast_path.give_location(location, epoch_ms);
+        self.fast_path.give_held_replies(HeldReplies::new(HELD_BYTES));
+        self
+    }
+
+    /// The same worker with a memory of nonces and failures.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        self.fast_path.give_digest(digest);
+        self
+    }
+
     /// One round over all ports, and over what transactions want. Gives whether there was anything to do.
     pub fn run_once(&mut self) -> bool {
         self.rounds = self.rounds.wrapping_add(1);
@@ -140,7 +157,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         for port in 0..self.ports.len() {
             is_busy |= self.poll_port(port);
         }
-        if self.fast_path.has_transactions() {
+        if self.fast_path.keeps_state() {
+            if self.rounds.is_multiple_of(LOG_ROUNDS) && !is_mailbox_round {
+                is_busy |= self.run_location();
+            }
             is_busy |= self.take_handed();
             let is_timer_round = self.rounds.is_multiple_of(TIMER_ROUNDS) && !is_mailbox_round;
             if self.is_behind || is_timer_round {
@@ -161,8 +181,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             self.reconsider_parked(has_news);
         }
         self.take_parcels();
+        self.run_location();
         self.take_handed();
-        if self.fast_path.has_transactions() {
+        if self.fast_path.keeps_state() {
             self.run_timers();
         }
         self.flush_all();
@@ -184,12 +205,19 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     Some(Event::Applied { number, retired })
                 }
                 Command::Fib(fib) => self.fast_path.swap_fib(fib).map(Event::Retired),
+                Command::Credentials(credentials) => {
+                    let retired = self.fast_path.swap_credentials(credentials);
+                    Some(Event::RetiredCredentials(retired))
+                }
                 Command::Unreachable(quoted) => {
                     self.fast_path.unreachable(quoted);
                     self.send_own();
                     None
                 }
-                Command::LocationReady => None, // GLUE
+                Command::LocationReady => {
+                    self.fast_path.location().set_ready();
+                    None
+                }
                 Command::FromMemory(is_degraded) => {
                     self.fast_path.held_replies().set_degraded(is_degraded);
                     None
@@ -261,7 +289,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             .collect();
         self.ports[port].counters.received_bytes.add(bytes);
         self.probe.end(Stage::Decode);
-        if self.fast_path.has_transactions() {
+        if self.fast_path.keeps_state() {
             for (packet, datagram) in burst.iter().zip(&decoded) {
                 if let Ok(datagram) = datagram {
                     self.fast_path.foresee(packet.frame(), datagram);

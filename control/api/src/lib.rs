@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod credentials;
 pub mod frame;
 pub mod location;
 pub mod message;
@@ -16,6 +17,7 @@ pub mod reasons;
 pub mod status;
 
 pub use location::{FromLocation, ToLocation};
+pub use credentials::{CredentialsPiece, UserSecrets};
 pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
 pub use reasons::DropReason;
 

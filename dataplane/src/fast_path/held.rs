@@ -1,14 +1,26 @@
-//! Answers to REGISTER that wait for the store.
+//! Changed bindings on their way to the store, and answers to REGISTER that wait for it.
 
 use super::own::encode_alone;
 use super::{FastPath, Scratch};
 use crate::held_replies::HeldReplies;
+use crate::location_log::{InForce, LocationLog};
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
 impl FastPath {
+    /// Sends changes to the store and takes in what is stored. Gives whether there was anything to do.
+    #[inline]
+    pub fn run_log(&mut self, log: &mut LocationLog) -> bool {
+        // Without settings nothing can be taken in.
+        let Some(epoch) = &self.epoch else { return false };
+        let Scratch { location, held, .. } = &mut self.scratch;
+        let has_run = log.run(&mut InForce { location, tables: &epoch.tables });
+        held.set_flushed(log.flushed_to());
+        has_run
+    }
+
     /// Gets room for answers that wait, which it has none of before.
     pub fn give_held_replies(&mut self, held: HeldReplies) {
         self.scratch.held = held;

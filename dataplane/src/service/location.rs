@@ -8,10 +8,11 @@ mod watch;
 
 use super::state::Service;
 use crate::limits::LOG_BATCHES;
-use crate::location_log::{Batch, Errand, LoadCounts, load_batches};
+use crate::location_log::{Batch, Errand, load_batches};
 use crate::mailbox::ServiceEnd;
 use control_api::FromLocation;
 use control_api::status::{Degraded, StoreStatus};
+use sip_core::{AorOwners, LoadCounts};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use tokio::sync::Notify;
@@ -19,13 +20,10 @@ use tokio::time::Instant;
 
 pub(super) use watch::Trouble;
 
-/// Which worker owns the AoR of a record; none for one that cannot be read.
-pub type RecordOwner = Box<dyn Fn(&[u8]) -> Option<u8> + Send>;
-
 /// All that the service core knows of bindings.
 pub(super) struct LocationRelay {
     workers: Vec<ServiceEnd>,
-    owner: RecordOwner,
+    owners: AorOwners,
     ways: RefCell<Vec<Way>>,
     /// What control is to be told beside changes.
     answers: RefCell<VecDeque<FromLocation>>,
@@ -54,7 +52,7 @@ struct Way {
 }
 
 impl LocationRelay {
-    pub(super) fn new(workers: Vec<ServiceEnd>, owner: RecordOwner) -> Self {
+    pub(super) fn new(workers: Vec<ServiceEnd>, owners: AorOwners) -> Self {
         let way = |_: &ServiceEnd| Way {
             unconfirmed: VecDeque::with_capacity(LOG_BATCHES),
             sent: 0,
@@ -64,7 +62,7 @@ impl LocationRelay {
         Self {
             ways: RefCell::new(workers.iter().map(way).collect()),
             workers,
-            owner,
+            owners,
             answers: RefCell::default(),
             news: Notify::new(),
             has_room: Notify::new(),
@@ -93,9 +91,7 @@ impl LocationRelay {
 
     fn count_loaded(&self, counts: LoadCounts) {
         let mut sum = self.counts.get();
-        sum.taken += counts.taken;
-        sum.expired += counts.expired;
-        sum.refused += counts.refused;
+        sum += counts;
         self.counts.set(sum);
     }
 
@@ -139,7 +135,7 @@ impl LocationRelay {
             degradations: trouble.degradations,
             unconfirmed,
             confirmed: self.confirmed.get(),
-            loaded: counts.taken,
+            loaded: counts.aors,
             load_expired: counts.expired,
             load_refused: counts.refused,
         }

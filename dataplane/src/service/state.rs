@@ -1,7 +1,7 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
 use super::kernel_sockets::KernelSockets;
-use super::location::{LocationRelay, RecordOwner};
+use super::location::LocationRelay;
 use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
@@ -68,8 +68,10 @@ pub struct ServiceParts {
     pub mbufs_total: u32,
     /// Whether operators may make a worker panic.
     pub allow_faults: bool,
-    /// Which worker owns a stored record.
-    pub record_owner: RecordOwner,
+    /// Which worker owns which AoR.
+    pub owners: AorOwners,
+    /// Random, and of this process only.
+    pub secret: [u8; 16],
     /// Where a signal handler asks for the end.
     pub drain: Arc<Drain>,
 }
@@ -100,6 +102,8 @@ pub struct Service {
     parts: ServiceParts,
     filters: RefCell<Vec<Box<dyn PortFilter + Send>>>,
     epoch: Cell<u64>,
+    /// Credentials that came, modulo 256.
+    credentials: Cell<u8>,
     /// What the workers run on, from which the next epoch takes what stays the same.
     current: RefCell<Option<Arc<Epoch>>>,
     clock: quanta::Clock,
@@ -122,12 +126,12 @@ impl Service {
         let filters = RefCell::new(std::mem::take(&mut parts.filters));
         let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
         let kernel = KernelSockets::new(parts.workers.clone());
-        let owner = std::mem::replace(&mut parts.record_owner, Box::new(|_| None));
-        let location = LocationRelay::new(parts.workers.clone(), owner);
+        let location = LocationRelay::new(parts.workers.clone(), parts.owners.clone());
         Rc::new(Self {
             parts,
             filters,
             epoch: Cell::new(0),
+            credentials: Cell::new(0),
             current: RefCell::default(),
             clock: quanta::Clock::new(),
             started: Cell::new(0),
@@ -201,16 +205,28 @@ impl Service {
                 self.acknowledgement.notify_waiters();
             }
             Event::Retired(fib) => drop(fib),
+            Event::RetiredCredentials(credentials) => drop(credentials),
         }
     }
 
     /// Hands a new picture of routes and neighbours to every worker.
     pub async fn publish_fib(&self, fib: Arc<Fib>) {
         self.kernel.set_fib(Arc::clone(&fib));
+        self.command_all(|| Command::Fib(Arc::clone(&fib))).await;
+    }
+
+    /// Sends a command to every worker, one after the other, as soon as each has room for it.
+    pub(super) async fn command_all(&self, command: impl Fn() -> Command) {
         for worker in &self.parts.workers {
-            self.deliver(worker, Command::Fib(Arc::clone(&fib)), Instant::now() + APPLY_TIMEOUT)
-                .await;
+            self.deliver(worker, command(), Instant::now() + APPLY_TIMEOUT).await;
         }
+    }
+
+    /// The key of the next credentials, and the number that makes it another one than before.
+    pub(super) fn next_credentials(&self) -> ([u8; 16], u8) {
+        let generation = self.credentials.get().wrapping_add(1);
+        self.credentials.set(generation);
+        (self.parts.secret, generation)
     }
 
     /// Hands every change of what is known of paths to `publish`, for ever.

@@ -10,6 +10,14 @@ use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
+    /// Sends changed bindings on their way, takes stored ones in, and sends the answers whose changes have
+    /// arrived. Gives whether there was anything to do.
+    #[inline]
+    pub(super) fn run_location(&mut self) -> bool {
+        let has_run = self.fast_path.run_log(&mut self.mailbox.log);
+        self.send_released() || has_run
+    }
+
     /// A REGISTER has been taken whose answer waits for the store: until it leaves it counts as parked.
     #[inline]
     pub(super) fn hold(&mut self, port: usize) {
