@@ -118,7 +118,9 @@ impl HeldReplies {
     /// Whether an answer may leave.
     #[inline]
     pub fn has_released(&self) -> bool {
-        self.waiting.front().is_some_and(|held| self.is_degraded || held.position <= self.flushed_to)
+        self.waiting
+            .front()
+            .is_some_and(|held| self.is_degraded || held.position <= self.flushed_to)
     }
 
     /// The oldest answer that may leave; it stays.

@@ -10,6 +10,7 @@ use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
 
+use super::build_registrar::check_registrar;
 use super::rule_index::RuleIndex;
 use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
 use super::set::Set;
@@ -77,6 +78,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     let sets = build_sets::sets(&settings.sets, &fixed)?;
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
     check_transactions(&settings.transactions)?;
+    check_registrar(&settings.registrar)?;
     build_auth::check(&settings.auth)?;
     check_count("routes", settings.rules.len(), RULES_MAX)?;
     for (index, rule) in settings.rules.iter().enumerate() {
