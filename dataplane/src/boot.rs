@@ -15,16 +15,18 @@ use capsule::UnixSignal;
 use control_api::status::KERNEL_PORT;
 use core::net::SocketAddr;
 use nic_config::cleanup::remove_leftovers;
+use nic_config::location::LocationCapacity;
 use nic_config::lock::InstanceLock;
 use nic_config::machine::Machine;
 use nic_config::plan::NicPlan;
 use nic_config::settings::NicSettings;
 use nic_config::{eal, xdp};
 use serde::Deserialize;
-use sip_core::{Share, TransactionSizes};
+use sip_core::{AorOwners, Location, LocationSizes, Share, TransactionSizes};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::SystemTime;
 
 /// Where the management socket and the XDP object lie, unless `[appliance] run_directory` says otherwise.
 const RUN_DIRECTORY: &str = "/run/trunkline";
@@ -62,6 +64,7 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
     let queues = Queues::new(plan);
     let drain = Arc::new(Drain::default());
     let socket = run_directory.join("dataplane.sock");
+    let location_key = random_bytes()?;
     let parts = ServiceParts {
         workers: queues.workers.iter().map(|(_, service)| service.clone()).collect(),
         lcores: plan.workers.iter().map(|worker| worker.lcore).collect(),
@@ -70,12 +73,12 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
         hugepages: plan.memory.hugepages,
         mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
         allow_faults,
-        record_owner: Box::new(|_| None), // GLUE
+        owners: AorOwners::new(location_key, u8::try_from(plan.workers.len())?),
         secret: random_bytes()?,
         drain: Arc::clone(&drain),
     };
     start_service(plan, parts, socket)?;
-    install_workers(&mut runtime, plan, queues)?;
+    install_workers(&mut runtime, plan, queues, location_key)?;
     stop_on_signal(&mut runtime, drain);
     tracing::info!("{plan}");
     runtime.execute().context("the poll-mode runtime failed")
@@ -189,7 +192,12 @@ fn start_service(plan: &NicPlan, parts: ServiceParts, socket: PathBuf) -> Result
 }
 
 /// Puts a worker on each lcore of the plan.
-fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Result<()> {
+fn install_workers(
+    runtime: &mut Runtime,
+    plan: &NicPlan,
+    queues: Queues,
+    location_key: [u8; 16],
+) -> Result<()> {
     let clock = quanta::Clock::new(); // Calibrated once, here; workers only read it.
     let share = Share { workers: u16::try_from(plan.workers.len())? };
     let handoffs = Handoff::for_workers(plan.workers.len());
@@ -197,6 +205,10 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
         transactions: plan.memory.transactions,
         buffers: plan.memory.message_buffers,
     };
+    let LocationCapacity { aors, bindings, text_blocks } = plan.memory.location;
+    let location_sizes = LocationSizes { aors, bindings, text_blocks };
+    let count = u8::try_from(plan.workers.len())?;
+    let epoch_ms = unix_ms_of_zero(&clock)?;
     let boot = random_number()?;
     let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(handoffs);
     for ((((lcore, (mailbox, _)), counters), handoff), number) in workers.zip(0_u8..) {
@@ -215,10 +227,20 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
             let worker = Worker::new(io, ports, mailbox, clock, NoProbe);
             let worker = worker.sharing(share).beside(handoff);
             let worker = worker.with_transactions(sizes, number, boot);
+            let location = Location::new(location_sizes, number, count, location_key);
+            let worker = worker.with_location(location, epoch_ms);
             PollLoop::new(worker, idle)
         })?;
     }
     Ok(())
+}
+
+/// The time since 1970, in milliseconds, at the zero of the workers' clock.
+fn unix_ms_of_zero(clock: &quanta::Clock) -> Result<u64> {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let unix = unix.context("the clock of this machine stands before 1970: set it")?;
+    let now_ms = clock.delta_as_nanos(0, clock.raw()) / 1_000_000;
+    Ok(u64::try_from(unix.as_millis())?.saturating_sub(now_ms))
 }
 
 /// A number that nobody can guess, and that no earlier process had.

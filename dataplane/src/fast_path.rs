@@ -4,8 +4,8 @@
 //! request (its Route proves itself), then one that meets the rule table; answers of our own and parked messages are
 //! rare.
 
-mod held;
 mod at_home;
+mod held;
 mod own;
 mod parcels;
 mod stateful;
@@ -57,12 +57,12 @@ struct Scratch {
     /// What follows the prefix in a message that is larger than the MTU: a range of the frame.
     kept: Range<usize>,
     transactions: Transactions,
-    /// Answers that wait for the store.
-    held: HeldReplies,
     location: Location,
     /// The bindings that the request in hand goes to.
     targets: Targets,
     digest: Digest,
+    /// Answers that wait for the store.
+    held: HeldReplies,
     /// What transactions are to know of the message in hand as it leaves.
     remember: Remember,
     /// The next hop of a request that does not answer.
@@ -82,10 +82,10 @@ impl Default for Scratch {
             egress: Egress::NOWHERE,
             kept: 0..0,
             transactions: Transactions::new(TransactionSizes { transactions: 0, buffers: 0 }, 0, 0),
-            held: HeldReplies::default(),
             location: Location::new(NO_BINDINGS, 0, 1, [0; 16]),
             targets: Targets::new(),
             digest: Digest::new(NO_NONCES, 0, &[0; 16]),
+            held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,
         }

@@ -2,9 +2,9 @@
 //! slow it.
 
 use control_api::DropReason;
-use control_api::status::{QueueStatus, TransactionStatus};
+use control_api::status::{LocationStatus, QueueStatus, TransactionStatus};
 use core::sync::atomic::{AtomicU64, Ordering};
-use sip_core::{TransactionCounts, TransactionSizes};
+use sip_core::{LocationCounts, TransactionCounts, TransactionSizes};
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
 #[derive(Debug, Default)]
@@ -158,4 +158,42 @@ worker_counters! {
     alive, trying, proceeding, completed, confirmed, accepted, branches, buffers_used,
     timer_lag_ms, timer_lag_max_ms, opened, refused_full, merged, requests_absorbed, responses_absorbed,
     retransmitted, timed_out, failed_over, cancelled, outbox_full
+}
+
+/// Declares [`LocationCounters`] with one counter for each field of [`LocationStatus`].
+macro_rules! location_counters {
+    ($($own:ident),+; $($field:ident),+) => {
+        /// What a worker says of its bindings, every few rounds; the fields are those of
+        /// [`LocationStatus`].
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct LocationCounters {
+            $($own: Counter,)+
+            $($field: Counter,)+
+        }
+
+        impl LocationCounters {
+            /// Says how it stands: room for AoRs, answers that wait and those that were refused, and what
+            /// the tables count. Only the owning worker may call this.
+            pub fn publish(&self, [$($own),+]: [u64; 3], counts: &LocationCounts) {
+                $(self.$own.set($own);)+
+                $(self.$field.set(counts.$field);)+
+            }
+
+            /// The last that was said.
+            pub fn status(&self) -> LocationStatus {
+                LocationStatus {
+                    $($own: self.$own.get(),)+
+                    $($field: self.$field.get(),)+
+                }
+            }
+        }
+    };
+}
+
+location_counters! {
+    capacity, held, refused_held;
+    aors, bindings, waiting, text_blocks_used, timer_lag_ms, registered, refreshed, removed, expired, queries,
+    retransmitted, malformed, unknown, forbidden, out_of_order, too_brief, unsupported, over_limit,
+    refused_full, loading, located, not_registered, keepalives, flows_failed
 }

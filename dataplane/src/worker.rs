@@ -20,7 +20,9 @@ use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
 use crate::held_replies::HeldReplies;
-use crate::limits::{BURST_MAX, HELD_BYTES, LOG_ROUNDS, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX};
+use crate::limits::{
+    BURST_MAX, HELD_BYTES, LOG_ROUNDS, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX,
+};
 use crate::mailbox::{Command, Event, WorkerEnd};
 use crate::packet::PacketBuf;
 use crate::packet_io::{Burst, PacketIo, TxFrames};
@@ -51,6 +53,8 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     siblings: Handoff<Io::Packet>,
     fast_path: FastPath,
     sizes: TransactionSizes,
+    /// AoRs that there is room for.
+    aors: u64,
     parked: Parked<Io::Packet>,
     clock: quanta::Clock,
     rounds: u32,
@@ -96,6 +100,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             siblings: Handoff::default(),
             fast_path: FastPath::default(),
             sizes: TransactionSizes { transactions: 0, buffers: 0 },
+            aors: 0,
             parked: Parked::default(),
             clock,
             rounds: 0,
@@ -134,8 +139,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// its clock.
     #[must_use]
     pub fn with_location(mut self, location: Location, epoch_ms: u64) -> Self {
+        self.aors = location.capacity() as u64;
         self.fast_path.give_location(location, epoch_ms);
-        self.fast_path.give_held_replies(HeldReplies::new(HELD_BYTES));
+        if self.aors > 0 {
+            self.fast_path.give_held_replies(HeldReplies::new(HELD_BYTES));
+        }
         self
     }
 

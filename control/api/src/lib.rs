@@ -16,8 +16,8 @@ pub mod operator;
 pub mod reasons;
 pub mod status;
 
-pub use location::{FromLocation, ToLocation};
 pub use credentials::{CredentialsPiece, UserSecrets};
+pub use location::{FromLocation, ToLocation};
 pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
 pub use reasons::DropReason;
 

@@ -4,8 +4,8 @@
 //! `Hello` first. Then control asks and the data plane answers, in order. The routing settings are a type
 //! parameter, because they belong to `sip-core`, on which this crate does not depend.
 
-use crate::location::{FromLocation, ToLocation};
 use crate::credentials::CredentialsPiece;
+use crate::location::{FromLocation, ToLocation};
 use crate::operator::MemberState;
 use crate::status::Status;
 use alloc::string::String;

@@ -52,9 +52,7 @@ impl Place {
     /// As [`Self::get`]; what `take` says.
     pub async fn read(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match self.open().await? {
-            Source::Store(store) => {
-                store.pieces(RECORDS_MAX).try_for_each(|piece| take(&piece?))
-            }
+            Source::Store(store) => store.pieces(RECORDS_MAX).try_for_each(|piece| take(&piece?)),
             Source::Control(mut channel) => {
                 channel.send(&ToControl::AllBindings).await?;
                 loop {

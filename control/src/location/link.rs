@@ -44,7 +44,8 @@ struct Link {
 impl Link {
     async fn attach(path: &Path) -> Result<(Self, bool)> {
         let socket = UnixSeqpacket::connect(path).await?;
-        let mut link = Self { socket, assembler: Assembler::default(), packet: vec![0; PACKET_MAX] };
+        let mut link =
+            Self { socket, assembler: Assembler::default(), packet: vec![0; PACKET_MAX] };
         link.send_message(&ToDataplane::Hello { api_version: API_VERSION }).await?;
         match link.receive().await? {
             FromDataplane::Hello { api_version: API_VERSION, .. } => {}

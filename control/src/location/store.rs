@@ -30,10 +30,8 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Self> {
         forget_cached(directory);
         let open = || {
-            let database = Database::builder(directory)
-                .cache_size(STORE_CACHE)
-                .worker_threads(1)
-                .open()?;
+            let database =
+                Database::builder(directory).cache_size(STORE_CACHE).worker_threads(1).open()?;
             let options = || {
                 KeyspaceCreateOptions::default()
                     .data_block_size_policy(BlockSizePolicy::all(STORE_BLOCK))

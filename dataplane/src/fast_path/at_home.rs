@@ -13,8 +13,8 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use sip_core::limits::OUTPUT_MAX;
 use sip_core::{
-    AorOwner, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located, Method, NoAor,
-    ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
+    AorOwner, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located, Method,
+    NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
 };
 
 impl Way<'_> {
@@ -131,7 +131,8 @@ impl Way<'_> {
         scratch: &mut Scratch,
     ) -> Result<Outgoing, Refused> {
         let Scratch { location, held, prefix, .. } = scratch;
-        let waits = !held.is_degraded() && self.tables.registrar().durability == Durability::Flushed;
+        let waits =
+            !held.is_degraded() && self.tables.registrar().durability == Durability::Flushed;
         if waits && !held.may_hold(OUTPUT_MAX) {
             held.refused += 1;
             return Err(Refused::Reply(Reply::Unavailable));

@@ -142,6 +142,11 @@ impl FastPath {
     }
 }
 
+/// Those of transactions leave first.
+fn outbox<'o>(transactions: &'o mut Transactions, location: &'o mut Location) -> &'o mut Outbox {
+    if transactions.has_outgoing() { transactions.outbox() } else { location.outbox() }
+}
+
 /// Makes the frame of a message for which nothing was received just now.
 pub(super) fn encode_alone<P: PacketBuf>(
     packet: &mut P,
@@ -174,9 +179,4 @@ pub(super) fn encode_alone<P: PacketBuf>(
         }
         Err(reason) => OwnVerdict::Drop(reason),
     }
-}
-
-/// Those of transactions leave first.
-fn outbox<'o>(transactions: &'o mut Transactions, location: &'o mut Location) -> &'o mut Outbox {
-    if transactions.has_outgoing() { transactions.outbox() } else { location.outbox() }
 }

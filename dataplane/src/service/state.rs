@@ -6,12 +6,12 @@ use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{LocationStatus, QueueStatus, Status, WorkerStatus};
+use control_api::status::{QueueStatus, Status, WorkerStatus};
 use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
-use sip_core::{Action, MemberChange, Settings, Tables};
+use sip_core::{Action, AorOwners, MemberChange, Settings, Tables};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -413,7 +413,7 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         handed_in: sum(|queue| queue.handed_in),
         handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
         transactions: worker.counters.status(),
-        location: LocationStatus::default(), // GLUE
+        location: worker.location.status(),
     }
 }
 

@@ -45,10 +45,15 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         let _ = self.mailbox.send(Event::Unreachable(self.fast_path.target()));
     }
 
-    /// Lets others see how the transactions stand.
-    pub(super) fn publish_counts(&self) {
+    /// Lets others see how transactions and bindings stand.
+    pub(super) fn publish_counts(&mut self) {
         if self.sizes.transactions > 0 {
             self.mailbox.counters.publish(self.sizes, &self.fast_path.transaction_counts());
+        }
+        if self.aors > 0 {
+            let held = self.fast_path.held_replies();
+            let own = [self.aors, held.len() as u64, held.refused];
+            self.mailbox.location.publish(own, &self.fast_path.location().counts());
         }
     }
 

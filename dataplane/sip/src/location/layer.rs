@@ -121,6 +121,11 @@ impl Location {
         (self.now_ms, self.unix_ms) = (now_ms, unix_ms);
     }
 
+    /// AoRs that there is room for.
+    pub fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
     /// Whether all that was stored has been loaded.
     #[inline]
     pub fn is_ready(&self) -> bool {
