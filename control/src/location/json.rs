@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sip_core::location::record::{BindingView, Record, records, write};
+use sip_core::record::{BindingView, Record, records, write};
 use std::net::SocketAddr;
 
 /// An AoR with its bindings.

@@ -208,8 +208,11 @@ impl Keeper {
             let stored = store.pieces(RECORDS_MAX);
             for piece in stored.chain(pending.into_iter().map(Ok)) {
                 match piece {
-                    Ok(piece) if pieces.blocking_send(Some(piece)).is_ok() => {}
-                    Ok(_) => return, // Nobody listens any more.
+                    Ok(piece) => {
+                        if pieces.blocking_send(Some(piece)).is_err() {
+                            return; // Nobody listens any more.
+                        }
+                    }
                     Err(error) => return error!("{error:#}"),
                 }
             }
@@ -218,5 +221,89 @@ impl Keeper {
         if let Err(error) = std::thread::Builder::new().name("location read".into()).spawn(read) {
             error!("the location store cannot be read: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KeeperHandle, Pieces};
+    use crate::location::json::{AorLine, lines};
+    use std::os::unix::fs::PermissionsExt;
+    use tokio::sync::mpsc;
+
+    fn record(aor: &str, cseq: u32) -> Vec<u8> {
+        let text = format!(
+            r#"{{"aor":"{aor}","bindings":[{{"uri":"sip:a@192.0.2.7","expires_unix_ms":1800000000000,
+            "q":1000,"source":"192.0.2.7:5060","listen":"192.0.2.1:5060","is_flow":false,"cseq":{cseq},
+            "call_id_hash":1}}]}}"#
+        );
+        let mut record = Vec::new();
+        serde_json::from_str::<AorLine>(&text).unwrap().write(&mut record).unwrap();
+        record
+    }
+
+    fn deletion(aor: &str) -> Vec<u8> {
+        let mut record = Vec::new();
+        AorLine { aor: aor.into(), bindings: vec![] }.write(&mut record).unwrap();
+        record
+    }
+
+    async fn all(mut pieces: Pieces) -> Vec<(String, u32)> {
+        let mut found = vec![];
+        while let Some(piece) = pieces.recv().await.expect("it ends with a mark") {
+            found.extend(lines(&piece).unwrap().into_iter().map(|l| (l.aor, l.bindings[0].cseq)));
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn the_newest_record_of_an_aor_is_stored_and_a_forgotten_one_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let keeper = KeeperHandle::start(directory.path()).unwrap();
+        let (confirm, mut confirmed) = mpsc::unbounded_channel();
+        let batches = [
+            [record("a@x", 1), record("b@x", 1)].concat(),
+            [record("a@x", 2), record("c@x", 1), b"nonsense".to_vec()].concat(),
+            [deletion("b@x"), record("a@x", 3)].concat(),
+        ];
+        for (number, batch) in (1..).zip(batches) {
+            keeper.commit(7, number, batch, confirm.clone());
+        }
+        for number in 1..=3 {
+            assert_eq!(confirmed.recv().await, Some((7, number)));
+        }
+        let expected = [("a@x".to_owned(), 3), ("c@x".to_owned(), 1)];
+        assert_eq!(all(keeper.read()).await, expected);
+        assert!(keeper.get("b@x".into()).await.unwrap().is_none());
+        drop(keeper);
+        // The thread ends a moment later, and with it its hold on the store.
+        let again = KeeperHandle::start(directory.path()).unwrap();
+        let record = loop {
+            if let Ok(record) = again.get("a@x".into()).await {
+                break record.unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        assert_eq!(lines(&record).unwrap()[0].bindings[0].cseq, 3);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_stored_waits_and_is_stored_when_it_can() {
+        let directory = tempfile::tempdir().unwrap();
+        // In place of the store's folder stands a file.
+        let place = directory.path().join("location");
+        std::fs::write(&place, b"in the way").unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let keeper = KeeperHandle::start(&place).unwrap();
+        let (confirm, mut confirmed) = mpsc::unbounded_channel();
+        keeper.commit(0, 1, record("a@x", 1), confirm);
+        let mut trouble = keeper.trouble.clone();
+        trouble.wait_for(Option::is_some).await.unwrap();
+        assert!(confirmed.try_recv().is_err());
+        assert_eq!(keeper.read().recv().await, None, "reading has failed");
+        std::fs::remove_file(&place).unwrap();
+        assert_eq!(confirmed.recv().await, Some((0, 1)));
+        trouble.wait_for(Option::is_none).await.unwrap();
+        assert_eq!(all(keeper.read()).await, [("a@x".to_owned(), 1)]);
     }
 }

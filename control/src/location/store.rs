@@ -7,7 +7,7 @@ use anyhow::Result;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rustix::fs::{Advice, fadvise};
-use sip_core::location::record::{Record, records};
+use sip_core::record::{Record, records};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
