@@ -128,6 +128,5 @@ pub const SOCKET_BUFFER: usize = 4 << 20;
 pub const BIND_RETRY: Duration = Duration::from_millis(500);
 
 const _: () = assert!(BURST_MAX <= TX_BURST_MAX);
-const _: () = assert!(MAILBOX_ROUNDS.is_multiple_of(LOG_ROUNDS)); // It sees to the log, too.
 const _: () = assert!(MAILBOX_ROUNDS.is_multiple_of(TIMER_ROUNDS)); // The mailbox's round runs the timers.
 const _: () = assert!(nic_config::limits::PORTS_MAX <= u8::MAX as usize);

@@ -21,10 +21,7 @@ use crate::limits::{LOAD_BATCHES, LOG_BATCHES};
 use crate::parcel::Shuttle;
 use control_api::location::RECORDS_MAX;
 use crossbeam::queue::ArrayQueue;
-use sip_core::{LoadCounts, Location, Tables};
 use std::sync::Arc;
-
-const _: () = assert!(sip_core::limits::RECORD_MAX <= RECORDS_MAX); // So that a batch takes any record.
 
 /// What the log asks of a worker's tables.
 pub trait Bindings {
@@ -39,28 +36,15 @@ pub trait Bindings {
     fn load(&mut self, records: &[u8]) -> LoadCounts;
 }
 
-/// The tables of a worker under the settings in force.
-pub struct InForce<'a> {
-    /// The bindings.
-    pub location: &'a mut Location,
-    /// What is made of the settings.
-    pub tables: &'a Tables,
-}
-
-impl Bindings for InForce<'_> {
-    #[inline]
-    fn has_changes(&self) -> bool {
-        self.location.has_changes()
-    }
-
-    fn drain(&mut self, records: &mut Vec<u8>) -> Option<u64> {
-        self.location.drain(records, self.tables)
-    }
-
-    fn load(&mut self, records: &[u8]) -> LoadCounts {
-        let unreadable = LoadCounts { refused: 1, ..LoadCounts::default() };
-        self.location.load(records, self.tables).unwrap_or(unreadable)
-    }
+/// What became of stored records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadCounts {
+    /// AoRs that are in the tables now.
+    pub taken: u64,
+    /// AoRs without a binding that is alive.
+    pub expired: u64,
+    /// AoRs that found no room, or that could not be read.
+    pub refused: u64,
 }
 
 /// What is to be done with a batch.
@@ -203,9 +187,8 @@ impl ServiceLog {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Batch, Bindings, Errand, load_batches, rings};
+    use super::{Batch, Bindings, Errand, LoadCounts, load_batches, rings};
     use crate::limits::LOG_BATCHES;
-    use sip_core::LoadCounts;
 
     /// Tables whose records are eight bytes, the position of the change.
     #[derive(Default)]
@@ -231,7 +214,7 @@ pub(crate) mod tests {
 
         fn load(&mut self, records: &[u8]) -> LoadCounts {
             self.loaded.extend(records);
-            LoadCounts { aors: records.len() as u64 / 8, ..LoadCounts::default() }
+            LoadCounts { taken: records.len() as u64 / 8, ..LoadCounts::default() }
         }
     }
 
@@ -275,7 +258,7 @@ pub(crate) mod tests {
             service.send(batch);
             assert!(log.run(&mut tables));
             let back = service.next().unwrap();
-            let counts = LoadCounts { aors: 2, ..LoadCounts::default() };
+            let counts = LoadCounts { taken: 2, ..LoadCounts::default() };
             assert_eq!(back.errand, Errand::Loaded(counts));
         }
         assert_eq!(tables.loaded.len(), 16 * crate::limits::LOAD_BATCHES);

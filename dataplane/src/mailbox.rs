@@ -8,7 +8,7 @@ use crate::limits::{EVENTS_MAX, MAILBOX_MAX};
 use crate::location_log::{self, LocationLog, ServiceLog};
 use crate::parcel::{self, ServiceParcels, WorkerParcels};
 use crate::ring::Ring;
-use crate::stats::{LocationCounters, WorkerCounters};
+use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
 use sip_core::{Credentials, Oversize, QuotedBranch, Tables};
@@ -83,10 +83,8 @@ pub struct WorkerEnd {
     pub parcels: WorkerParcels,
     /// The way of changed bindings.
     pub log: LocationLog,
-    /// What the worker says of its transactions.
+    /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
-    /// What the worker says of its bindings.
-    pub location: Arc<LocationCounters>,
 }
 
 /// The service core's end.
@@ -98,10 +96,8 @@ pub struct ServiceEnd {
     pub parcels: ServiceParcels,
     /// The way of changed bindings.
     pub log: ServiceLog,
-    /// What the worker says of its transactions.
+    /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
-    /// What the worker says of its bindings.
-    pub location: Arc<LocationCounters>,
 }
 
 /// Makes the two ends of one worker's mailbox.
@@ -111,15 +107,13 @@ pub fn mailbox() -> (WorkerEnd, ServiceEnd) {
     let (to_service, parcels) = parcel::rings();
     let (log, service_log) = location_log::rings();
     let counters: Arc<WorkerCounters> = Arc::default();
-    let location: Arc<LocationCounters> = Arc::default();
     let worker = WorkerEnd {
         post: Post::new(Arc::clone(&commands), Arc::clone(&events)),
         parcels: to_service,
         log,
         counters: Arc::clone(&counters),
-        location: Arc::clone(&location),
     };
-    (worker, ServiceEnd { commands, events, parcels, log: service_log, counters, location })
+    (worker, ServiceEnd { commands, events, parcels, log: service_log, counters })
 }
 
 impl WorkerEnd {

@@ -82,20 +82,20 @@ pub struct WorkerStatus {
 pub struct LocationStatus {
     /// AoRs that there is room for.
     pub capacity: u64,
-    /// Answers that wait until the store has confirmed.
-    pub held: u64,
-    /// REGISTER requests answered with 503, because too many answers waited for the store.
-    pub refused_held: u64,
-    /// AoRs that are known now.
+    /// AoRs with a binding now.
     pub aors: u64,
     /// Bindings now.
     pub bindings: u64,
+    /// Bindings that there is room for.
+    pub bindings_capacity: u64,
+    /// Blocks of text in use now.
+    pub text_blocks_used: u64,
+    /// Blocks of text of 64 bytes that there are.
+    pub text_blocks: u64,
     /// AoRs whose newest state has not been given to the store.
     pub waiting: u64,
-    /// Blocks of text of 64 bytes that are in use now.
-    pub text_blocks_used: u64,
-    /// Milliseconds by which timers of bindings run late now.
-    pub timer_lag_ms: u64,
+    /// Answers that wait until the store has confirmed.
+    pub held: u64,
     /// Bindings that were new.
     pub registered: u64,
     /// Bindings that were refreshed.
@@ -104,36 +104,10 @@ pub struct LocationStatus {
     pub removed: u64,
     /// Bindings whose time was over.
     pub expired: u64,
-    /// REGISTER requests that only asked.
-    pub queries: u64,
-    /// REGISTER requests that came again.
-    pub retransmitted: u64,
-    /// REGISTER requests that could not be read (400).
-    pub malformed: u64,
-    /// For what is no user of ours (404).
-    pub unknown: u64,
-    /// By somebody else (403).
-    pub forbidden: u64,
-    /// With a CSeq that came too late (500).
-    pub out_of_order: u64,
-    /// For too short a time (423).
-    pub too_brief: u64,
-    /// That require what we do not have (420), or flows without a first hop that has them (439).
-    pub unsupported: u64,
-    /// Beyond the limits of an AoR or of a source (403).
-    pub over_limit: u64,
-    /// That found no room (503).
+    /// REGISTER requests answered with 503 as there was no room for the binding.
     pub refused_full: u64,
-    /// REGISTER requests and lookups before all was loaded (503).
-    pub loading: u64,
-    /// Requests that went to bindings.
-    pub located: u64,
-    /// Requests for users that have no binding (480).
-    pub not_registered: u64,
-    /// Keep-alives that were sent to bindings behind NAT.
-    pub keepalives: u64,
-    /// Bindings that were taken away because their flow has failed.
-    pub flows_failed: u64,
+    /// REGISTER requests answered with 503 as too many answers waited for the store.
+    pub refused_held: u64,
 }
 
 /// The transactions of one worker, a fraction of a second old. A transaction is one request on its way

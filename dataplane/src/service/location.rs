@@ -8,11 +8,10 @@ mod watch;
 
 use super::state::Service;
 use crate::limits::LOG_BATCHES;
-use crate::location_log::{Batch, Errand, load_batches};
+use crate::location_log::{Batch, Errand, LoadCounts, load_batches};
 use crate::mailbox::ServiceEnd;
 use control_api::FromLocation;
 use control_api::status::{Degraded, StoreStatus};
-use sip_core::{AorOwners, LoadCounts};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use tokio::sync::Notify;
@@ -20,10 +19,13 @@ use tokio::time::Instant;
 
 pub(super) use watch::Trouble;
 
+/// Which worker owns the AoR of a record; none for one that cannot be read.
+pub type RecordOwner = Box<dyn Fn(&[u8]) -> Option<u8> + Send>;
+
 /// All that the service core knows of bindings.
 pub(super) struct LocationRelay {
     workers: Vec<ServiceEnd>,
-    owners: AorOwners,
+    owner: RecordOwner,
     ways: RefCell<Vec<Way>>,
     /// What control is to be told beside changes.
     answers: RefCell<VecDeque<FromLocation>>,
@@ -52,7 +54,7 @@ struct Way {
 }
 
 impl LocationRelay {
-    pub(super) fn new(workers: Vec<ServiceEnd>, owners: AorOwners) -> Self {
+    pub(super) fn new(workers: Vec<ServiceEnd>, owner: RecordOwner) -> Self {
         let way = |_: &ServiceEnd| Way {
             unconfirmed: VecDeque::with_capacity(LOG_BATCHES),
             sent: 0,
@@ -62,7 +64,7 @@ impl LocationRelay {
         Self {
             ways: RefCell::new(workers.iter().map(way).collect()),
             workers,
-            owners,
+            owner,
             answers: RefCell::default(),
             news: Notify::new(),
             has_room: Notify::new(),
@@ -91,7 +93,9 @@ impl LocationRelay {
 
     fn count_loaded(&self, counts: LoadCounts) {
         let mut sum = self.counts.get();
-        sum += counts;
+        sum.taken += counts.taken;
+        sum.expired += counts.expired;
+        sum.refused += counts.refused;
         self.counts.set(sum);
     }
 
@@ -135,7 +139,7 @@ impl LocationRelay {
             degradations: trouble.degradations,
             unconfirmed,
             confirmed: self.confirmed.get(),
-            loaded: counts.aors,
+            loaded: counts.taken,
             load_expired: counts.expired,
             load_refused: counts.refused,
         }

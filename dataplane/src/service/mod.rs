@@ -14,6 +14,7 @@ mod path_mtu;
 mod state;
 mod unreachable;
 
+pub use location::RecordOwner;
 pub use state::{Drain, PortFilter, QueueInfo, Service, ServiceParts};
 
 use crate::kernel::{KernelWatch, PortInterface};

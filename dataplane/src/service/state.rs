@@ -1,7 +1,7 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
 use super::kernel_sockets::KernelSockets;
-use super::location::LocationRelay;
+use super::location::{LocationRelay, RecordOwner};
 use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
@@ -11,7 +11,7 @@ use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
-use sip_core::{Action, AorOwners, MemberChange, Settings, Tables};
+use sip_core::{Action, MemberChange, Settings, Tables};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,10 +68,10 @@ pub struct ServiceParts {
     pub mbufs_total: u32,
     /// Whether operators may make a worker panic.
     pub allow_faults: bool,
-    /// Which worker owns which AoR.
-    pub owners: AorOwners,
     /// Random, and of this process only.
     pub secret: [u8; 16],
+    /// Which worker owns a stored record.
+    pub record_owner: RecordOwner,
     /// Where a signal handler asks for the end.
     pub drain: Arc<Drain>,
 }
@@ -126,7 +126,8 @@ impl Service {
         let filters = RefCell::new(std::mem::take(&mut parts.filters));
         let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
         let kernel = KernelSockets::new(parts.workers.clone());
-        let location = LocationRelay::new(parts.workers.clone(), parts.owners.clone());
+        let owner = std::mem::replace(&mut parts.record_owner, Box::new(|_| None));
+        let location = LocationRelay::new(parts.workers.clone(), owner);
         Rc::new(Self {
             parts,
             filters,
@@ -412,8 +413,8 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         handed_off: sum(|queue| queue.handed_off),
         handed_in: sum(|queue| queue.handed_in),
         handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
-        transactions: worker.counters.status(),
-        location: worker.location.status(),
+        transactions: worker.counters.transactions.status(),
+        location: worker.counters.location.status(),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::limits::TIMERS_PER_ROUND;
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
 use crate::probe::Probe;
-use crate::stats::Sent;
+use crate::stats::{Sent, location_status, transaction_status};
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
@@ -45,15 +45,17 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         let _ = self.mailbox.send(Event::Unreachable(self.fast_path.target()));
     }
 
-    /// Lets others see how transactions and bindings stand.
+    /// Lets others see how the transactions stand.
     pub(super) fn publish_counts(&mut self) {
+        let counters = &self.mailbox.counters;
         if self.sizes.transactions > 0 {
-            self.mailbox.counters.publish(self.sizes, &self.fast_path.transaction_counts());
+            let counts = self.fast_path.transaction_counts();
+            counters.transactions.publish(&transaction_status(self.sizes, &counts));
         }
-        if self.aors > 0 {
+        if self.location_sizes.aors > 0 {
+            let counts = self.fast_path.location().counts();
             let held = self.fast_path.held_replies();
-            let own = [self.aors, held.len() as u64, held.refused];
-            self.mailbox.location.publish(own, &self.fast_path.location().counts());
+            counters.location.publish(&location_status(self.location_sizes, &counts, held));
         }
     }
 

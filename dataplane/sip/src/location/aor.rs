@@ -40,28 +40,6 @@ impl AorId {
     }
 }
 
-/// Which worker of a process owns which AoR, as the workers themselves decide it.
-#[derive(Clone, Debug)]
-pub struct AorOwners {
-    key: HashKey,
-    workers: u8,
-}
-
-impl AorOwners {
-    /// For so many workers; `key` is the one that their [`Location`](super::Location)s were made with.
-    pub fn new(key: [u8; 16], workers: u8) -> Self {
-        Self { key: HashKey::derive(&key, AOR_PURPOSE), workers: workers.max(1) }
-    }
-
-    /// The worker that owns an AoR in its one form.
-    pub fn owner(&self, aor: &str) -> u8 {
-        AorId::of(&self.key, aor.as_bytes()).owner(self.workers)
-    }
-}
-
-/// What the key of ids is derived for.
-pub(super) const AOR_PURPOSE: u8 = 1;
-
 /// Who has the bindings of an AoR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AorOwner {

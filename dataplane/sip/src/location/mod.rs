@@ -25,7 +25,7 @@ mod table;
 mod targets;
 mod texts;
 
-pub use aor::{AorOwner, AorOwners, NoAor};
+pub use aor::{AorOwner, NoAor};
 pub use counts::{LoadCounts, LocationCounts};
 pub use layer::{Location, LocationSizes};
 pub use locate::Located;

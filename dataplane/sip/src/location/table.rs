@@ -95,11 +95,6 @@ impl Table {
         ]
     }
 
-    /// AoRs that there is room for.
-    pub(super) fn capacity(&self) -> usize {
-        self.aors.len()
-    }
-
     /// The slot that an AoR may be in, or none, as far as the index tells.
     #[inline]
     pub(super) fn look_up(&self, id: AorId) -> u32 {

@@ -45,7 +45,7 @@ impl Service {
                 ToLocation::Load { records } => relay.load(&records).await,
                 ToLocation::Loaded => {
                     let counts = self.finish_load().await;
-                    let (taken, expired, refused) = (counts.aors, counts.expired, counts.refused);
+                    let (taken, expired, refused) = (counts.taken, counts.expired, counts.refused);
                     relay.answer(FromLocation::Loaded { taken, expired, refused });
                 }
                 ToLocation::Flushed { worker, number } => relay.confirm(worker, number),
