@@ -70,6 +70,7 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
         hugepages: plan.memory.hugepages,
         mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
         allow_faults,
+        secret: random_bytes()?,
         drain: Arc::clone(&drain),
     };
     start_service(plan, parts, socket)?;
@@ -221,11 +222,16 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
 
 /// A number that nobody can guess, and that no earlier process had.
 fn random_number() -> Result<u64> {
-    let mut bytes = [0; 8];
+    random_bytes().map(u64::from_ne_bytes)
+}
+
+/// Bytes that nobody can guess.
+fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
         .context("/dev/urandom")?;
-    Ok(u64::from_ne_bytes(bytes))
+    Ok(bytes)
 }
 
 /// The first SIGTERM or SIGINT asks the service core to drain; it then signals the process once more, and

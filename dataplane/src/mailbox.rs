@@ -10,7 +10,7 @@ use crate::ring::Ring;
 use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
-use sip_core::{Oversize, QuotedBranch, Tables};
+use sip_core::{Credentials, Oversize, QuotedBranch, Tables};
 use std::sync::Arc;
 
 /// A configuration epoch as the workers use it.
@@ -31,6 +31,8 @@ pub enum Command {
     Epoch(Arc<Epoch>),
     /// Swap to these routes and neighbours.
     Fib(Arc<Fib>),
+    /// Swap to these users and what they prove to know.
+    Credentials(Arc<Credentials>),
     /// An ICMP error quotes this branch of a request of the worker's.
     Unreachable(QuotedBranch),
     /// End: the queues have run empty.
@@ -57,6 +59,8 @@ pub enum Event {
     },
     /// Routes and neighbours that the worker no longer uses.
     Retired(Arc<Fib>),
+    /// The worker has new credentials; those before, if any, are handed back to be freed.
+    RetiredCredentials(Option<Arc<Credentials>>),
 }
 
 /// A worker's end of two rings: what it takes is answered, and there is always room for the answer.

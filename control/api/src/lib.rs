@@ -8,14 +8,16 @@
 
 extern crate alloc;
 
+pub mod credentials;
 pub mod frame;
 pub mod message;
 pub mod operator;
 pub mod reasons;
 pub mod status;
 
+pub use credentials::{CredentialsPiece, UserSecrets};
 pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 3;
+pub const API_VERSION: u16 = 4;

@@ -4,6 +4,7 @@
 //! `Hello` first. Then control asks and the data plane answers, in order. The routing settings are a type
 //! parameter, because they belong to `sip-core`, on which this crate does not depend.
 
+use crate::credentials::CredentialsPiece;
 use crate::operator::MemberState;
 use crate::status::Status;
 use alloc::string::String;
@@ -34,6 +35,8 @@ pub enum ToDataplane<S> {
         /// The members whose states change.
         members: Vec<MemberStatus>,
     },
+    /// A piece of the users and what they prove to know. Answered by `CredentialsTaken` or `Refused`.
+    Credentials(CredentialsPiece),
     /// Asks for `Status`.
     Status,
     /// Asks for the signs of unreachable hosts since the last time anybody asked. Answered by
@@ -68,6 +71,11 @@ pub enum FromDataplane {
         epoch: u64,
         /// The setting and what is wrong with it.
         reason: String,
+    },
+    /// The answer to `ToDataplane::Credentials`.
+    CredentialsTaken {
+        /// Users that have come so far; with the last piece, those that every worker was given.
+        users: u64,
     },
     /// The answer to `ToDataplane::Status`.
     Status(Status),

@@ -100,6 +100,18 @@ pub const USER_PREFIX_MAX: usize = 128;
 /// Longest reason phrase of a rule that rejects.
 pub const REASON_MAX: usize = 128;
 
+/// Longest AoR, `user@host`, in bytes.
+pub const AOR_MAX: usize = 320;
+
+/// Longest text of one binding, its URI, instance and Path together: as much as fits a request.
+pub const BINDING_TEXT_MAX: usize = 1536;
+
+/// Most bytes of one record of the location store: an AoR with all of its bindings.
+pub const RECORD_MAX: usize = 64 + AOR_MAX + CONTACTS_MAX * (128 + BINDING_TEXT_MAX);
+
+/// AoRs of one worker: the index names their slots by 24 bits.
+pub const AORS_MAX: u32 = (1 << 24) - 1;
+
 /// Most bindings of one AoR: each of them gets a branch of every call.
 pub const CONTACTS_MAX: usize = 16;
 

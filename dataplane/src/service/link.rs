@@ -1,5 +1,6 @@
 //! The management socket: control and the operator's commands connect here.
 
+use super::credentials::Incoming;
 use super::state::Service;
 use crate::limits::LINKS_MAX;
 use anyhow::Context;
@@ -67,6 +68,7 @@ impl Service {
             .await?;
         let mut assembler = Assembler::default();
         let mut packet = vec![0; PACKET_MAX];
+        let mut incoming = Incoming::default();
         let mut is_greeted = false;
         loop {
             let length = socket.recv(&mut packet).await?.bytes_read();
@@ -98,6 +100,10 @@ impl Service {
                         Ok(()) => FromDataplane::Applied { epoch },
                         Err(reason) => FromDataplane::Refused { epoch, reason },
                     };
+                    send(socket, &answer).await?;
+                }
+                ToDataplane::Credentials(piece) => {
+                    let answer = self.take_credentials(piece, &mut incoming).await;
                     send(socket, &answer).await?;
                 }
                 ToDataplane::PanicWorker { worker } => {

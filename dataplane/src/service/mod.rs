@@ -4,6 +4,7 @@
 //! management socket, hands epochs and routing tables to the workers and frees what they hand back. It owns
 //! a kernel socket on every listen point, for what is larger than one frame and for what ICMP says.
 
+mod credentials;
 mod icmp;
 mod kernel_sockets;
 mod link;

@@ -67,6 +67,8 @@ pub struct ServiceParts {
     pub mbufs_total: u32,
     /// Whether operators may make a worker panic.
     pub allow_faults: bool,
+    /// Random, and of this process only.
+    pub secret: [u8; 16],
     /// Where a signal handler asks for the end.
     pub drain: Arc<Drain>,
 }
@@ -97,6 +99,8 @@ pub struct Service {
     parts: ServiceParts,
     filters: RefCell<Vec<Box<dyn PortFilter + Send>>>,
     epoch: Cell<u64>,
+    /// Credentials that came, modulo 256.
+    credentials: Cell<u8>,
     /// What the workers run on, from which the next epoch takes what stays the same.
     current: RefCell<Option<Arc<Epoch>>>,
     clock: quanta::Clock,
@@ -122,6 +126,7 @@ impl Service {
             parts,
             filters,
             epoch: Cell::new(0),
+            credentials: Cell::new(0),
             current: RefCell::default(),
             clock: quanta::Clock::new(),
             started: Cell::new(0),
@@ -179,16 +184,28 @@ impl Service {
                 self.acknowledgement.notify_waiters();
             }
             Event::Retired(fib) => drop(fib),
+            Event::RetiredCredentials(credentials) => drop(credentials),
         }
     }
 
     /// Hands a new picture of routes and neighbours to every worker.
     pub async fn publish_fib(&self, fib: Arc<Fib>) {
         self.kernel.set_fib(Arc::clone(&fib));
+        self.command_all(|| Command::Fib(Arc::clone(&fib))).await;
+    }
+
+    /// Sends a command to every worker, one after the other, as soon as each has room for it.
+    pub(super) async fn command_all(&self, command: impl Fn() -> Command) {
         for worker in &self.parts.workers {
-            self.deliver(worker, Command::Fib(Arc::clone(&fib)), Instant::now() + APPLY_TIMEOUT)
-                .await;
+            self.deliver(worker, command(), Instant::now() + APPLY_TIMEOUT).await;
         }
+    }
+
+    /// The key of the next credentials, and the number that makes it another one than before.
+    pub(super) fn next_credentials(&self) -> ([u8; 16], u8) {
+        let generation = self.credentials.get().wrapping_add(1);
+        self.credentials.set(generation);
+        (self.parts.secret, generation)
     }
 
     /// Hands every change of what is known of paths to `publish`, for ever.

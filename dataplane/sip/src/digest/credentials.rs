@@ -235,7 +235,7 @@ fn hash(key: &HashKey, realm: &[u8], user: &[u8]) -> u64 {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "below `homes`, which is a count of slots")]
 fn home(hash: u64, homes: u64) -> usize {
-    (u128::from(hash) * u128::from(homes) >> 64) as usize
+    ((u128::from(hash) * u128::from(homes)) >> 64) as usize
 }
 
 /// What stands for a user that is not there: it takes as long, and the hash is a secret.

@@ -79,7 +79,6 @@ impl Failures {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "its high bits are meant")]
     fn index(&self, who: u64) -> usize {
         (who >> 32) as usize & (self.sets.len() - 1)
     }

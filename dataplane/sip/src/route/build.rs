@@ -67,6 +67,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
         has_location: false,
+        has_realms: false,
         has_transactions: false,
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
@@ -89,6 +90,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         .rules
         .iter()
         .any(|rule| matches!(rule.action, CompiledAction::Register | CompiledAction::Locate));
+    fixed.has_realms = fixed.rules.iter().any(|rule| rule.auth.is_some());
     let keys = Keys::new(&settings.secret);
     let keeps_time = keeps_time(&sets, &fixed.rules);
     Ok(Tables { keys, sets, fixed: Arc::new(fixed), keeps_time })

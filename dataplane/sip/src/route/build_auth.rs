@@ -59,7 +59,7 @@ fn twice(algorithm: DigestAlgorithm) -> Result<(), SettingsError> {
     wrong("auth.algorithms", format!("\"{name}\" stands twice"))
 }
 
-fn within<T: PartialOrd + Display>(
+fn within<T: Copy + PartialOrd + Display>(
     name: &str,
     value: T,
     unit: &str,
