@@ -5,6 +5,7 @@
 //! rare.
 
 mod at_home;
+mod held;
 mod own;
 mod parcels;
 mod stateful;
@@ -12,6 +13,7 @@ mod stateful;
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
+use crate::held_replies::HeldReplies;
 use crate::limits::KEEPALIVE_MAX;
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
@@ -59,6 +61,8 @@ struct Scratch {
     /// The bindings that the request in hand goes to.
     targets: Targets,
     digest: Digest,
+    /// Answers that wait for the store.
+    held: HeldReplies,
     /// What transactions are to know of the message in hand as it leaves.
     remember: Remember,
     /// The next hop of a request that does not answer.
@@ -81,6 +85,7 @@ impl Default for Scratch {
             location: Location::new(NO_BINDINGS, 0, 1, [0; 16]),
             targets: Targets::new(),
             digest: Digest::new(NO_NONCES, 0, &[0; 16]),
+            held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,
         }

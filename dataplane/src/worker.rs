@@ -10,6 +10,7 @@
 //!   timers ─ messages of our own ─ new packets ─────────────────────────────────────── tx burst
 //! ```
 
+mod location;
 mod own;
 mod parcels;
 mod siblings;
@@ -207,6 +208,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.send_own();
                     None
                 }
+                Command::LocationReady => None, // GLUE
+                Command::FromMemory(is_degraded) => {
+                    self.fast_path.held_replies().set_degraded(is_degraded);
+                    None
+                }
                 Command::Stop => {
                     self.is_stopped = true;
                     None
@@ -309,6 +315,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Reply { port: egress } => self.queue(egress, packet, port, Sent::Replied),
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
             Verdict::Absorb => self.ports[port].counters.absorbed.add(1),
+            Verdict::Held => self.hold(port),
             Verdict::Oversize { is_reply } => self.send_oversize(&packet, port, is_reply),
             Verdict::Handoff(owner) => self.hand_off(owner, packet, datagram, port),
             Verdict::Unreachable(next_hop) => {

@@ -4,12 +4,15 @@ use super::stateful::Ways;
 use super::{FastPath, Scratch};
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
-use crate::fib::{Lookup, NextHop};
+use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
+use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
-use sip_core::{Digest, Location, Outbox, Oversize, QuotedBranch, TransactionCounts, Transactions};
+use sip_core::{
+    Digest, Location, Outbox, Outgoing, Oversize, QuotedBranch, TransactionCounts, Transactions,
+};
 
 impl FastPath {
     /// Gets room for transactions, which it has none of before.
@@ -120,29 +123,7 @@ impl FastPath {
         let Some(own) = outbox(transactions, location).first() else {
             return OwnVerdict::Drop(DropReason::NoRoute);
         };
-        let adjacency = match adjacencies.lookup(fib, own.target.ip()) {
-            Ok(adjacency) => *adjacency,
-            Err(Lookup::Unresolved(next_hop) | Lookup::Failed(next_hop)) => {
-                return OwnVerdict::NoNeighbour(next_hop);
-            }
-            Err(_) => return OwnVerdict::Drop(DropReason::NoRoute),
-        };
-        let mut source = epoch.tables.listen_point(own.leave_from).address;
-        if source.is_ipv4() != own.target.is_ipv4() {
-            // The listen points have changed since.
-            let Some(listen) = epoch.tables.listen_for(adjacency.source, source.port()) else {
-                return OwnVerdict::Drop(DropReason::NoListenPoint);
-            };
-            source = epoch.tables.listen_point(listen).address;
-        }
-        *egress = Egress { source, target: own.target, adjacency };
-        match encode(packet, own.message, 0..0, egress) {
-            Ok(()) => OwnVerdict::Send { port: egress.adjacency.port },
-            Err(DropReason::EgressTooLarge) if epoch.oversize == Oversize::Fragment => {
-                OwnVerdict::Oversize
-            }
-            Err(reason) => OwnVerdict::Drop(reason),
-        }
+        encode_alone(packet, &own, (epoch, fib), adjacencies, egress)
     }
 
     /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit; it is
@@ -164,4 +145,38 @@ impl FastPath {
 /// Those of transactions leave first.
 fn outbox<'o>(transactions: &'o mut Transactions, location: &'o mut Location) -> &'o mut Outbox {
     if transactions.has_outgoing() { transactions.outbox() } else { location.outbox() }
+}
+
+/// Makes the frame of a message for which nothing was received just now.
+pub(super) fn encode_alone<P: PacketBuf>(
+    packet: &mut P,
+    message: &Outgoing<'_>,
+    (epoch, fib): (&Epoch, &Fib),
+    adjacencies: &mut AdjacencyCache,
+    egress: &mut Egress,
+) -> OwnVerdict {
+    let target = message.target;
+    let adjacency = match adjacencies.lookup(fib, target.ip()) {
+        Ok(adjacency) => *adjacency,
+        Err(Lookup::Unresolved(next_hop) | Lookup::Failed(next_hop)) => {
+            return OwnVerdict::NoNeighbour(next_hop);
+        }
+        Err(_) => return OwnVerdict::Drop(DropReason::NoRoute),
+    };
+    let mut source = epoch.tables.listen_point(message.leave_from).address;
+    if source.is_ipv4() != target.is_ipv4() {
+        // The listen points have changed since.
+        let Some(listen) = epoch.tables.listen_for(adjacency.source, source.port()) else {
+            return OwnVerdict::Drop(DropReason::NoListenPoint);
+        };
+        source = epoch.tables.listen_point(listen).address;
+    }
+    *egress = Egress { source, target, adjacency };
+    match encode(packet, message.message, 0..0, egress) {
+        Ok(()) => OwnVerdict::Send { port: egress.adjacency.port },
+        Err(DropReason::EgressTooLarge) if epoch.oversize == Oversize::Fragment => {
+            OwnVerdict::Oversize
+        }
+        Err(reason) => OwnVerdict::Drop(reason),
+    }
 }
