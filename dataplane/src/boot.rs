@@ -21,10 +21,11 @@ use nic_config::plan::NicPlan;
 use nic_config::settings::NicSettings;
 use nic_config::{eal, xdp};
 use serde::Deserialize;
-use sip_core::{Share, TransactionSizes};
+use sip_core::{Digest, DigestSizes, Location, LocationSizes, Share, TransactionSizes};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::SystemTime;
 
 /// Where the management socket and the XDP object lie, unless `[appliance] run_directory` says otherwise.
 const RUN_DIRECTORY: &str = "/run/trunkline";
@@ -197,7 +198,13 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
         transactions: plan.memory.transactions,
         buffers: plan.memory.message_buffers,
     };
-    let boot = random_number()?;
+    let location = LocationSizes {
+        aors: plan.memory.location.aors,
+        bindings: plan.memory.location.bindings,
+        text_blocks: plan.memory.location.text_blocks,
+    };
+    let (boot, key, secret) = (random_number()?, random_bytes()?, random_bytes()?);
+    let (count, epoch_ms) = (u8::try_from(plan.workers.len())?, epoch_ms(&clock)?);
     let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(handoffs);
     for ((((lcore, (mailbox, _)), counters), handoff), number) in workers.zip(0_u8..) {
         let io = DpdkQueues::open(plan, lcore.queue)?;
@@ -215,10 +222,22 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
             let worker = Worker::new(io, ports, mailbox, clock, NoProbe);
             let worker = worker.sharing(share).beside(handoff);
             let worker = worker.with_transactions(sizes, number, boot);
+            let worker =
+                worker.with_location(Location::new(location, number, count, key), epoch_ms);
+            let worker = worker.with_digest(Digest::new(DigestSizes::default(), number, &secret));
             PollLoop::new(worker, idle)
         })?;
     }
     Ok(())
+}
+
+/// Milliseconds from 1970 to the zero of the workers' clock.
+fn epoch_ms(clock: &quanta::Clock) -> Result<u64> {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+    let running = clock.delta_as_nanos(0, clock.raw()) / 1_000_000;
+    u64::try_from(unix)?
+        .checked_sub(running)
+        .context("this machine's clock says that it is before 1970")
 }
 
 /// A number that nobody can guess, and that no earlier process had.
