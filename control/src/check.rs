@@ -1,9 +1,11 @@
 //! `trunkline check`: a configuration against its own rules, the router's and this machine.
 
-use crate::config::{Config, ConfigError, Transactions, explain_routes};
+mod registrar;
+
+use crate::config::{Config, ConfigError, Route, Transactions, explain_routes};
 use nic_config::{Machine, NicPlan, PlanError};
 use sip_core::limits::TIMEOUT_T1;
-use sip_core::{Maddr, MergedRequests, Relay, SettingsError, Tables};
+use sip_core::{Maddr, MergedRequests, SettingsError, Tables};
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -77,6 +79,7 @@ impl fmt::Display for Checked {
         }
         self.write_prefix_tables(f)?;
         self.write_transactions(f)?;
+        write!(f, "{}{}", registrar::location(config), registrar::credentials(config))?;
         writeln!(f, "\nroutes, the first that fits decides")?;
         write!(f, "{}", crate::status_report::indented(&explain_routes(config)))
     }
@@ -85,7 +88,7 @@ impl fmt::Display for Checked {
 impl Checked {
     /// How stateful routes send on, if there are some.
     fn write_transactions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.config.routes.iter().any(|route| route.relay != Relay::Stateless) {
+        if !self.config.routes.iter().any(Route::is_stateful) {
             return Ok(());
         }
         let Transactions { t1_ms, t2_ms, t4_ms, timer_c_seconds, .. } = self.config.transactions;

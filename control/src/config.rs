@@ -4,6 +4,8 @@
 //! The data plane reads `[[ports]]`, `[lcores]` and `[memory]` of the same file at its start;
 //! everything about SIP reaches it as an epoch, from control.
 
+mod auth;
+mod checks;
 mod document;
 mod error;
 mod explain;
@@ -13,6 +15,7 @@ mod routes;
 mod transactions;
 mod value;
 
+pub use auth::{Auth, CredentialFormat, CredentialSource, Realm};
 pub use error::{ConfigError, Mistake};
 pub use explain::explain_routes;
 pub use prefixes::PrefixTable;
@@ -23,7 +26,7 @@ pub use transactions::Transactions;
 use document::Document;
 use nic_config::settings::{LcoreSettings, MemorySettings, NicSettings, PortSettings};
 use serde::Deserialize;
-use sip_core::{ListenPoint, Maddr, Oversize, Relay, Settings, SettingsError, Tables};
+use sip_core::{ListenPoint, Maddr, Oversize, RegistrarSettings, Settings, SettingsError, Tables};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +47,10 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[transactions]`: how requests of stateful routes are sent on.
     pub transactions: Transactions,
+    /// `[registrar]`: how routes with `register` answer REGISTER.
+    pub registrar: RegistrarSettings,
+    /// `[auth]`: how routes with `auth` ask for credentials.
+    pub auth: Auth,
     /// `[log]`
     pub log: Log,
 }
@@ -187,6 +194,8 @@ impl Config {
         let prefix_tables = document.list::<PrefixTable>("prefix_tables");
         let routes = document.list::<Route>("routes");
         let transactions = document.section::<Transactions>("transactions");
+        let registrar = document.section::<RegistrarSettings>("registrar");
+        let auth = document.section::<Auth>("auth");
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
         let (mut mistakes, lines) = (document.mistakes, document.lines);
@@ -198,6 +207,8 @@ impl Config {
             prefix_tables,
             routes,
             transactions,
+            registrar,
+            auth,
             log,
         };
         for (index, table) in config.prefix_tables.iter_mut().enumerate() {
@@ -209,7 +220,7 @@ impl Config {
             if let Err(error) = Tables::build(&config.to_settings([0; 16])) {
                 mistakes.push(config.routing_mistake(error, directory));
             }
-            mistakes.extend(config.missing_memory());
+            mistakes.extend(config.missing_parts());
         }
         for mistake in &mut mistakes {
             mistake.line = mistake.line.or_else(|| line_near(&lines, &mistake.setting));
@@ -233,24 +244,13 @@ impl Config {
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
             transactions: self.transactions.to_sip(),
-            registrar: sip_core::RegistrarSettings::default(),
-            auth: sip_core::AuthSettings::default(),
+            registrar: self.registrar.clone(),
+            auth: self.auth.to_sip(),
         }
     }
 }
 
 impl Config {
-    /// A stateful route where workers have no room for transactions.
-    fn missing_memory(&self) -> Option<Mistake> {
-        let index = self.routes.iter().position(|route| route.relay != Relay::Stateless)?;
-        let problem = "workers have no memory for transactions: set memory.transactions above 0";
-        (self.nic.memory.transactions == 0).then(|| Mistake {
-            line: None,
-            setting: format!("routes[{index}].stateful"),
-            problem: problem.to_owned(),
-        })
-    }
-
     /// What the router found wrong, as the file has it.
     fn routing_mistake(&self, error: SettingsError, directory: &Path) -> Mistake {
         let mut problem = error.problem;

@@ -19,7 +19,7 @@ mod settings;
 mod shell;
 mod sipp;
 
-pub use settings::default_config;
+pub use settings::{DOMAIN, default_config};
 
 use crate::config::Config;
 use crate::dataplane_link;

@@ -111,6 +111,18 @@ impl<'a> Appliance<'a> {
             answer.fate = self.refused(datagram, refusal, arrival);
             return;
         }
+        let realm = self.tables.realm(request.method(), route.reason);
+        answer.realm =
+            realm.and_then(|id| self.tables.auth().realms.get(usize::from(id.0)).cloned());
+        if route.registers() {
+            answer.fate = Fate::Registered;
+            return;
+        }
+        if let Some(uri) = route.located() {
+            answer.transaction = route.is_stateful();
+            answer.fate = Fate::Located { uri: text(uri.of(datagram)) };
+            return;
+        }
         if let RouteReason::Member { set, member, .. } = route.reason {
             answer.member = self.member(set, member, explained.ok().and_then(|e| e.hash));
         }

@@ -71,6 +71,7 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
         mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
         allow_faults,
         secret: random_bytes()?,
+        record_owner: Box::new(|_| None), // GLUE
         drain: Arc::clone(&drain),
     };
     start_service(plan, parts, socket)?;

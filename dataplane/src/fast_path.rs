@@ -4,6 +4,8 @@
 //! request (its Route proves itself), then one that meets the rule table; answers of our own and parked messages are
 //! rare.
 
+mod at_home;
+mod held;
 mod own;
 mod parcels;
 mod stateful;
@@ -11,6 +13,7 @@ mod stateful;
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
+use crate::held_replies::HeldReplies;
 use crate::limits::KEEPALIVE_MAX;
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
@@ -22,9 +25,10 @@ use core::ops::Range;
 use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
-    Arrival, Choices, Credentials, EditList, Headers, ListenId, Message, Output, Oversize, Refusal,
-    Reply, Request, RequestRoute, Response, ResponseRoute, Share, SipDrop, Tables,
-    TransactionSizes, Transactions, rewrite_request, rewrite_response, route_request,
+    Arrival, Choices, Credentials, Digest, DigestSizes, EditList, Headers, ListenId, Location,
+    LocationSizes, Message, Method, Output, Oversize, Refusal, Reply, Request, RequestRoute,
+    Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets, TransactionSizes,
+    Transactions, acknowledges_reply, rewrite_request, rewrite_response, route_request,
     route_response, stun, write_reply,
 };
 use stateful::Remember;
@@ -35,7 +39,10 @@ use std::sync::Arc;
 pub struct FastPath {
     epoch: Option<Arc<Epoch>>,
     fib: Option<Arc<Fib>>,
+    /// The users of all realms.
     credentials: Option<Arc<Credentials>>,
+    /// Milliseconds from 1970 to the zero of the clock that [`Self::set_time`] is told.
+    epoch_ms: u64,
     scratch: Scratch,
 }
 
@@ -50,11 +57,20 @@ struct Scratch {
     /// What follows the prefix in a message that is larger than the MTU: a range of the frame.
     kept: Range<usize>,
     transactions: Transactions,
+    location: Location,
+    /// The bindings that the request in hand goes to.
+    targets: Targets,
+    digest: Digest,
+    /// Answers that wait for the store.
+    held: HeldReplies,
     /// What transactions are to know of the message in hand as it leaves.
     remember: Remember,
     /// The next hop of a request that does not answer.
     failed: Option<NextHop>,
 }
+
+const NO_BINDINGS: LocationSizes = LocationSizes { aors: 0, bindings: 0, text_blocks: 0 };
+const NO_NONCES: DigestSizes = DigestSizes { nonces: 0, failures: 0 };
 
 impl Default for Scratch {
     fn default() -> Self {
@@ -66,6 +82,10 @@ impl Default for Scratch {
             egress: Egress::NOWHERE,
             kept: 0..0,
             transactions: Transactions::new(TransactionSizes { transactions: 0, buffers: 0 }, 0, 0),
+            location: Location::new(NO_BINDINGS, 0, 1, [0; 16]),
+            targets: Targets::new(),
+            digest: Digest::new(NO_NONCES, 0, &[0; 16]),
+            held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,
         }
@@ -88,14 +108,15 @@ impl FastPath {
 
     /// Whether the time must be said before messages are processed.
     pub fn keeps_time(&self) -> bool {
-        self.has_transactions()
-            || self.epoch.as_ref().is_some_and(|epoch| epoch.tables.keeps_time())
+        self.keeps_state() || self.epoch.as_ref().is_some_and(|epoch| epoch.tables.keeps_time())
     }
 
     /// Says what time it is, in milliseconds.
     pub fn set_time(&mut self, now_ms: u64) {
         self.scratch.choices.set_time(now_ms);
         self.scratch.transactions.set_time(now_ms);
+        self.scratch.location.set_time(now_ms, self.epoch_ms + now_ms);
+        self.scratch.digest.set_time(now_ms);
     }
 
     /// Swaps the epoch; the old one is to be freed elsewhere.
@@ -130,7 +151,8 @@ impl FastPath {
             return Verdict::Drop(DropReason::NoEpoch);
         };
         let oversize = epoch.oversize;
-        let way = Way { tables: &epoch.tables, fib, datagram, oversize, by_kernel: false };
+        let (tables, credentials) = (&epoch.tables, self.credentials.as_deref());
+        let way = Way { tables, fib, credentials, datagram, oversize, by_kernel: false };
         self.scratch.remember = Remember::Nothing;
         let outgoing = match way.decide(packet.frame(), &mut self.scratch, probe) {
             Ok(outgoing) => outgoing,
@@ -191,6 +213,7 @@ impl Scratch {
 struct Way<'t> {
     tables: &'t Tables,
     fib: &'t Fib,
+    credentials: Option<&'t Credentials>,
     datagram: &'t Datagram,
     oversize: Oversize,
     /// Whether the message came from the kernel and leaves through it.
@@ -263,12 +286,24 @@ impl Way<'_> {
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
         let mut route = RequestRoute::default();
-        if self.has_transactions(scratch) {
+        let registers = request.method() == Method::Register && self.tables.has_location();
+        if self.has_transactions(scratch) && !registers {
             self.ask_transactions(request, arrival, scratch, &mut route)?;
         } else {
             route_request(request, self.tables, arrival, &mut scratch.choices, &mut route)?;
         }
         probe.end(Stage::Route);
+        if request.method() == Method::Ack
+            && route.reason != RouteReason::InDialog
+            && acknowledges_reply(request, &route, self.tables, arrival)
+        {
+            return Err(Refused::Verdict(Verdict::Absorb));
+        }
+        if self.is_home()
+            && let Some(outgoing) = self.at_home(request, arrival, &mut route, scratch, probe)?
+        {
+            return Ok(outgoing);
+        }
         if route.is_stateful() {
             return self.open(request, arrival, &mut route, scratch, probe);
         }
@@ -279,7 +314,7 @@ impl Way<'_> {
             }
             found => found.map_err(Refused::Verdict)?,
         }
-        let leave_from = self.listen_point_of_route(scratch).map_err(Refused::Verdict)?;
+        let leave_from = self.listen_point_of(&route, scratch).map_err(Refused::Verdict)?;
         self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
         rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
@@ -387,6 +422,20 @@ impl Way<'_> {
     /// Sets the address that the message leaves from.
     fn leave_from(&self, listen: ListenId, scratch: &mut Scratch) {
         scratch.egress.source = self.tables.listen_point(listen).address;
+    }
+
+    /// The listen point that a request leaves from: the one that its client's NAT knows, or that of the way.
+    #[inline]
+    fn listen_point_of(
+        &self,
+        route: &RequestRoute,
+        scratch: &Scratch,
+    ) -> Result<ListenId, Verdict> {
+        let is_known = |listen: &ListenId| usize::from(listen.0) < self.tables.listen_points();
+        match route.leave_from().filter(is_known) {
+            Some(listen) => Ok(listen),
+            None => self.listen_point_of_route(scratch),
+        }
     }
 
     /// The listen point with the source address of the route, on the port on which we were spoken to

@@ -18,6 +18,7 @@
 //! - [`verdict`] is how each packet ends, [`stats`] counts it.
 //! - [`handoff`] takes it to the worker that owns its transaction.
 //! - [`parcel`] carries messages larger than the MTU between a worker and the kernel's sockets.
+//! - [`location_log`] carries changed bindings to the store, [`held_replies`] keeps answers until they are there.
 //! - [`mailbox`] links a worker with the [`service`] core, which speaks with control and, through
 //!   [`kernel`], with the kernel. Both, and the hand-off, run over rings ([`ring`]).
 
@@ -28,9 +29,11 @@ pub mod encode;
 pub mod fast_path;
 pub mod fib;
 pub mod handoff;
+pub mod held_replies;
 pub mod huge_pages;
 pub mod kernel;
 pub mod limits;
+pub mod location_log;
 pub mod mailbox;
 pub mod mbuf;
 pub mod packet;

@@ -74,6 +74,29 @@ pub const WORKER_PARCELS: usize = 32;
 /// Parcels that a worker takes at one look: each may cost as much as a burst of frames.
 pub const PARCELS_PER_LOOK: usize = 8;
 
+/// Batches of changed bindings of one worker: what may be on its way to the store at a time. 16 of 64 KiB hold
+/// 3,500 AoRs of 300 bytes; with 10 ms from a worker to the disk and back that is 350,000 AoRs per second,
+/// several times what a disk takes.
+pub const LOG_BATCHES: usize = 16;
+
+/// Batches of stored bindings on their way to one worker. The service core looks every millisecond, so
+/// that 1,700,000 AoRs can be loaded per second.
+pub const LOAD_BATCHES: usize = 8;
+
+/// Poll rounds between two looks at the log of changed bindings: so many full bursts of REGISTER requests
+/// make one full batch.
+pub const LOG_ROUNDS: u32 = 8;
+
+/// Bytes of answers to REGISTER of one worker that wait for the store: 16,000 of 500 bytes, which is what
+/// comes in the 10 ms that a disk takes at 1,600,000 per second, or in a second at 16,000 per second.
+pub const HELD_BYTES: usize = 8 << 20;
+
+/// Answers that leave between two bursts when the store has confirmed: about as much work as a burst.
+pub const RELEASES_PER_ROUND: usize = 64;
+
+/// Pause between two looks at whether the store still confirms.
+pub const STORE_WATCH: Duration = Duration::from_millis(50);
+
 /// Hosts with a sign that they are unreachable, which control has not asked for yet: as many next
 /// hops as two large destination sets have, and no more memory for whoever forges ICMP errors.
 pub const UNREACHABLE_MAX: usize = 1_024;

@@ -5,6 +5,7 @@
 
 use crate::fib::{Fib, NextHop};
 use crate::limits::{EVENTS_MAX, MAILBOX_MAX};
+use crate::location_log::{self, LocationLog, ServiceLog};
 use crate::parcel::{self, ServiceParcels, WorkerParcels};
 use crate::ring::Ring;
 use crate::stats::WorkerCounters;
@@ -35,6 +36,10 @@ pub enum Command {
     Credentials(Arc<Credentials>),
     /// An ICMP error quotes this branch of a request of the worker's.
     Unreachable(QuotedBranch),
+    /// Answer for location: all that was stored is loaded.
+    LocationReady,
+    /// Answer REGISTER from memory, because the store does not confirm; or wait for it again.
+    FromMemory(bool),
     /// End: the queues have run empty.
     Stop,
     /// Panic, to see what becomes of the process.
@@ -76,6 +81,8 @@ pub struct WorkerEnd {
     post: Post<ArrayQueue<Command>, ArrayQueue<Event>>,
     /// The way of large messages.
     pub parcels: WorkerParcels,
+    /// The way of changed bindings.
+    pub log: LocationLog,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -87,6 +94,8 @@ pub struct ServiceEnd {
     events: Arc<ArrayQueue<Event>>,
     /// The way of large messages.
     pub parcels: ServiceParcels,
+    /// The way of changed bindings.
+    pub log: ServiceLog,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -96,13 +105,15 @@ pub fn mailbox() -> (WorkerEnd, ServiceEnd) {
     let commands = Arc::new(ArrayQueue::new(MAILBOX_MAX));
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
     let (to_service, parcels) = parcel::rings();
+    let (log, service_log) = location_log::rings();
     let counters: Arc<WorkerCounters> = Arc::default();
     let worker = WorkerEnd {
         post: Post::new(Arc::clone(&commands), Arc::clone(&events)),
         parcels: to_service,
+        log,
         counters: Arc::clone(&counters),
     };
-    (worker, ServiceEnd { commands, events, parcels, counters })
+    (worker, ServiceEnd { commands, events, parcels, log: service_log, counters })
 }
 
 impl WorkerEnd {

@@ -15,6 +15,10 @@ pub enum Stage {
     Parse,
     /// Rule table, Route, Via: where to.
     Route,
+    /// Credentials checked or asked for.
+    Digest,
+    /// Bindings changed or found.
+    Location,
     /// Adjacency of the next hop.
     Adjacency,
     /// The transaction: found or opened, its machines, what it keeps.
@@ -29,11 +33,13 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Receive,
         Self::Decode,
         Self::Parse,
         Self::Route,
+        Self::Digest,
+        Self::Location,
         Self::Adjacency,
         Self::Transaction,
         Self::Rewrite,
@@ -49,6 +55,8 @@ impl Stage {
             Self::Parse => "parse",
             Self::Route => "route",
             Self::Adjacency => "adjacency",
+            Self::Digest => "digest",
+            Self::Location => "location",
             Self::Transaction => "transaction",
             Self::Rewrite => "rewrite",
             Self::Encode => "encode",

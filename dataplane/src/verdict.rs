@@ -25,6 +25,8 @@ pub enum Verdict {
     },
     /// A transaction has taken the message, and it goes no further.
     Absorb,
+    /// A REGISTER has been taken, and its answer waits for the store.
+    Held,
     /// The frame is as received; this other worker owns its transaction.
     Handoff(u8),
     /// The frame is as received; it waits until the kernel has found this neighbour.

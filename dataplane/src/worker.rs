@@ -10,6 +10,7 @@
 //!   timers ─ messages of our own ─ new packets ─────────────────────────────────────── tx burst
 //! ```
 
+mod location;
 mod own;
 mod parcels;
 mod siblings;
@@ -28,7 +29,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
-use sip_core::{Share, TransactionSizes, Transactions};
+use sip_core::{Digest, Location, Share, TransactionSizes, Transactions};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -128,6 +129,21 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self
     }
 
+    /// The same worker with room for bindings. `epoch_ms` is the time since 1970, in milliseconds, at the zero of
+    /// its clock.
+    #[must_use]
+    pub fn with_location(mut self, location: Location, epoch_ms: u64) -> Self {
+        self.fast_path.give_location(location, epoch_ms);
+        self
+    }
+
+    /// The same worker with a memory of nonces and failures.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        self.fast_path.give_digest(digest);
+        self
+    }
+
     /// One round over all ports, and over what transactions want. Gives whether there was anything to do.
     pub fn run_once(&mut self) -> bool {
         self.rounds = self.rounds.wrapping_add(1);
@@ -139,7 +155,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         for port in 0..self.ports.len() {
             is_busy |= self.poll_port(port);
         }
-        if self.fast_path.has_transactions() {
+        if self.fast_path.keeps_state() {
             is_busy |= self.take_handed();
             let is_timer_round = self.rounds.is_multiple_of(TIMER_ROUNDS) && !is_mailbox_round;
             if self.is_behind || is_timer_round {
@@ -161,7 +177,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         self.take_parcels();
         self.take_handed();
-        if self.fast_path.has_transactions() {
+        if self.fast_path.keeps_state() {
             self.run_timers();
         }
         self.flush_all();
@@ -190,6 +206,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 Command::Unreachable(quoted) => {
                     self.fast_path.unreachable(quoted);
                     self.send_own();
+                    None
+                }
+                Command::LocationReady => None, // GLUE
+                Command::FromMemory(is_degraded) => {
+                    self.fast_path.held_replies().set_degraded(is_degraded);
                     None
                 }
                 Command::Stop => {
@@ -259,7 +280,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             .collect();
         self.ports[port].counters.received_bytes.add(bytes);
         self.probe.end(Stage::Decode);
-        if self.fast_path.has_transactions() {
+        if self.fast_path.keeps_state() {
             for (packet, datagram) in burst.iter().zip(&decoded) {
                 if let Ok(datagram) = datagram {
                     self.fast_path.foresee(packet.frame(), datagram);
@@ -294,6 +315,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Reply { port: egress } => self.queue(egress, packet, port, Sent::Replied),
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
             Verdict::Absorb => self.ports[port].counters.absorbed.add(1),
+            Verdict::Held => self.hold(port),
             Verdict::Oversize { is_reply } => self.send_oversize(&packet, port, is_reply),
             Verdict::Handoff(owner) => self.hand_off(owner, packet, datagram, port),
             Verdict::Unreachable(next_hop) => {

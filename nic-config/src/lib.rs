@@ -17,6 +17,7 @@
 pub mod cleanup;
 pub mod eal;
 pub mod limits;
+pub mod location;
 pub mod lock;
 pub mod machine;
 pub mod mempool;

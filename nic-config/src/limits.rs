@@ -40,5 +40,14 @@ pub const TRANSACTIONS_MAX: u32 = (1 << 24) - 1;
 /// Most message buffers of one worker: twice the default of the most transactions.
 pub const MESSAGE_BUFFERS_MAX: u32 = 1 << 27;
 
+/// Most addresses-of-record of one worker: 4 GiB and more, above which a mistyped setting is likelier.
+pub const AORS_MAX: u32 = (1 << 24) - 1;
+
+/// Most bindings of one worker: twice the most addresses-of-record.
+pub const BINDINGS_MAX: u32 = (1 << 25) - 1;
+
+/// Most blocks for the texts of one worker's bindings: four for each of the most bindings.
+pub const LOCATION_TEXT_BLOCKS_MAX: u32 = 1 << 27;
+
 /// Most listen points (address and port) in the XDP program's map; also in `xdp/sip_redirect.bpf.c`.
 pub const LISTEN_POINTS_MAX: usize = 256;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 pub use error::PlanError;
 
 use crate::limits;
+use crate::location::LocationCapacity;
 use crate::machine::{Capability, Interface, Machine};
 use crate::mempool::{self, PoolSize};
 use crate::settings::{Device, HugepagePolicy, Idle, NicSettings, PortSettings};
@@ -122,6 +123,10 @@ pub struct MemoryPlan {
     pub message_buffers: u32,
     /// What they take in each worker, MiB, of ordinary pages and beside `mebibytes`.
     pub transaction_mebibytes: u32,
+    /// Addresses-of-record and bindings that each worker has room for.
+    pub location: LocationCapacity,
+    /// What they take in each worker, MiB, of ordinary pages and beside `mebibytes`.
+    pub location_mebibytes: u32,
 }
 
 /// Holds the settings against the machine.
@@ -386,11 +391,20 @@ fn plan_memory(
         return Err(PlanError::MessageBuffers { message_buffers, transactions });
     }
     let transaction_mebibytes = capacity.mebibytes();
-    let ours = transaction_mebibytes.saturating_mul(count);
+    let location = LocationCapacity::of(&settings.memory);
+    check_location(location)?;
+    let location_mebibytes = location.mebibytes();
+    let [of_transactions, of_location] =
+        [transaction_mebibytes, location_mebibytes].map(|each| each.saturating_mul(count));
+    let ours = of_transactions.saturating_add(of_location);
     let needed = if hugepages { ours } else { ours.saturating_add(mebibytes) };
     if needed > machine.memory_available {
-        let available = machine.memory_available;
-        return Err(PlanError::Memory { needed, transactions: ours, available });
+        return Err(PlanError::Memory {
+            needed,
+            transactions: of_transactions,
+            location: of_location,
+            available: machine.memory_available,
+        });
     }
     Ok(MemoryPlan {
         pool,
@@ -401,7 +415,21 @@ fn plan_memory(
         transactions,
         message_buffers,
         transaction_mebibytes,
+        location,
+        location_mebibytes,
     })
+}
+
+/// Each address-of-record in the table has a binding, and each binding some text.
+fn check_location(location: LocationCapacity) -> Result<(), PlanError> {
+    let LocationCapacity { aors, bindings, text_blocks } = location;
+    if bindings < aors {
+        return Err(PlanError::Bindings { bindings, aors });
+    }
+    if text_blocks < bindings {
+        return Err(PlanError::LocationTextBlocks { text_blocks, bindings });
+    }
+    Ok(())
 }
 
 /// All ports share the pools, and an AF_XDP port cannot use large mbufs.

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::location::TEXT_BLOCK_BYTES;
 use crate::plan::{MemoryPlan, NicPlan, PortPlan, Rss};
 use crate::settings::Idle;
 use crate::transactions::BUFFER_BYTES;
@@ -30,6 +31,15 @@ impl Display for NicPlan {
             "transactions: {} per worker, {} blocks of {BUFFER_BYTES} bytes for their messages: {} MiB \
              per worker",
             memory.transactions, memory.message_buffers, memory.transaction_mebibytes,
+        )?;
+        writeln!(
+            f,
+            "location: {} addresses-of-record per worker, {} bindings, {} blocks of {TEXT_BLOCK_BYTES} bytes \
+             for their texts: {} MiB per worker",
+            memory.location.aors,
+            memory.location.bindings,
+            memory.location.text_blocks,
+            memory.location_mebibytes,
         )?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

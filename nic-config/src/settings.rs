@@ -126,6 +126,18 @@ pub struct MemorySettings {
     /// default 4 for each transaction; 0 to [`limits::MESSAGE_BUFFERS_MAX`].
     #[serde(deserialize_with = "message_buffers")]
     pub message_buffers: Option<u32>,
+    /// `aors`: addresses-of-record that a worker can have bindings of at one time, default 65,536; 0 to
+    /// [`limits::AORS_MAX`].
+    #[serde(deserialize_with = "aors")]
+    pub aors: u32,
+    /// `bindings` of all its addresses-of-record, default 5 for 4 of these; 0 to
+    /// [`limits::BINDINGS_MAX`].
+    #[serde(deserialize_with = "bindings")]
+    pub bindings: Option<u32>,
+    /// `location_text_blocks`: blocks of 64 bytes for the texts of bindings, default 4 for each; 0 to
+    /// [`limits::LOCATION_TEXT_BLOCKS_MAX`].
+    #[serde(deserialize_with = "location_text_blocks")]
+    pub location_text_blocks: Option<u32>,
 }
 
 impl Default for MemorySettings {
@@ -136,6 +148,9 @@ impl Default for MemorySettings {
             megabytes: None,
             transactions: 65_536,
             message_buffers: None,
+            aors: 65_536,
+            bindings: None,
+            location_text_blocks: None,
         }
     }
 }
@@ -146,6 +161,18 @@ fn transactions<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
 
 fn message_buffers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     at_most(limits::MESSAGE_BUFFERS_MAX, i64::deserialize(from)?).map(Some)
+}
+
+fn aors<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    at_most(limits::AORS_MAX, i64::deserialize(from)?)
+}
+
+fn bindings<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    at_most(limits::BINDINGS_MAX, i64::deserialize(from)?).map(Some)
+}
+
+fn location_text_blocks<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    at_most(limits::LOCATION_TEXT_BLOCKS_MAX, i64::deserialize(from)?).map(Some)
 }
 
 fn at_most<E: serde::de::Error>(most: u32, number: i64) -> Result<u32, E> {
@@ -337,13 +364,23 @@ mod tests {
     }
 
     #[test]
-    fn transactions_have_bounds() {
+    fn transactions_and_bindings_have_bounds() {
         let memory = |text: &str| NicSettings::from_toml(&format!("[memory]\n{text}\n"));
         let most = memory("transactions = 16777215\nmessage_buffers = 134217728").unwrap().memory;
         assert_eq!((most.transactions, most.message_buffers), ((1 << 24) - 1, Some(1 << 27)));
         assert_eq!(memory("transactions = 0").unwrap().memory.transactions, 0);
-        for text in ["transactions = 16777216", "transactions = -1", "message_buffers = 134217729"]
-        {
+        let most = memory("aors = 16777215\nbindings = 33554431\nlocation_text_blocks = 134217728");
+        let most = most.unwrap().memory;
+        assert_eq!((most.aors, most.bindings), ((1 << 24) - 1, Some((1 << 25) - 1)));
+        assert_eq!(most.location_text_blocks, Some(1 << 27));
+        for text in [
+            "transactions = 16777216",
+            "transactions = -1",
+            "message_buffers = 134217729",
+            "aors = 16777216",
+            "bindings = 33554432",
+            "location_text_blocks = 134217729",
+        ] {
             let error = memory(text).unwrap_err().to_string();
             assert!(error.contains("for each worker: write 0 to"), "{text}: {error}");
         }

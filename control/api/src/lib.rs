@@ -2,7 +2,7 @@
 //! plane accounts for every packet.
 //!
 //! Plain types without I/O: the two processes bring their own sockets. [`API_VERSION`] rises with
-//! every change of [`message`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
+//! every change of [`message`], [`location`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -10,12 +10,14 @@ extern crate alloc;
 
 pub mod credentials;
 pub mod frame;
+pub mod location;
 pub mod message;
 pub mod operator;
 pub mod reasons;
 pub mod status;
 
 pub use credentials::{CredentialsPiece, UserSecrets};
+pub use location::{FromLocation, ToLocation};
 pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
 pub use reasons::DropReason;
 

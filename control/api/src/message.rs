@@ -5,6 +5,7 @@
 //! parameter, because they belong to `sip-core`, on which this crate does not depend.
 
 use crate::credentials::CredentialsPiece;
+use crate::location::{FromLocation, ToLocation};
 use crate::operator::MemberState;
 use crate::status::Status;
 use alloc::string::String;
@@ -48,6 +49,8 @@ pub enum ToDataplane<S> {
         /// Index of the worker, in the order of `lcores.workers`.
         worker: u16,
     },
+    /// Bindings and the store; on a connection of its own.
+    Location(ToLocation),
 }
 
 /// From the data plane.
@@ -81,6 +84,8 @@ pub enum FromDataplane {
     Status(Status),
     /// The answer to `ToDataplane::Unreachable`; empty when there was no sign.
     Unreachable(Vec<UnreachableHost>),
+    /// Bindings; on a connection of its own.
+    Location(FromLocation),
 }
 
 /// New state of a member of a destination set.

@@ -49,6 +49,7 @@ drop_reasons! {
     StunMalformed, "stun_malformed", "STUN that breaks RFC 8489 or has a wrong fingerprint, or that is no Binding request.";
     SipMalformed, "sip_malformed", "Not SIP, or too broken to be answered.";
     AckUnanswerable, "ack_unanswerable", "An ACK that cannot be forwarded; an ACK is never answered.";
+    AuthBlocked, "auth_blocked", "The source, or the user it claims to be, has sent wrong credentials too often lately.";
     ResponseMalformed, "response_malformed", "A response that breaks a rule of RFC 3261; a response is never answered.";
     ResponseNotOurs, "response_not_ours", "The topmost Via of a response does not name us.";
     ResponseForged, "response_forged", "The branch of our Via in a response fails its keyed check.";

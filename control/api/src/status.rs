@@ -24,6 +24,40 @@ pub struct Status {
     pub kernel: KernelStatus,
     /// One entry per worker.
     pub workers: Vec<WorkerStatus>,
+    /// How changes of bindings come to control's store.
+    pub store: StoreStatus,
+}
+
+/// The way of changed bindings to control's store, from the side of the data plane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Whether control is connected for location.
+    pub is_connected: bool,
+    /// Whether all that was stored has been loaded: before that, location is answered with 503.
+    pub is_loaded: bool,
+    /// Set while the workers answer from memory, because the store does not confirm.
+    pub degraded: Option<Degraded>,
+    /// How often that began.
+    pub degradations: u64,
+    /// Batches of changes on their way, which control has not confirmed yet.
+    pub unconfirmed: u64,
+    /// Batches of changes that control has confirmed.
+    pub confirmed: u64,
+    /// Records that the workers took when they were loaded.
+    pub loaded: u64,
+    /// Stored records without a binding that was still alive.
+    pub load_expired: u64,
+    /// Stored records that found no room, or that nobody could read.
+    pub load_refused: u64,
+}
+
+/// Why workers answer from memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// What is wrong.
+    pub reason: String,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
 }
 
 /// What one worker owns beside its queues.
@@ -39,6 +73,41 @@ pub struct WorkerStatus {
     pub handoff_full: u64,
     /// Its transactions.
     pub transactions: TransactionStatus,
+    /// Its bindings.
+    pub location: LocationStatus,
+}
+
+/// The bindings of one worker, a fraction of a second old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationStatus {
+    /// AoRs that there is room for.
+    pub capacity: u64,
+    /// AoRs with a binding now.
+    pub aors: u64,
+    /// Bindings now.
+    pub bindings: u64,
+    /// Bindings that there is room for.
+    pub bindings_capacity: u64,
+    /// Blocks of text in use now.
+    pub text_blocks_used: u64,
+    /// Blocks of text of 64 bytes that there are.
+    pub text_blocks: u64,
+    /// AoRs whose newest state has not been given to the store.
+    pub waiting: u64,
+    /// Answers that wait until the store has confirmed.
+    pub held: u64,
+    /// Bindings that were new.
+    pub registered: u64,
+    /// Bindings that were refreshed.
+    pub refreshed: u64,
+    /// Bindings that were taken away by a REGISTER.
+    pub removed: u64,
+    /// Bindings whose time was over.
+    pub expired: u64,
+    /// REGISTER requests answered with 503 as there was no room for the binding.
+    pub refused_full: u64,
+    /// REGISTER requests answered with 503 as too many answers waited for the store.
+    pub refused_held: u64,
 }
 
 /// The transactions of one worker, a fraction of a second old. A transaction is one request on its way

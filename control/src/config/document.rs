@@ -118,11 +118,24 @@ pub(super) fn explain(message: &str) -> String {
     } else if message.starts_with("unknown variant") {
         "value"
     } else {
-        return message.to_owned();
+        return out_of_range(message).unwrap_or_else(|| message.to_owned());
     };
     let mut names = message.split('`').skip(1).step_by(2);
     let Some(found) = names.next() else { return message.to_owned() };
     unknown(what, found, &names.collect::<Vec<_>>())
+}
+
+/// Turns serde's "invalid value: integer `300`, expected u8" into what is allowed.
+fn out_of_range(message: &str) -> Option<String> {
+    let (number, kind) =
+        message.strip_prefix("invalid value: integer `")?.split_once("`, expected ")?;
+    let most = match kind {
+        "u8" => u8::MAX.into(),
+        "u16" => u16::MAX.into(),
+        "u32" => u32::MAX,
+        _ => return None,
+    };
+    Some(format!("{number} is out of range: 0 to {most} can be written"))
 }
 
 pub(super) fn unknown(what: &str, found: &str, allowed: &[&str]) -> String {

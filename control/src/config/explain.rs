@@ -9,12 +9,12 @@ use std::fmt::Display;
 pub fn explain_routes(config: &Config) -> String {
     let mut lines = Vec::new();
     for (index, route) in config.routes.iter().enumerate() {
-        let subject = describe_match(&route.matching);
+        let subject = describe_match(route);
         let action = describe_action(route, config);
-        let relay = describe_relay(route);
-        lines.push(format!("{}. {subject} {action}{relay}", index + 1));
+        let (relay, credentials) = (describe_relay(route), describe_credentials(route));
+        lines.push(format!("{}. {subject} {action}{relay}{credentials}", index + 1));
     }
-    let takes_all = |r: &Route| r.matching == RouteMatch::default();
+    let takes_all = |r: &Route| r.matching == RouteMatch::default() && !r.needs_location();
     if !config.routes.iter().any(takes_all) {
         lines.push(format!(
             "{}. any other request is answered: 404 Not Found for a domain of ours, else 403 Forbidden",
@@ -24,9 +24,15 @@ pub fn explain_routes(config: &Config) -> String {
     lines.join("\n")
 }
 
-fn describe_match(matching: &RouteMatch) -> String {
+fn describe_match(route: &Route) -> String {
+    let matching = &route.matching;
     let methods = either("", &matching.methods);
-    let subject = if methods.is_empty() { "any request" } else { &methods };
+    let subject = match route.action {
+        Action::Register => "REGISTER",
+        Action::Locate if methods.is_empty() => "any request but REGISTER",
+        _ if methods.is_empty() => "any request",
+        _ => &methods,
+    };
     [
         subject,
         &either(" to a user beginning with ", &matching.user_prefixes),
@@ -35,6 +41,12 @@ fn describe_match(matching: &RouteMatch) -> String {
         &either(" with ", &matching.headers.iter().map(describe_header).collect::<Vec<_>>()),
     ]
     .concat()
+}
+
+/// Who may do this.
+fn describe_credentials(route: &Route) -> String {
+    let realm = route.auth.as_ref();
+    realm.map_or_else(String::new, |realm| format!(", for users of {realm} with their password"))
 }
 
 /// What a transaction adds to the route.
@@ -57,6 +69,10 @@ fn describe_relay(route: &Route) -> &'static str {
 fn describe_action(route: &Route, config: &Config) -> String {
     match &route.action {
         Action::Relay => "is relayed to the host of its Request-URI".into(),
+        Action::Register => "of our domains is answered from location".into(),
+        Action::Locate => {
+            "for a user of our domains goes to the user's bindings, those of one q at once, q after q".into()
+        }
         Action::ForwardByPrefix(name) => {
             format!(
                 "is forwarded to the set that {name} has for its number, or tries the next route"

@@ -55,7 +55,7 @@ fn one() -> u16 {
 }
 
 /// `[[routes]]`: a match and what happens to a request that it fits. Exactly one of `forward`,
-/// `forward_by_prefix`, `relay` and `reject` stands in the file.
+/// `forward_by_prefix`, `relay`, `register`, `locate` and `reject` stands in the file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "RouteText")]
 pub struct Route {
@@ -66,6 +66,8 @@ pub struct Route {
     /// `stateful = true` and `fork = "parallel"` or `"serial"`: whether a request that is sent on gets
     /// a transaction, and to how many members it goes. Default stateless, to one.
     pub relay: sip::Relay,
+    /// `auth = "REALM"`: the realm of which a request must have credentials. Default none.
+    pub auth: Option<String>,
 }
 
 /// What a request must look like; every list that is given must fit, an absent one fits anything.
@@ -125,6 +127,12 @@ pub enum Action {
     ForwardByPrefix(String),
     /// `relay = true`: to the next Route of the request, or without one to its Request-URI.
     Relay,
+    /// `register = true`: a REGISTER for one of our domains is answered from location; other requests try
+    /// the next route.
+    Register,
+    /// `locate = true`: a request for a user of our domains goes to the bindings of its Request-URI, with a
+    /// transaction; REGISTER tries the next route.
+    Locate,
     /// `reject = { code = 403, reason = "Forbidden" }`.
     Reject(Reject),
 }
@@ -148,27 +156,37 @@ struct RouteText {
     forward: Option<String>,
     forward_by_prefix: Option<String>,
     relay: Option<bool>,
+    register: Option<bool>,
+    locate: Option<bool>,
     reject: Option<Reject>,
     #[serde(default)]
     stateful: bool,
     fork: Option<sip::Fork>,
+    auth: Option<String>,
 }
 
 impl TryFrom<RouteText> for Route {
     type Error = &'static str;
 
     fn try_from(text: RouteText) -> Result<Self, Self::Error> {
-        let action = match (text.forward, text.forward_by_prefix, text.relay, text.reject) {
-            (Some(set), None, None, None) => Action::Forward(set),
-            (None, Some(table), None, None) => Action::ForwardByPrefix(table),
-            (None, None, Some(true), None) => Action::Relay,
-            (None, None, None, Some(reject)) => Action::Reject(reject),
-            _ => {
-                return Err("needs exactly one of forward = \"SET\", \
-                            forward_by_prefix = \"TABLE\", relay = true, \
-                            reject = { code = 403, reason = \"Forbidden\" }");
-            }
+        let chosen = |key: Option<bool>, action| key.unwrap_or(false).then_some(action);
+        let actions = [
+            text.forward.map(Action::Forward),
+            text.forward_by_prefix.map(Action::ForwardByPrefix),
+            chosen(text.relay, Action::Relay),
+            chosen(text.register, Action::Register),
+            chosen(text.locate, Action::Locate),
+            text.reject.map(Action::Reject),
+        ];
+        let mut actions = actions.into_iter().flatten();
+        let (Some(action), None) = (actions.next(), actions.next()) else {
+            return Err("needs exactly one of forward = \"SET\", forward_by_prefix = \"TABLE\", \
+                        relay = true, register = true, locate = true, \
+                        reject = { code = 403, reason = \"Forbidden\" }");
         };
+        if text.fork.is_some() && matches!(action, Action::Register | Action::Locate) {
+            return Err("fork is for sets: locate asks the bindings by their q");
+        }
         let relay = match (text.stateful, text.fork) {
             (true, fork) => sip::Relay::Stateful(fork.unwrap_or_default()),
             (false, None) => sip::Relay::Stateless,
@@ -176,7 +194,7 @@ impl TryFrom<RouteText> for Route {
                 return Err("fork needs a transaction: write stateful = true beside it");
             }
         };
-        Ok(Self { matching: text.matching, action, relay })
+        Ok(Self { matching: text.matching, action, relay, auth: text.auth })
     }
 }
 
@@ -201,6 +219,16 @@ impl DestinationSet {
 }
 
 impl Route {
+    /// Whether it needs the location tables.
+    pub fn needs_location(&self) -> bool {
+        matches!(self.action, Action::Register | Action::Locate)
+    }
+
+    /// Whether the requests that it sends on get transactions.
+    pub fn is_stateful(&self) -> bool {
+        self.relay != sip::Relay::Stateless || self.action == Action::Locate
+    }
+
     /// The same route as the router knows it.
     pub(super) fn to_sip(&self) -> sip::Rule {
         sip::Rule {
@@ -213,12 +241,14 @@ impl Route {
                 Action::Forward(set) => sip::Action::Forward(set.clone()),
                 Action::ForwardByPrefix(table) => sip::Action::ForwardByPrefix(table.clone()),
                 Action::Relay => sip::Action::RequestUri,
+                Action::Register => sip::Action::Register,
+                Action::Locate => sip::Action::Locate,
                 Action::Reject(Reject { code, reason }) => {
                     sip::Action::Reject { code: *code, reason: reason.clone() }
                 }
             },
             relay: self.relay,
-            auth: None,
+            auth: self.auth.clone(),
         }
     }
 }

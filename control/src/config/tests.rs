@@ -225,6 +225,164 @@ fn stateful_routes_and_timers_become_settings() {
     assert_eq!(refusals(&reject), [expected]);
 }
 
+const REGISTRAR: &str = r#"
+[[routes]]
+register = true
+auth = "example.com"
+
+[[routes]]
+locate = true
+
+[registrar]
+min_expires_s = 30
+contacts_per_aor = 4
+nat = "always"
+keepalive = "options"
+service_route = ["sip:192.0.2.1;lr"]
+durability = "memory"
+
+[auth]
+algorithms = ["SHA-256"]
+blocked = "forbid"
+
+[[auth.realms]]
+name = "example.com"
+file = "users.csv"
+
+[[auth.realms]]
+name = "staff"
+database = "staff.db"
+query = "SELECT name, ha1 FROM users"
+"#;
+
+#[test]
+fn the_registrar_and_realms_become_settings() {
+    let text = [WHOLE, REGISTRAR].concat();
+    let config = parsed(&text).unwrap();
+    let settings = config.to_settings([0; 16]);
+    assert_eq!(settings.rules[2].action, sip::Action::Register);
+    assert_eq!(settings.rules[2].auth.as_deref(), Some("example.com"));
+    assert_eq!((&settings.rules[3].action, &settings.rules[3].auth), (&sip::Action::Locate, &None));
+    let registrar = &settings.registrar;
+    assert_eq!((registrar.min_expires_s, registrar.max_expires_s), (30, 7_200));
+    assert_eq!((registrar.nat, registrar.keepalive), (sip::Nat::Always, sip::KeepAlive::Options));
+    assert_eq!(registrar.durability, sip::Durability::Memory);
+    assert_eq!(settings.auth.realms, ["example.com", "staff"]);
+    assert_eq!(settings.auth.algorithms, [sip::DigestAlgorithm::Sha256]);
+    assert_eq!(config.auth.realms[0].name, "example.com");
+    let default = parsed(WHOLE).unwrap().to_settings([0; 16]);
+    assert_eq!(default.registrar, sip::RegistrarSettings::default());
+    assert_eq!(default.auth, sip::AuthSettings::default());
+    let words = explain_routes(&config);
+    let wanted =
+        "3. REGISTER of our domains is answered from location, for users of example.com with";
+    assert!(words.contains(wanted), "{words}");
+    assert!(
+        words.contains("4. any request but REGISTER for a user of our domains goes"),
+        "{words}"
+    );
+}
+
+#[test]
+fn mistakes_about_the_registrar_and_realms_say_what_to_do() {
+    let text = [WHOLE, REGISTRAR].concat();
+    let refusal = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        refusals(&text.replacen(from, to, 1)).remove(0)
+    };
+    for (from, to, expected) in [
+        ("auth = \"example.com\"", "auth = \"example.org\"", "32|routes[2].auth|there is no realm"),
+        ("locate = true", "locate = true\nfork = \"serial\"", "36|routes[3]|fork is for sets"),
+        ("locate = true", "locate = true\nstateful = true", "36|routes[3].stateful|leave it out"),
+        ("locate = true", "locate = true\nrelay = true", "36|routes[3]|needs exactly one of"),
+        (
+            "locate = true",
+            "locate = true\nlocat = true",
+            "38|routes[3].locat|unknown key `locat`: did",
+        ),
+        (
+            "min_expires_s = 30",
+            "min_expires_s = 0",
+            "39|registrar.min_expires_s|0 s; 1 to 3600 s are",
+        ),
+        ("min_expires_s = 30", "max_expires_s = 59", "39|registrar.max_expires_s|59 s; 60 to"),
+        (
+            "min_expires_s = 30",
+            "default_expires_s = 9000",
+            "39|registrar.default_expires_s|9000 s; 60 to 7200",
+        ),
+        (
+            "min_expires_s = 30",
+            "min_expire_s = 30",
+            "40|registrar.min_expire_s|unknown key `min_expire_s`: did you mean `min_expires_s`?",
+        ),
+        (
+            "contacts_per_aor = 4",
+            "contacts_per_aor = 17",
+            "39|registrar.contacts_per_aor|17 bindings; 1 to 16",
+        ),
+        (
+            "contacts_per_aor = 4",
+            "contacts_per_aor = 300",
+            "41|registrar.contacts_per_aor|300 is out of range",
+        ),
+        ("contacts_per_aor = 4", "keepalive_s = 4", "39|registrar.keepalive_s|4 s; 5 to 600 s are"),
+        (
+            "\"always\"",
+            "\"alway\"",
+            "42|registrar.nat|unknown value `alway`: did you mean `always`?",
+        ),
+        (
+            "sip:192.0.2.1;lr",
+            "sip:192.0.2.1",
+            "39|registrar.service_route[0]|\"sip:192.0.2.1\" is no SIP",
+        ),
+        ("\"memory\"", "\"disk\"", "45|registrar.durability|unknown value `disk`"),
+        ("[\"SHA-256\"]", "[]", "47|auth.algorithms|there is none"),
+        (
+            "[\"SHA-256\"]",
+            "[\"SHA256\"]",
+            "48|auth.algorithms[0]|unknown value `SHA256`: did you mean `SHA-256`?",
+        ),
+        ("blocked = \"forbid\"", "nonce_s = 9", "47|auth.nonce_s|9 s; 10 to 86400 are"),
+        (
+            "name = \"staff\"",
+            "name = \"example.com\"",
+            "47|auth.realms[1].name|\"example.com\" stands twice",
+        ),
+        (
+            "name = \"staff\"",
+            "name = \"a\\\"b\"",
+            "47|auth.realms[1].name|\"a\\\"b\" holds a quote",
+        ),
+        ("file = \"users.csv\"", "", "51|auth.realms[0]|needs exactly one of file"),
+        ("query = \"SELECT name, ha1 FROM users\"", "", "51|auth.realms[1]|database needs query"),
+        (
+            "[registrar]",
+            "[memory]\naors = 0\n[registrar]",
+            "32|routes[2].register|workers have no memory",
+        ),
+        (
+            "[registrar]",
+            "[memory]\ntransactions = 0\n[registrar]",
+            "36|routes[3].locate|each request",
+        ),
+        (
+            "domains = [\"example.com\"]\nrecord",
+            "record",
+            "31|routes[2].register|users are registered at a domain",
+        ),
+        (
+            "register = true",
+            "register = true\nmatch = { domains = [\"example.org\"] }",
+            "32|routes[2].match.domains|\"example.org\" is none of ours",
+        ),
+    ] {
+        let refusal = refusal(from, to);
+        assert!(refusal.starts_with(expected), "{to}: {refusal}");
+    }
+}
+
 const PREFIXES: &str = r#"
 [[prefix_tables]]
 name = "numbers"

@@ -4,6 +4,9 @@ use super::{DIRECTORY, QUEUES_MAX};
 use anyhow::{Result, bail};
 use std::fmt::Write;
 
+/// The domain whose users can register in the lab.
+pub const DOMAIN: &str = "lab.test";
+
 /// The configuration of a lab with `queues` queue pairs per port on a machine with these
 /// `lcores`, as TOML text.
 ///
@@ -25,6 +28,8 @@ pub fn default_config(queues: u16, lcores: &[u16]) -> Result<String> {
          \n\
          [appliance]\n\
          name = \"lab\"\n\
+         domains = [\"{DOMAIN}\"]\n\
+         record_route = true # the hosts of a call reach each other through the appliance alone\n\
          run_directory = \"{DIRECTORY}\"\n\
          state_directory = \"{DIRECTORY}/state\"\n\
          \n\
@@ -62,6 +67,16 @@ name = "uas6"
 members = [{ address = "[fd77:2::2]:5060" }]
 probe = false
 
+# Phones register as users of lab.test, with 10.77.1.1 or 10.77.2.1 as their outbound proxy, and call each
+# other there.
+[[routes]]
+match = { domains = ["lab.test"] }
+register = true
+
+[[routes]]
+match = { domains = ["lab.test"] }
+locate = true
+
 # The user part can ask for a family: sipp -s six reaches the server over IPv6, whatever the caller has.
 [[routes]]
 match = { user_prefixes = ["six"] }
@@ -81,7 +96,7 @@ forward = "uas"
 
 #[cfg(test)]
 mod tests {
-    use super::default_config;
+    use super::{DOMAIN, default_config};
     use crate::config::Config;
     use std::path::Path;
 
@@ -95,6 +110,7 @@ mod tests {
             assert_eq!(config.nic.lcores.workers, workers);
             assert_eq!(config.nic.ports.len(), 2);
             assert_eq!(config.listen.len(), 4);
+            assert_eq!(config.appliance.domains, [DOMAIN]);
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Answer {
     pub rules: Vec<RuleLine>,
     /// The member of a destination set that takes it.
     pub member: Option<Member>,
+    /// The realm whose credentials it must have before anything happens.
+    pub realm: Option<String>,
     /// Whether it gets a transaction.
     pub transaction: bool,
     /// What happens.
@@ -73,6 +75,13 @@ pub enum Fate {
         /// The address that this machine's route to the next hop leaves with; none without a route.
         source: Option<IpAddr>,
     },
+    /// We answer it from location, which the workers have.
+    Registered,
+    /// It goes to the bindings of a user, which the workers have.
+    Located {
+        /// The user's address-of-record.
+        uri: String,
+    },
     /// We answer it ourselves.
     Answered {
         /// Status line of the response.
@@ -103,6 +112,7 @@ impl Default for Answer {
             in_dialog: false,
             rules: Vec::new(),
             member: None,
+            realm: None,
             transaction: false,
             fate: Fate::NotAsked,
             rewritten: String::new(),
@@ -136,11 +146,14 @@ impl fmt::Display for Answer {
         if let Some(Member { set, address, state, of, hashed }) = &self.member {
             writeln!(f, "member       {address} of {set}, {state}: 1 of {of}, by {hashed}")?;
         }
+        if let Some(realm) = &self.realm {
+            writeln!(f, "credentials  of realm {realm} come first: without them it is challenged")?;
+        }
         write!(f, "{}", self.fate)?;
         if self.transaction {
             writeln!(
                 f,
-                "transaction  yes, in the worker of its queue, whose branch replaces the one below"
+                "transaction  yes, in the worker that has it, whose branch replaces the one below"
             )?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note         {note}"))
@@ -163,6 +176,14 @@ impl fmt::Display for Fate {
                     (None, None) => writeln!(f, "leaves from  nowhere: this machine has no route"),
                 }
             }
+            Self::Registered => writeln!(
+                f,
+                "answered     from location, by the worker that has the address-of-record in its To"
+            ),
+            Self::Located { uri } => writeln!(
+                f,
+                "next hop     the bindings of {uri}, which its worker has: trunkline location show"
+            ),
             Self::Answered { with, to, .. } => writeln!(f, "answered     {with}, to {to}"),
             Self::Dropped { reason, why } => writeln!(f, "dropped      {reason}: {why}"),
         }

@@ -84,6 +84,37 @@ fn a_request_of_a_stateful_route_gets_a_transaction() {
 }
 
 #[test]
+fn registrations_and_located_requests_are_explained() {
+    let routes = "\
+[[routes]]
+register = true
+auth = \"example.com\"
+
+[[routes]]
+locate = true
+
+[[auth.realms]]
+name = \"example.com\"
+file = \"users.csv\"
+
+[[routes]]
+match = { methods = [\"REG";
+    let config = CONFIG.replacen("[[routes]]\nmatch = { methods = [\"REG", routes, 1);
+    let message = |method, user| message(method, user).replacen(&format!("sip:{user}@"), "sip:", 1);
+    let answer = ask_with(&config, &message("REGISTER", "bob"), &[]);
+    assert_eq!(answer.fate, Fate::Registered, "{answer}");
+    assert_eq!(answer.realm.as_deref(), Some("example.com"));
+    assert!(
+        answer.to_string().contains("credentials  of realm example.com come first"),
+        "{answer}"
+    );
+    let answer = ask_with(&config, &super::tests::message("INVITE", "bob"), &[]);
+    assert_eq!(answer.rules[0].misses.as_deref(), Some("methods: this is INVITE"));
+    assert_eq!(answer.fate, Fate::Located { uri: "sip:bob@example.com".into() }, "{answer}");
+    assert!(answer.transaction && answer.realm.is_none(), "{answer}");
+}
+
+#[test]
 fn a_drained_member_gets_nothing() {
     let member = ask(&message("INVITE", "bob"), &[]).member.unwrap().address;
     let drained = [Impaired { set: "core".into(), address: member, state: MemberState::Draining }];

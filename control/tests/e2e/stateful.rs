@@ -66,7 +66,6 @@ fn stateful_on(queues: u16, t1_ms: u32, transactions: u32) -> (Lab, tempfile::Te
     let lcores: Vec<_> = machine.lcores.into_keys().collect();
     let config = control::lab::default_config(queues, &lcores).expect("the lab's configuration");
     let (general, routes) = config.split_once("# The user part").expect("routes");
-    let general = general.replace("[appliance]\n", "[appliance]\nrecord_route = true\n");
     let routes = routes.replace("\nforward = ", "\nstateful = true\nforward = ");
     let mut sets = String::new();
     for (user, fork, members) in SETS {

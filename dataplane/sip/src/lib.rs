@@ -34,10 +34,12 @@ mod digest;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;
+mod location;
 #[doc(hidden)]
 pub mod measuring;
 mod message;
 mod parse;
+mod registrar;
 mod rewrite;
 mod route;
 mod settings;
@@ -48,14 +50,19 @@ pub use digest::{
     Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
     DigestSizes, Role,
 };
+pub use location::{
+    AorOwner, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target, Targets,
+    record,
+};
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;
+pub use registrar::Registered;
 pub use rewrite::edit::EditList;
 pub use rewrite::output::{Full, Output};
-pub use rewrite::reply::write_reply;
-pub use rewrite::request::rewrite_request;
+pub use rewrite::reply::{acknowledges_reply, write_reply};
+pub use rewrite::request::{rewrite_located, rewrite_request};
 pub use rewrite::response::rewrite_response;
 pub use route::build::SettingsError;
 pub use route::choices::{Choices, Share};

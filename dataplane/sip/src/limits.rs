@@ -100,8 +100,46 @@ pub const USER_PREFIX_MAX: usize = 128;
 /// Longest reason phrase of a rule that rejects.
 pub const REASON_MAX: usize = 128;
 
+/// Longest AoR, `user@host`, in bytes.
+pub const AOR_MAX: usize = 320;
+
+/// Longest text of one binding, its URI, instance and Path together: as much as fits a request.
+pub const BINDING_TEXT_MAX: usize = 1536;
+
+/// Most bytes of one record of the location store: an AoR with all of its bindings.
+pub const RECORD_MAX: usize = 64 + AOR_MAX + CONTACTS_MAX * (128 + BINDING_TEXT_MAX);
+
+/// AoRs of one worker: the index names their slots by 24 bits.
+pub const AORS_MAX: u32 = (1 << 24) - 1;
+
 /// Most bindings of one AoR: each of them gets a branch of every call.
 pub const CONTACTS_MAX: usize = 16;
+
+/// Least and most of the shortest registration, in seconds: only what is below an hour may be refused as
+/// too brief (RFC 3261 section 10.3 step 7).
+pub const MIN_EXPIRES_S: [u32; 2] = [1, 3_600];
+
+/// Longest registration, in seconds: a year.
+pub const EXPIRES_S_MAX: u32 = 31_536_000;
+
+/// Least and most time between two keep-alives of ours, in seconds: NATs forget UDP flows after 30 s
+/// to some minutes (RFC 5626 section 4.4.2 asks for less than 30).
+pub const KEEPALIVE_S: [u32; 2] = [5, 600];
+
+/// Longest Flow-Timer, in seconds: NATs forget UDP flows long before.
+pub const FLOW_TIMER_S_MAX: u32 = 3_600;
+
+/// Longest wait for a store that is away, in milliseconds: clients give up after 32 s.
+pub const FLUSH_PATIENCE_MS_MAX: u32 = 60_000;
+
+/// URIs of a Service-Route: proxies of one operator in a row.
+pub const SERVICE_ROUTES_MAX: usize = 8;
+
+/// Longest URI of a Service-Route: all of them stand in each 200.
+pub const SERVICE_ROUTE_LENGTH_MAX: usize = 255;
+
+/// Realms; each of them costs a table of users.
+pub const REALMS_MAX: usize = 256;
 
 /// Longest user name, realm and cnonce of credentials. Real ones have 10 to 60 bytes; all of them are hashed.
 pub const CREDENTIAL_TEXT_MAX: usize = 256;

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use crate::parse::header::HeaderId;
+use crate::parse::header::{HeaderId, HeaderLines};
 use crate::settings::ListenId;
 
 /// A range of bytes inside a message.
@@ -23,7 +23,7 @@ impl Span {
 
     /// The same of positions that are `u32`.
     #[inline(always)]
-    pub(crate) fn of_u32(start: u32, end: u32) -> Self {
+    pub(crate) const fn of_u32(start: u32, end: u32) -> Self {
         debug_assert!(start <= end && end as usize <= crate::limits::MESSAGE_MAX);
         Self(start << 16 | end & 0xffff)
     }
@@ -102,9 +102,30 @@ impl<'a> Request<'a> {
         self.uri.of(self.bytes)
     }
 
+    /// A part of it.
+    pub fn text(&self, span: Span) -> &'a [u8] {
+        span.of(self.bytes)
+    }
+
     /// The value of Call-ID.
     pub fn call_id(&self) -> &'a [u8] {
         self.headers.value(HeaderId::CallId).of(self.bytes)
+    }
+
+    /// The event package that a subscription is about (RFC 6665 section 8.2.1), without its parameters; empty
+    /// when there is none. It looks through all header lines.
+    pub fn event(&self) -> &'a [u8] {
+        let mut lines = HeaderLines::new(self.bytes, self.line.end() + 2);
+        while let Some(line) = lines.next_line() {
+            let text = line.line.of(self.bytes);
+            let mut parts = text.splitn(2, |&byte| byte == b':');
+            let name = parts.next().unwrap_or_default().trim_ascii_end();
+            if name.eq_ignore_ascii_case(b"event") || name.eq_ignore_ascii_case(b"o") {
+                let value = parts.next().unwrap_or_default();
+                return value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+            }
+        }
+        &[]
     }
 
     /// The sequence number of CSeq.

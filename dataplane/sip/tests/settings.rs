@@ -6,8 +6,8 @@ mod common;
 
 use common::{always, set, settings};
 use sip_core::{
-    Action, AuthSettings, DigestAlgorithm, Fork, ListenPoint, Relay, Rule, Settings, Tables,
-    TransactionSettings,
+    Action, AuthSettings, DigestAlgorithm, Fork, ListenPoint, RegistrarSettings, Relay, Rule,
+    Settings, Tables, TransactionSettings,
 };
 
 #[track_caller]
@@ -189,4 +189,50 @@ fn listen_points_are_found_by_address_and_by_source() {
     assert_eq!(egress("10.0.0.1", 5070), Some(1));
     assert_eq!(egress("10.0.0.2", 5070), Some(2));
     assert_eq!(egress("10.0.0.3", 5060), None);
+}
+
+#[test]
+fn the_registrar() {
+    let default = RegistrarSettings::default;
+    let with = |registrar| Settings { registrar, ..settings() };
+    let cases = [
+        (
+            RegistrarSettings { min_expires_s: 3_601, ..default() },
+            "registrar.min_expires_s: 3601 s; 1 to 3600 s are possible",
+        ),
+        (
+            RegistrarSettings { max_expires_s: 50, ..default() },
+            "registrar.max_expires_s: 50 s; 60 to 31536000 s are possible",
+        ),
+        (
+            RegistrarSettings { default_expires_s: 59, ..default() },
+            "registrar.default_expires_s: 59 s; 60 to 7200 s are possible",
+        ),
+        (
+            RegistrarSettings { contacts_per_aor: 0, ..default() },
+            "registrar.contacts_per_aor: 0 bindings; 1 to 16 bindings are possible",
+        ),
+        (
+            RegistrarSettings { flush_patience_ms: 60_001, ..default() },
+            "registrar.flush_patience_ms: 60001 ms; 0 to 60000 ms are possible",
+        ),
+        (
+            RegistrarSettings { service_route: vec!["sip:10.0.0.1?a=b".into()], ..default() },
+            "registrar.service_route[0]: \"sip:10.0.0.1?a=b\" is no SIP URI with lr, such as \
+             sip:192.0.2.1;lr",
+        ),
+    ];
+    for (registrar, expected) in cases {
+        refused(&with(registrar), expected);
+    }
+    let service_route = vec!["sip:edge@example.com:5061;lr".into(), "sip:[fd77::1];lr".into()];
+    assert!(Tables::build(&with(RegistrarSettings { service_route, ..default() })).is_ok());
+}
+
+#[test]
+fn rules_name_a_realm() {
+    let rule = Rule { auth: Some("b".into()), ..Rule::always(Action::Register) };
+    let auth = AuthSettings { realms: vec!["a".into()], ..AuthSettings::default() };
+    let unknown = Settings { auth, ..with_rule(rule) };
+    refused(&unknown, "routes[1].auth: there is no realm \"b\" (known: \"a\")");
 }

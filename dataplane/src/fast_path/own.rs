@@ -4,12 +4,15 @@ use super::stateful::Ways;
 use super::{FastPath, Scratch};
 use crate::decode::Datagram;
 use crate::encode::{Egress, encode};
-use crate::fib::{Lookup, NextHop};
+use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
+use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
-use sip_core::{Oversize, QuotedBranch, TransactionCounts, Transactions};
+use sip_core::{
+    Digest, Location, Outbox, Outgoing, Oversize, QuotedBranch, TransactionCounts, Transactions,
+};
 
 impl FastPath {
     /// Gets room for transactions, which it has none of before.
@@ -17,11 +20,32 @@ impl FastPath {
         self.scratch.transactions = transactions;
     }
 
-    /// Whether there are transactions, or may soon be: timers run, and siblings hand messages over.
+    /// Gets room for bindings, which it has none of before. `epoch_ms` is the time since 1970, in
+    /// milliseconds, at the zero of the clock.
+    pub fn give_location(&mut self, location: Location, epoch_ms: u64) {
+        (self.scratch.location, self.epoch_ms) = (location, epoch_ms);
+    }
+
+    /// Gets a memory of nonces and failures, which it has none of before.
+    pub fn give_digest(&mut self, digest: Digest) {
+        self.scratch.digest = digest;
+    }
+
+    /// The bindings.
     #[inline]
-    pub fn has_transactions(&self) -> bool {
+    pub fn location(&mut self) -> &mut Location {
+        &mut self.scratch.location
+    }
+
+    /// Whether there are transactions or bindings, or may soon be: timers run, and siblings hand messages
+    /// over.
+    #[inline]
+    pub fn keeps_state(&self) -> bool {
         !self.scratch.transactions.is_empty()
-            || self.epoch.as_ref().is_some_and(|epoch| epoch.tables.has_transactions())
+            || self
+                .epoch
+                .as_ref()
+                .is_some_and(|epoch| epoch.tables.has_transactions() || epoch.tables.has_location())
     }
 
     /// Looks at a message of a burst that is about to be processed; after the last of them
@@ -31,7 +55,12 @@ impl FastPath {
         let Some(epoch) = &self.epoch else { return };
         let message = &frame[datagram.payload.clone()];
         if let Some(listen) = epoch.tables.listen_id(datagram.target) {
-            self.scratch.transactions.foresee(message, listen, &epoch.tables);
+            let Scratch { transactions, location, .. } = &mut self.scratch;
+            if epoch.tables.has_location() && message.starts_with(b"REGISTER ") {
+                location.foresee(message);
+            } else {
+                transactions.foresee(message, listen, &epoch.tables);
+            }
         }
     }
 
@@ -39,6 +68,7 @@ impl FastPath {
     #[inline]
     pub fn look_ahead(&mut self) {
         self.scratch.transactions.look_ahead();
+        self.scratch.location.look_ahead();
     }
 
     /// What is counted of transactions.
@@ -50,7 +80,9 @@ impl FastPath {
     pub fn expire(&mut self, budget: u32) -> bool {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else { return false };
         let tables = &epoch.tables;
-        self.scratch.transactions.expire(budget, tables, &mut Ways { tables, fib })
+        let Scratch { transactions, location, .. } = &mut self.scratch;
+        let is_behind = transactions.expire(budget, tables, &mut Ways { tables, fib });
+        location.expire(budget, tables) || is_behind
     }
 
     /// An ICMP error quotes this branch of a request of ours.
@@ -70,7 +102,7 @@ impl FastPath {
     /// Whether messages of our own wait to be sent.
     #[inline]
     pub fn has_own_messages(&self) -> bool {
-        self.scratch.transactions.has_outgoing()
+        self.scratch.transactions.has_outgoing() || self.scratch.location.has_outgoing()
     }
 
     /// Makes the frame of the next message of our own in a new packet. On `Oversize` the message stays:
@@ -87,45 +119,64 @@ impl FastPath {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
             return OwnVerdict::Drop(DropReason::NoEpoch);
         };
-        let Scratch { transactions, adjacencies, egress, .. } = &mut self.scratch;
-        let outbox = transactions.outbox();
-        let Some(own) = outbox.first() else { return OwnVerdict::Drop(DropReason::NoRoute) };
-        let adjacency = match adjacencies.lookup(fib, own.target.ip()) {
-            Ok(adjacency) => *adjacency,
-            Err(Lookup::Unresolved(next_hop) | Lookup::Failed(next_hop)) => {
-                return OwnVerdict::NoNeighbour(next_hop);
-            }
-            Err(_) => return OwnVerdict::Drop(DropReason::NoRoute),
+        let Scratch { transactions, location, adjacencies, egress, .. } = &mut self.scratch;
+        let Some(own) = outbox(transactions, location).first() else {
+            return OwnVerdict::Drop(DropReason::NoRoute);
         };
-        let mut source = epoch.tables.listen_point(own.leave_from).address;
-        if source.is_ipv4() != own.target.is_ipv4() {
-            // The listen points have changed since.
-            let Some(listen) = epoch.tables.listen_for(adjacency.source, source.port()) else {
-                return OwnVerdict::Drop(DropReason::NoListenPoint);
-            };
-            source = epoch.tables.listen_point(listen).address;
-        }
-        *egress = Egress { source, target: own.target, adjacency };
-        match encode(packet, own.message, 0..0, egress) {
-            Ok(()) => OwnVerdict::Send { port: egress.adjacency.port },
-            Err(DropReason::EgressTooLarge) if epoch.oversize == Oversize::Fragment => {
-                OwnVerdict::Oversize
-            }
-            Err(reason) => OwnVerdict::Drop(reason),
-        }
+        encode_alone(packet, &own, (epoch, fib), adjacencies, egress)
     }
 
     /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit; it is
     /// forgotten then.
     pub fn pack_own(&mut self, parcel: &mut Parcel) -> bool {
-        let Scratch { transactions, egress, .. } = &mut self.scratch;
-        let Some(own) = transactions.outbox().take() else { return false };
+        let Scratch { transactions, location, egress, .. } = &mut self.scratch;
+        let Some(own) = outbox(transactions, location).take() else { return false };
         (parcel.source, parcel.target) = (egress.source, egress.target);
         parcel.fill(own.message, &[])
     }
 
     /// Forgets the next message of our own.
     pub fn discard_own(&mut self) {
-        let _ = self.scratch.transactions.outbox().take();
+        let Scratch { transactions, location, .. } = &mut self.scratch;
+        let _ = outbox(transactions, location).take();
+    }
+}
+
+/// Those of transactions leave first.
+fn outbox<'o>(transactions: &'o mut Transactions, location: &'o mut Location) -> &'o mut Outbox {
+    if transactions.has_outgoing() { transactions.outbox() } else { location.outbox() }
+}
+
+/// Makes the frame of a message for which nothing was received just now.
+pub(super) fn encode_alone<P: PacketBuf>(
+    packet: &mut P,
+    message: &Outgoing<'_>,
+    (epoch, fib): (&Epoch, &Fib),
+    adjacencies: &mut AdjacencyCache,
+    egress: &mut Egress,
+) -> OwnVerdict {
+    let target = message.target;
+    let adjacency = match adjacencies.lookup(fib, target.ip()) {
+        Ok(adjacency) => *adjacency,
+        Err(Lookup::Unresolved(next_hop) | Lookup::Failed(next_hop)) => {
+            return OwnVerdict::NoNeighbour(next_hop);
+        }
+        Err(_) => return OwnVerdict::Drop(DropReason::NoRoute),
+    };
+    let mut source = epoch.tables.listen_point(message.leave_from).address;
+    if source.is_ipv4() != target.is_ipv4() {
+        // The listen points have changed since.
+        let Some(listen) = epoch.tables.listen_for(adjacency.source, source.port()) else {
+            return OwnVerdict::Drop(DropReason::NoListenPoint);
+        };
+        source = epoch.tables.listen_point(listen).address;
+    }
+    *egress = Egress { source, target, adjacency };
+    match encode(packet, message.message, 0..0, egress) {
+        Ok(()) => OwnVerdict::Send { port: egress.adjacency.port },
+        Err(DropReason::EgressTooLarge) if epoch.oversize == Oversize::Fragment => {
+            OwnVerdict::Oversize
+        }
+        Err(reason) => OwnVerdict::Drop(reason),
     }
 }

@@ -32,7 +32,9 @@ impl FastPath {
         }
         let datagram = Datagram { source, target, payload: 0..parcel.message().len() };
         let (tables, oversize) = (&epoch.tables, epoch.oversize);
-        let way = Way { tables, fib, datagram: &datagram, oversize, by_kernel: true };
+        let credentials = self.credentials.as_deref();
+        let datagram = &datagram;
+        let way = Way { tables, fib, credentials, datagram, oversize, by_kernel: true };
         self.scratch.remember = Remember::Nothing;
         let outgoing = way.decide(parcel.message(), &mut self.scratch, probe)?;
         self.scratch.make_parcel(parcel, &outgoing, &way)

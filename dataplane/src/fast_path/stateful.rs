@@ -8,7 +8,7 @@ use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
     Arrival, BranchId, Egress, ListenId, Owner, Recognised, Request, RequestRoute, Response,
-    ResponseFate, Tables, begin_route, finish_route, rewrite_request,
+    ResponseFate, Tables, begin_route, finish_route, rewrite_located, rewrite_request,
 };
 
 /// What transactions are to know of the message in hand as it leaves.
@@ -84,7 +84,7 @@ impl<'t> Way<'t> {
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
         let way = match self.find_adjacency(route.next_hop, scratch) {
-            Ok(()) => Some(self.listen_point_of_route(scratch).map_err(Refused::Verdict)?),
+            Ok(()) => Some(self.listen_point_of(route, scratch).map_err(Refused::Verdict)?),
             Err(Verdict::Park(next_hop)) => return Err(Refused::Verdict(Verdict::Park(next_hop))),
             Err(verdict) => {
                 if let Verdict::Unreachable(next_hop) = verdict {
@@ -100,8 +100,22 @@ impl<'t> Way<'t> {
             .transactions
             .open(request, route, self.tables, arrival, way)
             .map_err(Refused::Reply)?;
-        probe.end(Stage::Transaction);
-        rewrite_request(request, route, self.tables, arrival, leave_from, &mut scratch.edits);
+        if route.located().is_some() {
+            let Scratch { transactions, targets, prefix, edits, .. } = scratch;
+            targets.write_lines(
+                request.method(),
+                [leave_from, arrival.listen],
+                self.tables,
+                prefix,
+            );
+            transactions.offer(id, targets, prefix.len(), self.tables);
+            probe.end(Stage::Transaction);
+            let own = prefix.bytes();
+            rewrite_located(request, route, targets, own, self.tables, arrival, leave_from, edits);
+        } else {
+            probe.end(Stage::Transaction);
+            rewrite_request(request, route, self.tables, arrival, leave_from, &mut scratch.edits);
+        }
         scratch.remember = match way {
             Some(_) => Remember::Request(id),
             None => Remember::Unsent(id),

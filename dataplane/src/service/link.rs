@@ -5,7 +5,7 @@ use super::state::Service;
 use crate::limits::LINKS_MAX;
 use anyhow::Context;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::{API_VERSION, FromDataplane, ToDataplane};
+use control_api::{API_VERSION, FromDataplane, ToDataplane, ToLocation};
 use sip_core::Settings;
 use std::cell::Cell;
 use std::path::Path;
@@ -112,6 +112,10 @@ impl Service {
                         send(socket, &FromDataplane::Refused { epoch, reason }).await?;
                     }
                 }
+                ToDataplane::Location(ToLocation::Attach) => {
+                    return self.serve_location(socket).await;
+                }
+                ToDataplane::Location(_) => anyhow::bail!("the peer did not attach first"),
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
                 ToDataplane::Unreachable => {
                     send(socket, &FromDataplane::Unreachable(self.take_unreachable())).await?;

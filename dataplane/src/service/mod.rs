@@ -9,10 +9,12 @@ mod icmp;
 mod kernel_sockets;
 mod link;
 mod listen_socket;
+mod location;
 mod path_mtu;
 mod state;
 mod unreachable;
 
+pub use location::RecordOwner;
 pub use state::{Drain, PortFilter, QueueInfo, Service, ServiceParts};
 
 use crate::kernel::{KernelWatch, PortInterface};
@@ -59,6 +61,7 @@ async fn serve(
     tokio::select! {
         never = service.serve_workers(|next_hop| { watch.resolve(next_hop); }) => never,
         never = service.forget_in_time() => never,
+        never = service.watch_store() => never,
         ended = follow_kernel(&service, watch) => ended,
         never = service.follow_path_mtus(|path_mtus| watch.set_path_mtus(path_mtus)) => never,
         ended = Rc::clone(&service).serve_links(listener) => ended,

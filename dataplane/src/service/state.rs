@@ -1,16 +1,17 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
 use super::kernel_sockets::KernelSockets;
+use super::location::{LocationRelay, RecordOwner};
 use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{QueueStatus, Status, WorkerStatus};
+use control_api::status::{LocationStatus, QueueStatus, Status, WorkerStatus};
 use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
-use sip_core::{MemberChange, Settings, Tables};
+use sip_core::{Action, MemberChange, Settings, Tables};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub struct ServiceParts {
     pub allow_faults: bool,
     /// Random, and of this process only.
     pub secret: [u8; 16],
+    /// Which worker owns a stored record.
+    pub record_owner: RecordOwner,
     /// Where a signal handler asks for the end.
     pub drain: Arc<Drain>,
 }
@@ -112,6 +115,7 @@ pub struct Service {
     /// The sets have changed.
     change: Notify,
     kernel: Rc<KernelSockets>,
+    location: LocationRelay,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -122,6 +126,8 @@ impl Service {
         let filters = RefCell::new(std::mem::take(&mut parts.filters));
         let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
         let kernel = KernelSockets::new(parts.workers.clone());
+        let owner = std::mem::replace(&mut parts.record_owner, Box::new(|_| None));
+        let location = LocationRelay::new(parts.workers.clone(), owner);
         Rc::new(Self {
             parts,
             filters,
@@ -135,6 +141,7 @@ impl Service {
             acknowledgement: Notify::new(),
             change: Notify::new(),
             kernel,
+            location,
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -142,6 +149,20 @@ impl Service {
     /// The epoch in force.
     pub fn epoch(&self) -> u64 {
         self.epoch.get()
+    }
+
+    /// What it knows of bindings.
+    pub(super) fn location(&self) -> &LocationRelay {
+        &self.location
+    }
+
+    /// Gives every worker a command; one that does not look into its mailbox goes without.
+    pub(super) async fn tell_workers(&self, command: impl Fn() -> Command) {
+        for worker in &self.parts.workers {
+            if !self.deliver(worker, command(), Instant::now() + APPLY_TIMEOUT).await {
+                tracing::warn!("a worker takes no commands");
+            }
+        }
     }
 
     /// Takes the workers' events for ever. `resolve` asks the kernel for a neighbour.
@@ -152,6 +173,7 @@ impl Service {
                     self.take_event(index, event, &resolve);
                 }
                 self.kernel.take_parcels(index);
+                self.location.take_batches(index);
             }
             sleep(EVENTS_INTERVAL).await;
         }
@@ -246,6 +268,9 @@ impl Service {
         self.kernel.listen_on(&listen);
         self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
         self.epoch.set(number);
+        let is_used = settings.rules.iter().any(|rule| rule.action == Action::Register);
+        let patience = Duration::from_millis(settings.registrar.flush_patience_ms.into());
+        self.set_patience(is_used, patience);
         self.change.notify_one();
         tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
         Ok(())
@@ -374,6 +399,7 @@ impl Service {
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
             kernel: self.kernel.status(),
+            store: self.location.status(),
         }
     }
 }
@@ -388,6 +414,7 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         handed_in: sum(|queue| queue.handed_in),
         handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
         transactions: worker.counters.status(),
+        location: LocationStatus::default(), // GLUE
     }
 }
 

@@ -68,6 +68,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             }
             Err(verdict) => {
                 match verdict {
+                    Verdict::Held => self.hold(self.ports.len()),
                     Verdict::Absorb => counters.absorbed.add(1),
                     Verdict::Drop(reason) => counters.drop_for(reason),
                     _ => counters.drop_for(DropReason::NoRoute),
@@ -107,7 +108,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     }
 
     /// The counters of a port, or behind the last one those of the kernel.
-    fn counters_of(&self, port: usize) -> &QueueCounters {
+    pub(super) fn counters_of(&self, port: usize) -> &QueueCounters {
         self.ports.get(port).map_or(self.mailbox.parcels.counters(), |port| &port.counters)
     }
 }

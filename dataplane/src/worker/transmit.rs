@@ -48,7 +48,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self.ports[port].counters.transmitted_bytes.add(offered - left);
         let origins = core::mem::take(&mut self.ports[port].origins);
         for (index, origin) in origins.into_iter().enumerate() {
-            let counters = &self.ports[usize::from(origin.port)].counters;
+            let counters = self.counters_of(origin.port.into());
             if index < sent {
                 counters.count_sent(origin.sent);
             } else {

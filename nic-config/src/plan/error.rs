@@ -67,13 +67,21 @@ pub enum PlanError {
     )]
     MemoryLimit { limit: u32, needed: u32 },
     #[error(
-        "memory: {needed} MiB needed, {transactions} of them for transactions, {available} MiB available; free some, or lower queues, descriptors or memory.transactions"
+        "memory: {needed} MiB needed, {transactions} of them for transactions, {location} for bindings, {available} MiB available; free some, or lower queues, descriptors, memory.transactions or memory.aors"
     )]
-    Memory { needed: u32, transactions: u32, available: u32 },
+    Memory { needed: u32, transactions: u32, location: u32, available: u32 },
     #[error(
         "memory.message_buffers = {message_buffers}: {transactions} transactions need one each at least, and 4 each for ordinary calls; raise it, leave it out, or lower memory.transactions"
     )]
     MessageBuffers { message_buffers: u32, transactions: u32 },
+    #[error(
+        "memory.bindings = {bindings}: {aors} addresses-of-record need one each at least; raise it, leave it out, or lower memory.aors"
+    )]
+    Bindings { bindings: u32, aors: u32 },
+    #[error(
+        "memory.location_text_blocks = {text_blocks}: {bindings} bindings need one each at least, and 4 each with parameters and Path; raise it, leave it out, or lower memory.bindings"
+    )]
+    LocationTextBlocks { text_blocks: u32, bindings: u32 },
     #[error(
         "memory.hugepages = \"require\": {needed} MiB needed, {free} MiB of hugepages free; run: sysctl vm.nr_hugepages={pages}, or set \"auto\""
     )]

@@ -139,12 +139,17 @@ fn refusals_about_memory() {
     let mut small = machine();
     small.memory_available = 200;
     let line = plan(&settings(ONE), &small).unwrap_err().to_string();
-    let expected = "memory: 217 MiB needed, 89 of them for transactions, 200 MiB available";
+    let expected =
+        "memory: 257 MiB needed, 89 of them for transactions, 40 for bindings, 200 MiB available";
     assert!(line.starts_with(expected), "{line}");
     let none = format!("{ONE}[memory]\ntransactions = 0\n");
     assert!(plan(&settings(&none), &small).is_ok());
     let line = memory("transactions = 1000\nmessage_buffers = 999");
     assert!(line.starts_with("memory.message_buffers = 999: 1000 transactions need"), "{line}");
+    let line = memory("aors = 1000\nbindings = 999");
+    assert!(line.starts_with("memory.bindings = 999: 1000 addresses-of-record need"), "{line}");
+    let line = memory("aors = 1000\nlocation_text_blocks = 1249");
+    assert!(line.starts_with("memory.location_text_blocks = 1249: 1250 bindings need"), "{line}");
 }
 
 #[test]
@@ -188,4 +193,7 @@ fn the_report_shows_ports_lcores_and_memory() {
     let transactions = "transactions: 65536 per worker, 262144 blocks of 256 bytes for their messages: \
                         89 MiB per worker\n";
     assert!(text.contains(transactions), "{text}");
+    let location = "location: 65536 addresses-of-record per worker, 81920 bindings, 327680 blocks of 64 \
+                    bytes for their texts: 40 MiB per worker\n";
+    assert!(text.contains(location), "{text}");
 }

@@ -23,6 +23,7 @@ Examples:
   trunkline lab call --rate 2000 --seconds 5 --flows many
   trunkline lab exec uac -- ping -c 3 10.77.1.1
   trunkline lab exec uas -- tcpdump -ni eth0 udp
+  trunkline lab exec uac -- sipsak -U -x 60 -s sip:alice@lab.test -p 10.77.1.1
   trunkline lab down")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -34,7 +35,8 @@ enum Command {
     /// Make the network and start the appliance in it
     #[command(after_help = "\
 Without --config a configuration is made: it listens on udp 10.77.1.1, 10.77.2.1, fd77:1::1 and
-fd77:2::1, port 5060, and forwards every request to 10.77.2.2:5060 or [fd77:2::2]:5060.")]
+fd77:2::1, port 5060, lets phones register as users of lab.test and call each other there, and
+forwards every other request to 10.77.2.2:5060 or [fd77:2::2]:5060.")]
     Up(Up),
     /// Run a command in a host of the lab; its exit status is ours
     #[command(after_help = "\
@@ -192,9 +194,13 @@ Try next:
   trunkline lab status                            what every queue did
   trunkline lab exec uac -- ping -c 3 10.77.1.1   the kernel beside the data plane
   trunkline lab exec uas -- tcpdump -ni eth0 udp  what servers see
-  trunkline lab down                              remove all of it",
+  trunkline lab down                              remove all of it
+
+Phones register as users of {domain}, with outbound proxy 10.77.1.1 in tl-uac and 10.77.2.1 in tl-uas; in
+the accounts file of a baresip: <sip:alice@{domain}>;regint=60;outbound=\"sip:10.77.1.1;lr\"",
         config.display(),
-        socket.display()
+        socket.display(),
+        domain = lab::DOMAIN
     ))
 }
 

@@ -42,7 +42,7 @@ impl NameAddr {
 /// display name before them, or bare. A bare URI ends at the first semicolon or comma
 /// (RFC 3261 section 20).
 #[inline]
-fn uri_span(bytes: &[u8], at: usize, end: usize) -> Option<Span> {
+pub(crate) fn uri_span(bytes: &[u8], at: usize, end: usize) -> Option<Span> {
     let text = bytes.get(at..end)?;
     let open = match text.first()? {
         b'<' => at,

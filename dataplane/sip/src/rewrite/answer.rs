@@ -18,7 +18,6 @@ use crate::route::tables::Tables;
 /// # Errors
 /// When it does not fit.
 #[inline]
-#[allow(dead_code, reason = "for the registrar")]
 pub(crate) fn write_answer(
     request: &Request<'_>,
     via: &Via,
@@ -45,7 +44,6 @@ pub(crate) fn write_answer(
 }
 
 /// `code` is a number of three digits.
-#[allow(dead_code, reason = "for the registrar")]
 fn push_status_line(code: u16, phrase: &str, out: &mut Output) -> Result<(), Full> {
     let digit = |unit| b'0' + u8::try_from(code / unit % 10).unwrap_or(0);
     out.push(b"SIP/2.0 ")?;

@@ -13,6 +13,7 @@ use crate::parse::registers::Compiled;
 use crate::parse::via::Via;
 use crate::parse::{cseq, lines, message_start, scan, start_line};
 use crate::route::outcome::{Reply, SipDrop};
+use crate::route::request::RequestRoute;
 use crate::route::tables::Tables;
 use crate::route::target;
 
@@ -268,6 +269,21 @@ pub(super) fn push_to(
         out.push(&hex16(tables.keys.tag(branch())))?;
     }
     out.push(b"\r\n")
+}
+
+/// Whether an ACK, which is routed by `route`, is for a final response that [`write_reply`] gave to its
+/// INVITE: it has the branch of that (RFC 3261 section 17.1.1.3), and the tag that follows from it.
+pub fn acknowledges_reply(
+    request: &Request<'_>,
+    route: &RequestRoute,
+    tables: &Tables,
+    arrival: &Arrival,
+) -> bool {
+    let (bytes, to) = (request.bytes, request.headers.value(HeaderId::To));
+    let to = NameAddr::parse(bytes, to.start(), to.end());
+    let Some(tag) = to.and_then(|to| to.tag.of(bytes).strip_prefix(b"tl-")) else { return false };
+    let branch = tables.keys.branch(bytes, request.headers, &route.via, arrival.listen);
+    hex16(tables.keys.tag(branch)).as_slice() == tag
 }
 
 /// A header line; none when there is no value.

@@ -4,6 +4,7 @@ use super::branch::Branch;
 use super::edit::EditList;
 use super::flow::{Flow, push_flow_route};
 use super::received;
+use crate::location::Targets;
 use crate::message::{Arrival, Request, Span};
 use crate::parse::header::HeaderId;
 use crate::route::request::RequestRoute;
@@ -25,9 +26,27 @@ pub fn rewrite_request(
     rewrite(request, (route, uri, &[]), tables, arrival, egress, edits);
 }
 
+/// The same for a request that goes to the first of `targets`, with the lines `own` that
+/// [`Targets::write_lines`] wrote.
+#[inline]
+#[expect(clippy::too_many_arguments, reason = "as rewrite_request, with what is located")]
+pub fn rewrite_located(
+    request: &Request<'_>,
+    route: &RequestRoute,
+    targets: &Targets,
+    own: &[u8],
+    tables: &Tables,
+    arrival: &Arrival,
+    egress: ListenId,
+    edits: &mut EditList,
+) {
+    let uri = targets.get(0).map_or(&[][..], |first| targets.text(first.uri));
+    rewrite(request, (route, uri, own), tables, arrival, egress, edits);
+}
+
 /// As [`rewrite_request`], with another Request-URI unless `uri` is empty, and `own` lines behind ours.
 #[inline(always)]
-pub(crate) fn rewrite(
+fn rewrite(
     request: &Request<'_>,
     (route, uri, own): (&RequestRoute, &[u8], &[u8]),
     tables: &Tables,

@@ -10,6 +10,7 @@ use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
 
+use super::build_registrar::check_registrar;
 use super::rule_index::RuleIndex;
 use super::rules::{CompiledAction, CompiledRule, HeaderMatches, Host, Methods};
 use super::set::Set;
@@ -66,6 +67,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
         has_location: false,
+        has_realms: false,
         has_transactions: false,
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
@@ -76,6 +78,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     let sets = build_sets::sets(&settings.sets, &fixed)?;
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
     check_transactions(&settings.transactions)?;
+    check_registrar(&settings.registrar)?;
     build_auth::check(&settings.auth)?;
     check_count("routes", settings.rules.len(), RULES_MAX)?;
     for (index, rule) in settings.rules.iter().enumerate() {
@@ -87,6 +90,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         .rules
         .iter()
         .any(|rule| matches!(rule.action, CompiledAction::Register | CompiledAction::Locate));
+    fixed.has_realms = fixed.rules.iter().any(|rule| rule.auth.is_some());
     let keys = Keys::new(&settings.secret);
     let keeps_time = keeps_time(&sets, &fixed.rules);
     Ok(Tables { keys, sets, fixed: Arc::new(fixed), keeps_time })

@@ -4,12 +4,13 @@ use alloc::format;
 use core::fmt::Display;
 use core::ops::RangeInclusive;
 
-use super::build::{SettingsError, wrong};
-use crate::limits::CREDENTIAL_TEXT_MAX;
+use super::build::{SettingsError, check_count, wrong};
+use crate::limits::{CREDENTIAL_TEXT_MAX, REALMS_MAX};
 use crate::settings::{AuthSettings, DigestAlgorithm};
 
 /// Refuses what cannot be asked for or checked.
 pub(super) fn check(auth: &AuthSettings) -> Result<(), SettingsError> {
+    check_count("auth.realms", auth.realms.len(), REALMS_MAX)?;
     for (index, name) in auth.realms.iter().enumerate() {
         check_realm(auth, index, name)?;
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod build_auth;
+mod build_registrar;
 pub(crate) mod build_sets;
 pub(crate) mod choices;
 pub(crate) mod dispatch;

@@ -26,6 +26,12 @@ pub enum Reply {
     Forbidden,
     /// 403: a URI names its host by `maddr`, which the settings refuse.
     MaddrRefused,
+    /// 480: the user has no binding.
+    NotRegistered,
+    /// 481: a CANCEL for a request that is not known (RFC 3261 section 9.2).
+    NoTransaction,
+    /// 489: a subscription to registrations (RFC 6665 section 4.2.1, RFC 3680).
+    BadEvent,
     /// 404: our domain, but no rule takes it.
     NotFound,
     /// 416: a scheme other than sip, sips and tel.
@@ -75,6 +81,9 @@ impl Reply {
             Self::Parse(kind) => (kind.code(), kind.phrase()),
             Self::Forbidden => (403, "Forbidden"),
             Self::MaddrRefused => (403, "Maddr Refused"),
+            Self::NotRegistered => (480, "Temporarily Unavailable"),
+            Self::NoTransaction => (481, "Call/Transaction Does Not Exist"),
+            Self::BadEvent => (489, "Bad Event"),
             Self::NotFound => (404, "Not Found"),
             Self::UnsupportedUriScheme => (416, "Unsupported URI Scheme"),
             Self::BadExtension => (420, "Bad Extension"),

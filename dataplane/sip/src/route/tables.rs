@@ -49,6 +49,7 @@ pub(super) struct Fixed {
     pub(super) registrar: RegistrarSettings,
     pub(super) auth: AuthSettings,
     pub(super) has_location: bool,
+    pub(super) has_realms: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
 }
@@ -237,6 +238,12 @@ impl Tables {
     #[inline]
     pub(crate) fn keeps_flows(&self) -> bool {
         self.fixed.has_location && self.fixed.registrar.nat != Nat::Never
+    }
+
+    /// Whether some rule asks for credentials.
+    #[inline]
+    pub fn has_realms(&self) -> bool {
+        self.fixed.has_realms
     }
 
     /// How registrations are taken.

@@ -8,15 +8,15 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AuthSettings {
-    /// Names of the realms; rules name one of them.
+    /// Names of the realms; rules name one of them. At most 256.
     pub realms: Vec<String>,
     /// Algorithms that are offered, the preferred one first.
     pub algorithms: Vec<DigestAlgorithm>,
     /// How long a nonce is good, in seconds; 10 to 86,400.
     pub nonce_s: u32,
-    /// Failures of one source address within the window that block it; 0 sets no limit.
+    /// Failures of one source address within the window that block it; 0 sets no limit. To 100,000.
     pub failures_per_source: u32,
-    /// Failures for one user within the window that block it; 0 sets no limit.
+    /// Failures for one user within the window that block it; 0 sets no limit. To 100,000.
     pub failures_per_user: u32,
     /// Length of that window, in seconds; 1 to 3,600.
     pub failure_window_s: u32,

@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 /// How the registrar works, for rules that register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct RegistrarSettings {
-    /// Shortest time that a binding may be asked for, in seconds: less is answered with 423.
+    /// Shortest time that a binding may be asked for, in seconds: less is answered with 423. 1 to 3,600.
     pub min_expires_s: u32,
-    /// Time of bindings that name none, in seconds.
+    /// Time of bindings that name none, in seconds; between the shortest and the longest.
     pub default_expires_s: u32,
     /// Longest time, in seconds: more is shortened to it. To 31,536,000.
     pub max_expires_s: u32,
@@ -25,11 +26,11 @@ pub struct RegistrarSettings {
     pub keepalive_s: u16,
     /// Whether flows are kept for clients that ask for it (RFC 5626).
     pub outbound: bool,
-    /// Value of Flow-Timer, in seconds (RFC 5626 section 10); 0 leaves the header out.
+    /// Value of Flow-Timer, in seconds (RFC 5626 section 10); 0 leaves the header out. To 3,600.
     pub flow_timer_s: u16,
     /// Whether instances get GRUUs (RFC 5627).
     pub gruu: bool,
-    /// URIs of the Service-Route of our 200 (RFC 3608), in order.
+    /// URIs of the Service-Route of our 200 (RFC 3608), in order; at most 8, with `lr`.
     pub service_route: Vec<String>,
     /// When a change of bindings is answered.
     pub durability: Durability,

@@ -1,6 +1,6 @@
-//! Where a worker keeps the messages that it may have to send again.
+//! Where a worker keeps texts: the messages that it may have to send again, and what bindings say.
 //!
-//! A pool of blocks of 256 bytes, four cache lines. A message takes as many as it needs, each of which
+//! A pool of blocks, of 256 bytes for messages: four cache lines. A message takes as many as it needs, each of which
 //! knows the next; those that are free are a stack beside them:
 //!
 //! ```text
@@ -18,8 +18,7 @@ use core::mem::replace;
 use crate::rewrite::output::{Full, Output};
 
 /// Bytes of a message in one block.
-const ROOM: u32 = 252;
-const ROOM_SIZE: usize = ROOM as usize;
+const MESSAGE_ROOM: usize = 252;
 /// No block.
 const NONE: u32 = u32::MAX;
 
@@ -52,33 +51,44 @@ impl Default for Text {
     }
 }
 
-/// The message buffers of a worker.
+/// The message buffers of a worker; with others than the default numbers, buffers for other texts.
 #[derive(Debug)]
-pub(crate) struct Buffers {
-    blocks: Vec<Block>,
+pub(crate) struct Buffers<const ROOM: usize = MESSAGE_ROOM, A = Pair> {
+    blocks: Vec<Block<ROOM, A>>,
     /// Those that are free; the last freed come first.
     free: Vec<u32>,
 }
 
+/// Aligns blocks to a pair of cache lines, which come together.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(128))]
+pub(crate) struct Pair;
+
+/// Aligns blocks to a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(crate) struct Line;
+
 #[derive(Clone, Debug)]
-#[repr(C, align(128))]
-struct Block {
-    bytes: [u8; ROOM_SIZE],
+#[repr(C)]
+struct Block<const ROOM: usize, A> {
+    alignment: [A; 0],
+    bytes: [u8; ROOM],
     next: u32,
 }
 
-impl Buffers {
+impl<const ROOM: usize, A> Buffers<ROOM, A> {
     /// Buffers of so many blocks; the only allocation in their life, and all of their memory is
     /// written to here.
     pub(crate) fn new(blocks: u32) -> Self {
         let count = blocks.min(NONE - 1);
-        let block = |_| Block { bytes: [0xff; ROOM_SIZE], next: NONE };
+        let block = |_| Block { alignment: [], bytes: [0xff; ROOM], next: NONE };
         Self { blocks: (0..count).map(block).collect(), free: (0..count).rev().collect() }
     }
 
     /// Bytes that so many blocks take.
     pub(crate) const fn memory(blocks: u32) -> usize {
-        blocks as usize * (size_of::<Block>() + size_of::<u32>())
+        blocks as usize * (size_of::<Block<ROOM, A>>() + size_of::<u32>())
     }
 
     /// Blocks that have a part of a message in them.
@@ -96,13 +106,13 @@ impl Buffers {
 
     /// Whether a message of `len` bytes can be stored now.
     pub(crate) const fn fits(&self, len: usize) -> bool {
-        len.div_ceil(ROOM_SIZE) <= self.free.len()
+        len.div_ceil(ROOM) <= self.free.len()
     }
 
     /// Stores `start` with `rest` behind it; None, and nothing is changed, when there is no room.
     pub(crate) fn store(&mut self, start: &[u8], rest: &[u8]) -> Option<Text> {
         let len = start.len().checked_add(rest.len())?;
-        let count = len.div_ceil(ROOM_SIZE);
+        let count = len.div_ceil(ROOM);
         let top = self.free.len().checked_sub(count)?;
         let (mut next, mut pieces) = (self.free.iter().rev().skip(1), [start, rest]);
         let taken = self.free.get(top..)?;
@@ -119,7 +129,7 @@ impl Buffers {
     /// Gives a message back, and makes it none.
     pub(crate) fn free(&mut self, text: &mut Text) {
         let Text { mut first, len } = replace(text, Text::NONE);
-        for left in (0..len.div_ceil(ROOM)).rev() {
+        for left in (0..(len as usize).div_ceil(ROOM)).rev() {
             self.free.push(first); // As many as there are fit.
             if left > 0 {
                 first = self.blocks.get(first as usize).map_or(NONE, |block| block.next);
@@ -132,15 +142,20 @@ impl Buffers {
     /// # Errors
     /// When it does not fit: `out` has a part of it then.
     pub(crate) fn copy_to(&self, text: Text, out: &mut Output) -> Result<(), Full> {
+        self.parts(text).try_for_each(|part| out.push(part))
+    }
+
+    /// The parts of a message, in order.
+    #[inline]
+    pub(crate) fn parts(&self, text: Text) -> impl Iterator<Item = &[u8]> {
         let (mut at, mut left) = (text.first, text.len());
-        while left > 0 {
-            let Some(block) = self.blocks.get(at as usize) else { break };
-            let (part, _) = block.bytes.split_at(left.min(ROOM_SIZE));
-            out.push(part)?;
+        core::iter::from_fn(move || {
+            let block = self.blocks.get(at as usize).filter(|_| left > 0)?;
+            let (part, _) = block.bytes.split_at(left.min(ROOM));
             left -= part.len();
             at = block.next;
-        }
-        Ok(())
+            Some(part)
+        })
     }
 }
 
@@ -174,14 +189,16 @@ mod tests {
         ]
     }
 
-    fn read(buffers: &Buffers, text: Text) -> Vec<u8> {
+    type Messages = Buffers;
+
+    fn read(buffers: &Messages, text: Text) -> Vec<u8> {
         let mut out = Output::new();
         buffers.copy_to(text, &mut out).unwrap();
         out.bytes().to_vec()
     }
 
     fn blocks_of(len: usize) -> usize {
-        len.div_ceil(ROOM_SIZE)
+        len.div_ceil(MESSAGE_ROOM)
     }
 
     proptest! {
@@ -190,7 +207,7 @@ mod tests {
             blocks in 0..60_u32,
             steps in prop::collection::vec(step(), 1..80),
         ) {
-            let mut buffers = Buffers::new(blocks);
+            let mut buffers = Messages::new(blocks);
             let mut kept: Vec<(Text, Vec<u8>)> = Vec::new();
             for step in steps {
                 match step {
@@ -219,16 +236,16 @@ mod tests {
                 buffers.free(&mut text);
             }
             prop_assert_eq!(buffers.used(), 0);
-            prop_assert!(buffers.fits(blocks as usize * ROOM_SIZE));
-            prop_assert!(!buffers.fits(blocks as usize * ROOM_SIZE + 1));
+            prop_assert!(buffers.fits(blocks as usize * MESSAGE_ROOM));
+            prop_assert!(!buffers.fits(blocks as usize * MESSAGE_ROOM + 1));
         }
     }
 
     #[test]
     fn all_blocks_can_be_had_again_and_the_last_freed_come_first() {
-        let mut buffers = Buffers::new(5);
-        assert_eq!((buffers.capacity(), size_of::<Block>()), (5, 256));
-        assert_eq!(Buffers::memory(5), 5 * 260);
+        let mut buffers = Messages::new(5);
+        assert_eq!((buffers.capacity(), size_of::<Block<MESSAGE_ROOM, Pair>>()), (5, 256));
+        assert_eq!(Messages::memory(5), 5 * 260);
         let mut first = buffers.store(&[1; 400], &[]).unwrap();
         let second = buffers.store(&[], &[2; 600]).unwrap();
         assert_eq!(buffers.store(&[3], &[]), None);
@@ -242,7 +259,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_the_output_is_an_error() {
-        let mut buffers = Buffers::new(5);
+        let mut buffers = Messages::new(5);
         let text = buffers.store(&[7; 1000], b"").unwrap();
         assert_eq!(buffers.copy_to(text, &mut Output::with_capacity(300)), Err(Full));
         assert_eq!(buffers.copy_to(Text::NONE, &mut Output::with_capacity(0)), Ok(()));

@@ -38,7 +38,7 @@ impl TransactionSizes {
     /// Bytes of memory for records, their indexes, the timer wheel, and message buffers.
     pub fn parts(&self) -> [usize; 4] {
         let [records, indexes] = Table::memory(self.transactions, self.more());
-        [records, indexes, Wheel::memory(self.transactions), Buffers::memory(self.buffers)]
+        [records, indexes, Wheel::memory(self.transactions), <Buffers>::memory(self.buffers)]
     }
 
     /// Branches beyond the first of each transaction.

@@ -20,6 +20,7 @@ mod compose;
 mod counts;
 mod expire;
 mod foresee;
+mod index;
 mod layer;
 mod machines;
 mod others;
@@ -33,7 +34,9 @@ mod target_set;
 mod time;
 mod wheel;
 
+pub(crate) use buffers::{Buffers, Line, Text};
 pub use counts::TransactionCounts;
+pub(crate) use index::{Index, NONE};
 pub use layer::{Egress, TransactionSizes, Transactions};
 pub use outbox::{Outbox, Outgoing};
 pub use place::{BranchId, QuotedBranch, quoted_branch};

@@ -9,6 +9,7 @@ use super::layer::{Around, Egress, Transactions, copy};
 use super::place::BranchId;
 use super::record::{NO_SET, NO_TARGET};
 use super::target_set::{self, TARGETS_MAX, Target};
+use crate::location::Targets;
 use crate::message::Span;
 use crate::parse::error::ParseErrorKind;
 use crate::parse::uri::Uri;
@@ -73,21 +74,16 @@ impl Transactions {
 
     /// Takes note of the target set of a request that was located: the first of `targets` is the branch
     /// that was just opened, and `lines` the length of the header lines that are its own.
-    pub(crate) fn offer<'t>(
-        &mut self,
-        id: BranchId,
-        targets: impl ExactSizeIterator<Item = Target<'t>> + Clone,
-        lines: usize,
-        tables: &Tables,
-    ) {
+    pub fn offer(&mut self, id: BranchId, targets: &Targets, lines: usize, tables: &Tables) {
         let has_more = targets.len() > 1;
-        let group = targets.clone().next().map_or(0, |first| first.group);
-        let has_others = group != 0 && targets.clone().skip(1).any(|one| one.group == group);
+        let group = targets.get(0).map_or(0, |first| first.group);
+        let shares = |index| targets.get(index).is_some_and(|one| one.group == group);
+        let has_others = group != 0 && (1..targets.len()).any(shares);
         let mut text = super::buffers::Text::NONE;
         if has_more {
             self.spare.clear();
-            let fits = targets
-                .take(TARGETS_MAX)
+            let fits = (0..targets.len().min(TARGETS_MAX))
+                .filter_map(|index| targets.target(index))
                 .try_for_each(|target| target_set::push(&target, &mut self.spare));
             if fits.is_ok() {
                 text = self.buffers.store(self.spare.bytes(), &[]).unwrap_or_default();

@@ -25,11 +25,11 @@ pub struct Outbox {
     bytes: Output,
     waiting: VecDeque<(SocketAddr, ListenId, Range<usize>)>,
     /// Messages that found no room.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
 }
 
 impl Outbox {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             bytes: Output::with_capacity(OUTBOX_BYTES),
             waiting: VecDeque::with_capacity(OUTBOX_MESSAGES),
@@ -58,7 +58,7 @@ impl Outbox {
     }
 
     /// Whether work that makes messages had better stop until these have left.
-    pub(super) fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         let is_long = self.waiting.len() > OUTBOX_MESSAGES / 2;
         // The bytes of messages that have left stay until the next one comes.
         is_long || !self.waiting.is_empty() && self.bytes.len() > OUTBOX_BYTES / 2
@@ -66,7 +66,7 @@ impl Outbox {
 
     /// Adds what `write` writes; what does not fit is counted, and repaired by retransmission as if
     /// the network had lost it. Gives the place of the message, to be read with [`Self::message`].
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         target: SocketAddr,
         leave_from: ListenId,
@@ -87,7 +87,7 @@ impl Outbox {
     }
 
     /// The message that was pushed last.
-    pub(super) fn message(&self, range: Range<usize>) -> &[u8] {
+    pub(crate) fn message(&self, range: Range<usize>) -> &[u8] {
         self.bytes.bytes().get(range).unwrap_or_default()
     }
 }

@@ -4,6 +4,7 @@ use core::mem::offset_of;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use super::buffers::Text;
+pub(super) use super::index::NONE;
 use super::machines::{
     InviteClient, InviteClientState, InviteServer, InviteServerState, NonInviteClient,
     NonInviteClientState, NonInviteServer, NonInviteServerState, Reaction, Timers, Transport,
@@ -12,8 +13,6 @@ use super::time::Tick;
 use crate::message::Method;
 use crate::settings::{Fork, ListenId};
 
-/// No slot, no branch.
-pub(super) const NONE: u32 = u32::MAX;
 /// No destination set.
 pub(super) const NO_SET: u16 = u16::MAX;
 /// No place in the target set.

@@ -1,21 +1,11 @@
 //! Where transactions are kept and found: slots, and an index by keyed hash.
-//!
-//! ```text
-//! heads:   [ 2 | - | 0 | … ]      as many as there are slots, rounded up to a power of two
-//!            │       └──► slot 0 ──► slot 5      those whose key has the same low bits
-//!            └──► slot 2
-//! head:    more 1 │ tag 7 │ slot 24
-//! ```
-//!
-//! A chain runs through the records themselves, in both directions. A head has a few bits of the key of
-//! its first record, and knows whether there may be more: so what is not found costs one look at the heads, and what is
-//! found costs the record, which is needed anyway. Nothing is ever moved, so no call waits for others.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::index::{Index, NONE};
 use super::place::{BranchId, GENERATIONS};
-use super::record::{Branch, NONE, Transaction};
+use super::record::{Branch, Transaction};
 use crate::limits::TRANSACTIONS_MAX;
 
 /// The slots of transactions and of their further branches.
@@ -31,83 +21,14 @@ pub(super) struct Table {
     pub(super) more_alive: u32,
 }
 
-/// The heads of the chains.
-#[derive(Debug)]
-struct Index {
-    heads: Vec<u32>,
-    /// Low bits of a key that choose the chain.
-    mask: usize,
-}
-
-/// The part of a head that is a slot.
-const SLOT: u32 = TRANSACTIONS_MAX;
-/// The part that says that the chain has more than one record.
-const MORE: u32 = 1 << 31;
 /// Transactions that wait for their final response are far fewer than those that live; only they can
 /// be merged.
 const MERGED_PART: u32 = 32;
 
-/// The part of a head that is of the key.
-fn tag(key: u64) -> u32 {
-    ((key >> 57) as u32) << 24
-}
-
-impl Index {
-    fn new(slots: u32) -> Self {
-        let heads = heads(slots);
-        Self { heads: vec![NONE; heads], mask: heads - 1 }
-    }
-
-    /// The first slot of the chain that a key may be in; none when it cannot be in it.
-    #[inline]
-    fn first(&self, key: u64) -> u32 {
-        let head = self.head(key);
-        let may_be_there = head & MORE != 0 || head & !SLOT == tag(key);
-        if head != NONE && may_be_there { head & SLOT } else { NONE }
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "low bits choose the chain")]
-    fn head(&self, key: u64) -> u32 {
-        self.heads.get(key as usize & self.mask).copied().unwrap_or(NONE)
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "low bits choose the chain")]
-    fn set_head(&mut self, key: u64, head: u32) {
-        if let Some(place) = self.heads.get_mut(key as usize & self.mask) {
-            *place = head;
-        }
-    }
-
-    /// Puts a slot in front of its chain; gives what comes behind it.
-    #[inline]
-    fn push(&mut self, key: u64, slot: u32) -> u32 {
-        let old = self.head(key);
-        let more = if old == NONE { 0 } else { MORE };
-        self.set_head(key, slot | tag(key) | more);
-        if old == NONE { NONE } else { old & SLOT }
-    }
-
-    /// Takes a slot out of its chain, between these two. Nothing of other records is read: they are far.
-    #[inline]
-    fn remove(&mut self, key: u64, previous: u32, next: u32) {
-        if previous == NONE {
-            // Whether there are more behind the next, and what its key is, nobody looks up for this.
-            self.set_head(key, if next == NONE { NONE } else { next | MORE });
-        }
-    }
-}
-
-/// Chains of an index over so many slots.
-fn heads(slots: u32) -> usize {
-    (slots.max(1) as usize).next_power_of_two()
-}
-
 impl Table {
     /// Room for so many transactions, at most 2^24 - 1, and further branches.
     pub(super) fn new(transactions: u32, more: u32) -> Self {
-        let transactions = transactions.min(SLOT);
+        let transactions = transactions.min(TRANSACTIONS_MAX);
         let mut slots = vec![Transaction::FREE; transactions as usize];
         for (slot, next) in slots.iter_mut().zip(1..) {
             slot.next = if next == transactions { NONE } else { next };
@@ -130,9 +51,11 @@ impl Table {
 
     /// Bytes for so many transactions and further branches, and for the indexes.
     pub(super) fn memory(transactions: u32, more: u32) -> [usize; 2] {
-        let heads = heads(transactions) + heads(transactions / MERGED_PART);
         let records = transactions as usize * size_of::<Transaction>();
-        [records + more as usize * size_of::<Branch>(), heads * size_of::<u32>()]
+        [
+            records + more as usize * size_of::<Branch>(),
+            Index::memory(transactions) + Index::memory(transactions / MERGED_PART),
+        ]
     }
 
     /// Asks for a record, which is needed soon: memory works on many such wishes at once.

@@ -1,0 +1,100 @@
+//! The location messages: bindings on their way between the data plane, which has them, and control,
+//! which stores them. They travel on a connection of their own to the management socket, so that bulk never
+//! delays what is asked on the others.
+//!
+//! ```text
+//!   control                          data plane
+//!      │ ─────────── Attach ──────────► │   `Hello` on both sides came first
+//!      │ ◄────────── Attached ───────── │
+//!      │ ───── Load, Load, … Loaded ──► │   unless it has its bindings already
+//!      │ ◄───────── Changes 7 ───────── │
+//!      │ ◄───────── Changes 8 ───────── │
+//!      │ ────────── Flushed 8 ────────► │   both are on stable storage
+//! ```
+//!
+//! Records are bytes to this crate; `sip-core` writes and reads them.
+
+use crate::frame::PACKET_MAX;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of records in one message: with what is around them they fill one packet.
+pub const RECORDS_MAX: usize = PACKET_MAX - 64;
+
+/// From control to the data plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToLocation {
+    /// First message: this connection is for location from now on, in place of an older one. Answered
+    /// by `Attached`.
+    Attach,
+    /// Stored records, for whichever worker owns them.
+    Load {
+        /// Whole records, one behind the other; at most [`RECORDS_MAX`] bytes.
+        #[serde(with = "serde_bytes")]
+        records: Vec<u8>,
+    },
+    /// All that is stored has been sent: workers answer for location from now on. Answered by `Loaded`.
+    Loaded,
+    /// All changes of this worker up to this number are on stable storage.
+    Flushed {
+        /// Index of the worker.
+        worker: u16,
+        /// Number of the last of them.
+        number: u64,
+    },
+    /// The store takes nothing: workers answer from memory until `StoreWell`.
+    StoreIll {
+        /// What failed, and what to do.
+        reason: String,
+    },
+    /// The store takes changes.
+    StoreWell,
+}
+
+/// From the data plane to control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromLocation {
+    /// The answer to `Attach`.
+    Attached {
+        /// Whether the workers have their bindings already; otherwise they wait for `Loaded`.
+        is_loaded: bool,
+    },
+    /// Changed records of one worker. Answered by `Flushed`, in order; what was not answered on one
+    /// connection comes again on the next.
+    Changes {
+        /// Index of the worker.
+        worker: u16,
+        /// Number of this message; each worker counts its own, from 1.
+        number: u64,
+        /// Whole records, the newest state of each AoR; at most [`RECORDS_MAX`] bytes.
+        #[serde(with = "serde_bytes")]
+        records: Vec<u8>,
+    },
+    /// The answer to `Loaded`.
+    Loaded {
+        /// Records that workers took.
+        taken: u64,
+        /// Records without a binding that is still alive: they are forgotten.
+        expired: u64,
+        /// Records that found no room, or that nobody could read.
+        refused: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FromLocation, RECORDS_MAX, ToLocation};
+    use crate::frame::encode;
+    use crate::{FromDataplane, ToDataplane};
+    use alloc::vec;
+
+    #[test]
+    fn a_full_message_is_one_packet() {
+        let records = vec![7; RECORDS_MAX];
+        let load = ToDataplane::<()>::Location(ToLocation::Load { records: records.clone() });
+        assert_eq!(encode(&load).unwrap().len(), 1);
+        let changes = FromLocation::Changes { worker: u16::MAX, number: u64::MAX, records };
+        assert_eq!(encode(&FromDataplane::Location(changes)).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,56 @@
+//! What the sections of a file ask of each other.
+
+use super::routes::Action;
+use super::{Config, Mistake, Route};
+use sip_core::Relay;
+use std::net::IpAddr;
+
+impl Config {
+    /// Routes that lack something which stands in another section.
+    pub(super) fn missing_parts(&self) -> Vec<Mistake> {
+        let numbered = self.routes.iter().enumerate();
+        numbered.filter_map(|(index, route)| self.missing_part(index, route)).collect()
+    }
+
+    fn missing_part(&self, index: usize, route: &Route) -> Option<Mistake> {
+        let mistake = |key: &str, problem: String| {
+            let setting = format!("routes[{index}].{key}");
+            Some(Mistake { line: None, setting, problem })
+        };
+        let memory = &self.nic.memory;
+        if route.relay != Relay::Stateless && memory.transactions == 0 {
+            let problem =
+                "workers have no memory for transactions: set memory.transactions above 0";
+            return mistake("stateful", problem.into());
+        }
+        let key = match route.action {
+            Action::Register => "register",
+            Action::Locate => "locate",
+            _ => return None,
+        };
+        if memory.aors == 0 {
+            let problem = "workers have no memory for addresses-of-record: set memory.aors above 0";
+            return mistake(key, problem.into());
+        }
+        if route.action == Action::Locate && memory.transactions == 0 {
+            let problem = "each request that is sent to bindings gets a transaction, for which workers have \
+                           no memory: set memory.transactions above 0";
+            return mistake(key, problem.into());
+        }
+        if let Some(domain) = route.matching.domains.iter().find(|domain| !self.is_ours(domain)) {
+            let problem = format!("\"{domain}\" is none of ours: name it in appliance.domains");
+            return mistake("match.domains", problem);
+        }
+        let has_domain = !route.matching.domains.is_empty() || !self.appliance.domains.is_empty();
+        let problem = "users are registered at a domain: name one in appliance.domains";
+        (!has_domain).then(|| mistake(key, problem.into()))?
+    }
+
+    /// Whether the router takes this host of a URI for one of ours.
+    fn is_ours(&self, host: &str) -> bool {
+        let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+        self.appliance.domains.iter().any(|domain| plain(domain) == plain(host))
+            || self.listen.iter().any(|listen| Some(listen.address.ip()) == address)
+    }
+}

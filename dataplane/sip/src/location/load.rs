@@ -1,0 +1,84 @@
+//! Taking in what was stored.
+
+use super::aor::{AorId, AorOwner};
+use super::binding::Contact;
+use super::counts::LoadCounts;
+use super::layer::Location;
+use super::record::{BadRecord, BindingView, Record, records};
+use super::texts::Said;
+use crate::route::tables::Tables;
+use crate::settings::ListenId;
+
+impl Location {
+    /// Takes in records of AoRs of this worker. Bindings that are over are left out; an AoR that has no
+    /// others is put into the queue of changes, so that the store forgets it. An AoR that is there already gets
+    /// what the record says.
+    ///
+    /// # Errors
+    /// When the bytes are no records: what stands before the first bad one is taken in.
+    pub fn load(&mut self, bytes: &[u8], tables: &Tables) -> Result<LoadCounts, BadRecord> {
+        let mut counts = LoadCounts::default();
+        for record in records(bytes) {
+            self.load_record(&record?, tables, &mut counts);
+        }
+        Ok(counts)
+    }
+
+    fn load_record(&mut self, record: &Record<'_>, tables: &Tables, counts: &mut LoadCounts) {
+        self.aor.clear();
+        self.aor.extend_from_slice(record.aor().as_bytes());
+        let id = AorId::of(&self.keys.aor, &self.aor);
+        if self.owner(id) != AorOwner::Here {
+            counts.foreign += 1;
+            return;
+        }
+        let first = record.bindings().next();
+        let found = self.table.find(id);
+        let slot = match (found, first) {
+            (Some(slot), _) => Some(slot),
+            (None, None) => return,
+            (None, Some(binding)) => self.add_aor(id, binding.source.ip()),
+        };
+        let Some(slot) = slot else {
+            counts.refused += 1;
+            return;
+        };
+        while let Some(old) = self.first_binding(slot) {
+            self.remove(old);
+        }
+        let mut is_whole = true;
+        for binding in record.bindings() {
+            if binding.expires_unix_ms <= self.unix_ms {
+                counts.expired += 1;
+            } else if self.load_binding(slot, &binding, tables) {
+                counts.bindings += 1;
+            } else {
+                is_whole = false;
+            }
+        }
+        counts.refused += u64::from(!is_whole);
+        match self.table.aor(slot) {
+            Some(aor) if aor.bindings > 0 => counts.aors += 1,
+            Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot),
+            // What finds no room stays in the store.
+            _ => self.forget(slot),
+        }
+    }
+
+    fn load_binding(&mut self, slot: u32, binding: &BindingView<'_>, tables: &Tables) -> bool {
+        let said = Said { uri: binding.uri, instance: binding.instance, path: binding.path };
+        let contact = Contact {
+            uri: self.hash_uri(said.uri),
+            instance: self.hash_instance(said.instance),
+            reg_id: binding.reg_id,
+            q: binding.q,
+            call: binding.call_id_hash,
+            cseq: binding.cseq,
+            expires_ms: self.now_ms + (binding.expires_unix_ms - self.unix_ms),
+            source: binding.source,
+            listen: tables.listen_id(binding.listen).unwrap_or(ListenId(0)),
+            is_flow: binding.is_flow,
+        };
+        super::layer::fits(&said) && self.add(slot, &contact, &said, tables).is_some()
+    }
+}

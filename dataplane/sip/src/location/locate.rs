@@ -1,0 +1,171 @@
+//! Where a user is (RFC 3261 section 16.5, RFC 5627 section 5.3).
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::binding::Binding;
+use super::layer::Location;
+use super::targets::{Target, Targets};
+use crate::message::{Arrival, Request, Span};
+use crate::parse::error::ParseErrorKind;
+use crate::parse::name_addr::NameAddr;
+use crate::parse::uri::Uri;
+use crate::route::tables::Tables;
+use crate::route::target;
+
+/// What came of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// The targets are there.
+    Found,
+    /// 480: the user has no binding, or the instance that a GRUU names has none.
+    NotRegistered,
+    /// 404: it is no URI of a user of ours.
+    Unknown,
+    /// 503: not all bindings have been loaded yet.
+    Loading,
+}
+
+/// Which bindings of an AoR are meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Hash of an instance; 0 for any.
+    pub(crate) instance: u64,
+    /// Hash of the Call-ID that the instance must still be registered with; 0 for any.
+    pub(crate) call: u64,
+}
+
+impl Location {
+    /// Finds the bindings of `uri`, which is the Request-URI after Route preprocessing, and puts them into
+    /// `targets`, which is cleared first.
+    pub fn locate(
+        &mut self,
+        request: &Request<'_>,
+        uri: Span,
+        tables: &Tables,
+        arrival: &Arrival,
+        targets: &mut Targets,
+    ) -> Located {
+        targets.clear();
+        if !self.is_ready() {
+            self.counts.loading += 1;
+            return Located::Loading;
+        }
+        let Ok((id, wanted)) = self.named_by(request.bytes, uri, tables, arrival) else {
+            return Located::Unknown;
+        };
+        if let Some(aor) = self.table.find(id) {
+            self.copy_bindings(aor, wanted, tables, targets);
+        }
+        if targets.is_empty() {
+            self.counts.not_registered += 1;
+            return Located::NotRegistered;
+        }
+        targets.sort();
+        self.counts.located += 1;
+        Located::Found
+    }
+
+    fn copy_bindings(&self, aor: u32, wanted: Wanted, tables: &Tables, targets: &mut Targets) {
+        let mut groups = 0;
+        for (slot, binding) in self.table.bindings_of(aor) {
+            let is_meant = (wanted.instance == 0 || wanted.instance == binding.instance)
+                && (wanted.call == 0 || wanted.call == binding.call);
+            if binding.expires_ms <= self.now_ms || !is_meant {
+                continue;
+            }
+            let start = targets.text.len();
+            binding.text(&self.texts).for_each(|part| targets.text.extend_from_slice(part));
+            match self.target(binding, start, tables, &mut targets.text) {
+                Some(mut target) => {
+                    if binding.reg_id != 0 {
+                        target.group = self.group(aor, slot, &mut groups);
+                    }
+                    targets.targets.push(target);
+                }
+                None => targets.text.truncate(start),
+            }
+        }
+    }
+
+    /// The number of a binding's instance: the place of its first binding in the list of the AoR.
+    fn group(&self, aor: u32, slot: u32, groups: &mut u8) -> u8 {
+        let Some(own) = self.table.binding(slot) else { return 0 };
+        let same = |one: &Binding| one.reg_id != 0 && one.instance == own.instance;
+        *groups = groups.saturating_add(1);
+        let place = (1..).zip(self.table.bindings_of(aor)).find(|(_, (_, one))| same(one));
+        place.map_or(*groups, |(place, _)| place)
+    }
+
+    /// The target that a binding is, whose text stands at `start` of `text`.
+    #[inline]
+    fn target(
+        &self,
+        binding: &Binding,
+        start: usize,
+        tables: &Tables,
+        text: &mut Vec<u8>,
+    ) -> Option<Target> {
+        let uri = Span::new(start, start + usize::from(binding.uri_length));
+        let route_at = uri.end() + usize::from(binding.instance_length);
+        let route = Span::new(route_at, route_at + usize::from(binding.path_length));
+        let next_hop = if binding.is_flow {
+            binding.source()
+        } else if route.is_empty() {
+            address(text, uri, tables)?
+        } else {
+            // A first hop that is a name is where the REGISTER came from.
+            let first = NameAddr::parse(text, route.start(), route.end())?.uri;
+            address(text, first, tables).unwrap_or_else(|| binding.source())
+        };
+        (tables.listen_id(next_hop).is_none()).then(|| Target {
+            next_hop,
+            leave_from: binding.is_flow.then_some(binding.listen),
+            q: binding.q,
+            uri,
+            route,
+            group: 0,
+            is_flow: binding.is_flow,
+            expires_ms: binding.expires_ms,
+        })
+    }
+
+    /// Takes away the bindings of a Contact URI whose flow goes to `next_hop` and has failed: somebody says
+    /// 430, or that nobody is there (RFC 5626 sections 5.3, 11.6). `aor` is a URI of the user, in `bytes`.
+    pub fn forget_flow(
+        &mut self,
+        bytes: &[u8],
+        aor: Span,
+        tables: &Tables,
+        arrival: &Arrival,
+        next_hop: SocketAddr,
+    ) -> bool {
+        let Ok((id, _)) = self.named_by(bytes, aor, tables, arrival) else { return false };
+        let Some(aor) = self.table.find(id) else { return false };
+        let failed = |one: &Binding| one.is_flow && one.source() == next_hop;
+        let mut found = false;
+        while let Some(slot) = self.find_binding(aor, failed) {
+            self.remove(slot);
+            self.counts.flows_failed += 1;
+            found = true;
+        }
+        if found {
+            self.changed(aor);
+        }
+        found
+    }
+}
+
+impl Location {
+    fn find_binding(&self, aor: u32, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
+        self.table.bindings_of(aor).find(|(_, one)| fits(one)).map(|(slot, _)| slot)
+    }
+}
+
+/// Where a URI in `text` leads.
+#[inline]
+pub(crate) fn address(text: &[u8], uri: Span, tables: &Tables) -> Option<SocketAddr> {
+    let parts = Uri::parse(text, uri)?;
+    let params = parts.params(text)?;
+    target::next_hop(text, &parts, &params, tables, ParseErrorKind::RequestUri).ok()
+}

@@ -1,0 +1,38 @@
+//! Location: which user is where (RFC 3261 section 10), for the AoRs that one worker owns.
+//!
+//! ```text
+//!  index by keyed hash ──► AoR ──► binding ──► binding      one timer each
+//!                           │         └──► texts: URI, instance, Path
+//!                           └──► next changed AoR ──► …     what the store does not know yet
+//! ```
+//!
+//! All of it is allocated at the start, so that nothing ever grows, moves or waits. An AoR that
+//! changed is put once into the queue of changes, from which whole AoRs go to the store, oldest change first.
+
+mod aor;
+mod binding;
+mod changes;
+mod counts;
+mod expire;
+mod foresee;
+mod gruu;
+mod layer;
+mod load;
+mod locate;
+pub mod record;
+mod sources;
+mod table;
+mod targets;
+mod texts;
+
+pub use aor::{AorOwner, NoAor};
+pub use counts::{LoadCounts, LocationCounts};
+pub use layer::{Location, LocationSizes};
+pub use locate::Located;
+pub use targets::{Target, Targets};
+
+pub(crate) use aor::AorId;
+pub(crate) use binding::{Binding, Contact};
+pub(crate) use layer::fits;
+pub(crate) use locate::address;
+pub(crate) use texts::Said;

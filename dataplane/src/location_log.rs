@@ -1,0 +1,283 @@
+//! Changed bindings on their way from a worker to the service core, and stored ones on their way back.
+//!
+//! What lies between the two are batches: buffers for records. They are made at the start and never freed;
+//! each belongs to the worker or to the service core, and comes home when its errand is done. A batch of changes
+//! stays with the service core until control has confirmed it, so that its coming home *is* the confirmation,
+//! and a store that is slow or dead leaves the worker without free batches: then changes wait where they
+//! are, at most one for each AoR, and the worker has nothing to do.
+//!
+//! ```text
+//!           Changes                      to control, again and again until it confirms
+//! worker ────────────► service core ────────────────────────────────────────────────►
+//!    ▲     Flushed          │
+//!    └──────────────────────┘
+//!                Load                          Loaded
+//! service core ────────► worker: into its tables ────────► service core
+//! ```
+//!
+//! Nothing here waits, locks, allocates or calls the kernel.
+
+use crate::limits::{LOAD_BATCHES, LOG_BATCHES};
+use crate::parcel::Shuttle;
+use control_api::location::RECORDS_MAX;
+use crossbeam::queue::ArrayQueue;
+use std::sync::Arc;
+
+/// What the log asks of a worker's tables.
+pub trait Bindings {
+    /// Whether an AoR has changed since it was last drained.
+    fn has_changes(&self) -> bool;
+
+    /// Appends changed AoRs to `records`, in the order of their changes, as long as its capacity lasts.
+    /// Gives the position up to which no change waits any more; none when there was nothing.
+    fn drain(&mut self, records: &mut Vec<u8>) -> Option<u64>;
+
+    /// Takes stored records.
+    fn load(&mut self, records: &[u8]) -> LoadCounts;
+}
+
+/// What became of stored records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadCounts {
+    /// AoRs that are in the tables now.
+    pub taken: u64,
+    /// AoRs without a binding that is alive.
+    pub expired: u64,
+    /// AoRs that found no room, or that could not be read.
+    pub refused: u64,
+}
+
+/// What is to be done with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// It holds changes. It is number `number` of its worker, and nothing that changed up to `position`
+    /// waits behind it.
+    Changes {
+        /// Counts from 1.
+        number: u64,
+        /// In the worker's count of changes.
+        position: u64,
+    },
+    /// These changes are on stable storage.
+    Flushed {
+        /// In the worker's count of changes.
+        position: u64,
+    },
+    /// It holds stored records for the worker.
+    Load,
+    /// The worker has taken them.
+    Loaded(LoadCounts),
+}
+
+/// A buffer for records. Its capacity never changes.
+#[derive(Debug)]
+pub struct Batch {
+    /// Whole records, one behind the other.
+    pub records: Vec<u8>,
+    /// What is to be done with it.
+    pub errand: Errand,
+}
+
+impl Batch {
+    fn new(errand: Errand) -> Self {
+        Self { records: Vec::with_capacity(RECORDS_MAX), errand }
+    }
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct LocationLog {
+    shuttle: Shuttle<ArrayQueue<Batch>>,
+    /// Number of the last batch of changes.
+    number: u64,
+    /// Changes up to this position are on stable storage.
+    flushed_to: u64,
+}
+
+/// The service core's end towards one worker.
+#[derive(Clone, Debug)]
+pub struct ServiceLog {
+    to_worker: Arc<ArrayQueue<Batch>>,
+    from_worker: Arc<ArrayQueue<Batch>>,
+}
+
+/// Makes the two ends of one worker's rings, with the batches of the worker.
+pub(crate) fn rings() -> (LocationLog, ServiceLog) {
+    let ring = || Arc::new(ArrayQueue::new(LOG_BATCHES + LOAD_BATCHES));
+    let (down, up) = (ring(), ring());
+    let ours = (0..LOG_BATCHES).map(|_| Batch::new(Errand::Flushed { position: 0 })).collect();
+    let worker = LocationLog {
+        shuttle: Shuttle::new(Arc::clone(&down), Arc::clone(&up), ours),
+        number: 0,
+        flushed_to: 0,
+    };
+    (worker, ServiceLog { to_worker: down, from_worker: up })
+}
+
+/// The batches of the service core for one worker.
+pub(crate) fn load_batches() -> Vec<Batch> {
+    (0..LOAD_BATCHES).map(|_| Batch::new(Errand::Load)).collect()
+}
+
+impl LocationLog {
+    /// Takes what the service core has sent, at most one batch of stored records, and sends changes, at
+    /// most one batch. Gives whether there was anything to do.
+    #[inline]
+    pub fn run(&mut self, bindings: &mut impl Bindings) -> bool {
+        let has_taken = self.take(bindings);
+        let has_sent = bindings.has_changes() && self.send_changes(bindings);
+        has_taken || has_sent
+    }
+
+    /// Changes up to this position are on stable storage.
+    #[inline]
+    pub fn flushed_to(&self) -> u64 {
+        self.flushed_to
+    }
+
+    fn take(&mut self, bindings: &mut impl Bindings) -> bool {
+        let mut has_taken = false;
+        while let Some(mut batch) = self.shuttle.next() {
+            has_taken = true;
+            match batch.errand {
+                Errand::Flushed { position } => {
+                    self.flushed_to = self.flushed_to.max(position);
+                    self.shuttle.send_home(batch, true);
+                }
+                Errand::Load => {
+                    batch.errand = Errand::Loaded(bindings.load(&batch.records));
+                    self.shuttle.send_home(batch, false);
+                    break; // Each costs as much as several bursts.
+                }
+                Errand::Changes { .. } | Errand::Loaded(_) => {
+                    debug_assert!(false, "only workers send these");
+                    self.shuttle.send_home(batch, false);
+                }
+            }
+        }
+        has_taken
+    }
+
+    fn send_changes(&mut self, bindings: &mut impl Bindings) -> bool {
+        let Some(mut batch) = self.shuttle.take_free() else { return false };
+        batch.records.clear();
+        let Some(position) = bindings.drain(&mut batch.records) else {
+            self.shuttle.send_home(batch, true);
+            return false;
+        };
+        self.number += 1;
+        batch.errand = Errand::Changes { number: self.number, position };
+        self.shuttle.send(batch);
+        true
+    }
+}
+
+impl ServiceLog {
+    /// The next batch from the worker.
+    pub fn next(&self) -> Option<Batch> {
+        self.from_worker.pop()
+    }
+
+    /// Sends a batch with an errand to the worker.
+    pub fn send(&self, batch: Batch) {
+        let is_sent = self.to_worker.push(batch).is_ok();
+        debug_assert!(is_sent, "the ring holds all batches there are");
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Batch, Bindings, Errand, LoadCounts, load_batches, rings};
+    use crate::limits::LOG_BATCHES;
+
+    /// Tables whose records are eight bytes, the position of the change.
+    #[derive(Default)]
+    pub(crate) struct Stub {
+        pub(crate) changed: u64,
+        pub(crate) drained: u64,
+        pub(crate) loaded: Vec<u8>,
+    }
+
+    impl Bindings for Stub {
+        fn has_changes(&self) -> bool {
+            self.drained < self.changed
+        }
+
+        fn drain(&mut self, records: &mut Vec<u8>) -> Option<u64> {
+            let before = self.drained;
+            while self.drained < self.changed && records.len() + 8 <= records.capacity() {
+                self.drained += 1;
+                records.extend(self.drained.to_be_bytes());
+            }
+            (self.drained > before).then_some(self.drained)
+        }
+
+        fn load(&mut self, records: &[u8]) -> LoadCounts {
+            self.loaded.extend(records);
+            LoadCounts { taken: records.len() as u64 / 8, ..LoadCounts::default() }
+        }
+    }
+
+    fn confirmed(mut batch: Batch) -> Batch {
+        let Errand::Changes { position, .. } = batch.errand else { panic!("{batch:?}") };
+        batch.errand = Errand::Flushed { position };
+        batch
+    }
+
+    #[test]
+    fn changes_wait_while_no_batch_comes_home_and_are_all_there_in_the_end() {
+        let (mut log, service) = rings();
+        let mut tables = Stub::default();
+        for _ in 0..LOG_BATCHES {
+            tables.changed += 1;
+            assert!(log.run(&mut tables));
+        }
+        tables.changed += 100_000;
+        assert!(!log.run(&mut tables), "no batch is free");
+        let (mut seen, mut number) = (vec![], 0);
+        while let Some(batch) = service.next() {
+            assert_eq!(batch.records.capacity(), control_api::location::RECORDS_MAX);
+            let Errand::Changes { number: this, position } = batch.errand else { panic!() };
+            assert_eq!(this, number + 1);
+            number = this;
+            seen.extend_from_slice(&batch.records);
+            service.send(confirmed(batch));
+            log.run(&mut tables);
+            assert_eq!(log.flushed_to(), position);
+        }
+        let expected: Vec<u8> = (1..=tables.changed).flat_map(u64::to_be_bytes).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn stored_records_reach_the_tables_and_the_batch_goes_back() {
+        let (mut log, service) = rings();
+        let mut tables = Stub::default();
+        for (mut batch, byte) in load_batches().into_iter().zip(0..) {
+            batch.records.extend([byte; 16]);
+            service.send(batch);
+            assert!(log.run(&mut tables));
+            let back = service.next().unwrap();
+            let counts = LoadCounts { taken: 2, ..LoadCounts::default() };
+            assert_eq!(back.errand, Errand::Loaded(counts));
+        }
+        assert_eq!(tables.loaded.len(), 16 * crate::limits::LOAD_BATCHES);
+        assert!(!log.run(&mut tables));
+    }
+
+    #[test]
+    fn nothing_is_allocated() {
+        let (mut log, service) = rings();
+        let mut tables = Stub::default();
+        let info = allocation_counter::measure(|| {
+            for _ in 0..1_000 {
+                tables.changed += 300;
+                log.run(&mut tables);
+                while let Some(batch) = service.next() {
+                    service.send(confirmed(batch));
+                }
+            }
+        });
+        assert_eq!(info.count_total, 0);
+    }
+}

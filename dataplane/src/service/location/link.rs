@@ -1,0 +1,117 @@
+//! The connection for location.
+
+use super::{LocationRelay, Service};
+use crate::location_log::Errand;
+use control_api::frame::{self, Assembler, PACKET_MAX};
+use control_api::{FromDataplane, FromLocation, ToDataplane, ToLocation};
+use sip_core::Settings;
+use tokio_seqpacket::UnixSeqpacket;
+
+impl Service {
+    /// Serves a connection on which control has said `Attach`, until it ends or a newer one comes.
+    ///
+    /// # Errors
+    /// Messages that do not belong here; a broken connection.
+    pub(in crate::service) async fn serve_location(
+        &self,
+        socket: &UnixSeqpacket,
+    ) -> anyhow::Result<()> {
+        let relay = self.location();
+        let connection = relay.attach();
+        let ended = tokio::select! {
+            ended = relay.speak(socket, connection) => ended,
+            ended = self.follow_control(socket) => ended,
+        };
+        relay.detach(connection);
+        ended
+    }
+
+    async fn follow_control(&self, socket: &UnixSeqpacket) -> anyhow::Result<()> {
+        let relay = self.location();
+        let mut assembler = Assembler::default();
+        let mut packet = vec![0; PACKET_MAX];
+        loop {
+            let length = socket.recv(&mut packet).await?.bytes_read();
+            if length == 0 {
+                return Ok(());
+            }
+            let message = assembler.push::<ToDataplane<Settings>>(&packet[..length])?;
+            let Some(message) = message else { continue };
+            let ToDataplane::Location(message) = message else {
+                anyhow::bail!("a message that is not for location on the connection for location");
+            };
+            match message {
+                ToLocation::Attach => anyhow::bail!("attached twice"),
+                ToLocation::Load { records } => relay.load(&records).await,
+                ToLocation::Loaded => {
+                    let counts = self.finish_load().await;
+                    let (taken, expired, refused) = (counts.taken, counts.expired, counts.refused);
+                    relay.answer(FromLocation::Loaded { taken, expired, refused });
+                }
+                ToLocation::Flushed { worker, number } => relay.confirm(worker, number),
+                ToLocation::StoreIll { reason } => self.store_ill(reason).await,
+                ToLocation::StoreWell => self.store_well().await,
+            }
+        }
+    }
+}
+
+impl LocationRelay {
+    /// A new connection: all that is not confirmed is to be sent on it.
+    fn attach(&self) -> u64 {
+        self.connection.set(self.connection.get() + 1);
+        for way in self.ways.borrow_mut().iter_mut() {
+            way.sent = 0;
+        }
+        self.trouble.borrow_mut().connected();
+        self.news.notify_waiters(); // The connection before this one is to see that it has ended.
+        let is_loaded = self.is_loaded.get();
+        self.answers.replace([FromLocation::Attached { is_loaded }].into());
+        self.connection.get()
+    }
+
+    /// Says something beside changes. It never waits, so that who reads never waits for who writes.
+    fn answer(&self, answer: FromLocation) {
+        self.answers.borrow_mut().push_back(answer);
+        self.news.notify_one();
+    }
+
+    fn detach(&self, connection: u64) {
+        if self.connection.get() == connection {
+            self.trouble.borrow_mut().disconnected();
+        }
+    }
+
+    /// Sends answers and changes until a newer connection comes.
+    async fn speak(&self, socket: &UnixSeqpacket, connection: u64) -> anyhow::Result<()> {
+        loop {
+            let news = self.news.notified();
+            anyhow::ensure!(self.connection.get() == connection, "a newer connection has come");
+            let answer = self.answers.borrow_mut().pop_front();
+            match answer.or_else(|| self.next_unsent()) {
+                Some(message) => send(socket, message).await?,
+                None => news.await,
+            }
+        }
+    }
+
+    /// The next changes that this connection has not seen, the workers one after the other.
+    fn next_unsent(&self) -> Option<FromLocation> {
+        for (worker, way) in (0..).zip(self.ways.borrow_mut().iter_mut()) {
+            let Some((batch, _)) = way.unconfirmed.get(way.sent) else { continue };
+            way.sent += 1;
+            if let Errand::Changes { number, .. } = batch.errand {
+                let records = batch.records.clone();
+                return Some(FromLocation::Changes { worker, number, records });
+            }
+        }
+        None
+    }
+}
+
+async fn send(socket: &UnixSeqpacket, message: FromLocation) -> anyhow::Result<()> {
+    for packet in frame::encode(&FromDataplane::Location(message))? {
+        socket.send(&packet).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Stored records on their way to the workers that own them.
+
+use super::{LocationRelay, Service};
+use crate::limits::LOAD_BATCHES;
+use crate::location_log::{Batch, Errand, LoadCounts};
+use crate::mailbox::Command;
+
+/// Bytes of the length before each record, which is big-endian and does not count itself.
+const LENGTH_BYTES: usize = 4;
+
+impl Service {
+    /// Waits until the workers have taken all that was sent to them; then they answer for location.
+    pub(super) async fn finish_load(&self) -> LoadCounts {
+        let relay = self.location();
+        relay.send_filling();
+        relay.all_home().await;
+        self.location_ready().await;
+        relay.counts.get()
+    }
+
+    /// Lets all workers answer for location.
+    pub(super) async fn location_ready(&self) {
+        if !self.location().is_loaded.replace(true) {
+            self.tell_workers(|| Command::LocationReady).await;
+        }
+    }
+}
+
+impl LocationRelay {
+    /// Sends records to the workers that own them; waits while these have too many.
+    pub(super) async fn load(&self, records: &[u8]) {
+        for record in split(records) {
+            let owner = record.and_then(&self.owner).map(usize::from);
+            match (record, owner.filter(|owner| *owner < self.workers.len())) {
+                (Some(record), Some(owner)) => self.load_one(owner, record).await,
+                _ => self.count_loaded(LoadCounts { refused: 1, ..LoadCounts::default() }),
+            }
+        }
+        if self.is_loaded.get() {
+            self.send_filling();
+        }
+    }
+
+    async fn load_one(&self, owner: usize, record: &[u8]) {
+        loop {
+            let filling = self.ways.borrow_mut()[owner].filling.take();
+            let mut batch = match filling {
+                Some(batch) => batch,
+                None => self.free_batch(owner).await,
+            };
+            let has_room = batch.records.len() + record.len() <= batch.records.capacity();
+            if has_room {
+                batch.records.extend_from_slice(record);
+                self.ways.borrow_mut()[owner].filling = Some(batch);
+                return;
+            }
+            self.workers[owner].log.send(batch);
+        }
+    }
+
+    fn send_filling(&self) {
+        for (way, worker) in self.ways.borrow_mut().iter_mut().zip(&self.workers) {
+            if let Some(batch) = way.filling.take() {
+                worker.log.send(batch);
+            }
+        }
+    }
+
+    async fn free_batch(&self, worker: usize) -> Batch {
+        loop {
+            let free = self.ways.borrow_mut()[worker].free.pop();
+            if let Some(mut batch) = free {
+                batch.records.clear();
+                batch.errand = Errand::Load;
+                return batch;
+            }
+            self.has_room.notified().await;
+        }
+    }
+
+    async fn all_home(&self) {
+        while self.ways.borrow().iter().any(|way| way.free.len() < LOAD_BATCHES) {
+            self.has_room.notified().await;
+        }
+    }
+}
+
+/// The records, each with its length; `None` ends them early where bytes make no sense. They come from one
+/// message, so that each of them fits a batch.
+fn split(mut records: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    core::iter::from_fn(move || {
+        if records.is_empty() {
+            return None;
+        }
+        let length = records.first_chunk::<LENGTH_BYTES>().map(|n| u32::from_be_bytes(*n) as usize);
+        let end = length.and_then(|length| length.checked_add(LENGTH_BYTES));
+        let record = end.and_then(|end| records.split_at_checked(end));
+        let (record, rest) = record.map_or((None, &[][..]), |(record, rest)| (Some(record), rest));
+        records = rest;
+        Some(record)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn records_are_split_and_nonsense_ends_them() {
+        let two = [0, 0, 0, 1, b'a', 0, 0, 0, 2, b'b', b'c'];
+        let records: Vec<_> = split(&two).collect();
+        assert_eq!(records, [Some(&two[..5]), Some(&two[5..])]);
+        assert_eq!(split(&two[..8]).collect::<Vec<_>>(), [Some(&two[..5]), None]);
+        assert_eq!(split(&[255; 9]).collect::<Vec<_>>(), [None]);
+        assert_eq!(split(&[]).count(), 0);
+    }
+}
