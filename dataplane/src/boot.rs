@@ -15,16 +15,19 @@ use capsule::UnixSignal;
 use control_api::status::KERNEL_PORT;
 use core::net::SocketAddr;
 use nic_config::cleanup::remove_leftovers;
+use nic_config::location::LocationCapacity;
 use nic_config::lock::InstanceLock;
 use nic_config::machine::Machine;
 use nic_config::plan::NicPlan;
 use nic_config::settings::NicSettings;
 use nic_config::{eal, xdp};
 use serde::Deserialize;
-use sip_core::{Share, TransactionSizes};
+use sip_core::record::RecordOwners;
+use sip_core::{Digest, DigestSizes, LocationSizes, Share, TransactionSizes};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the management socket and the XDP object lie, unless `[appliance] run_directory` says otherwise.
 const RUN_DIRECTORY: &str = "/run/trunkline";
@@ -62,6 +65,8 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
     let queues = Queues::new(plan);
     let drain = Arc::new(Drain::default());
     let socket = run_directory.join("dataplane.sock");
+    let secret = random_bytes()?;
+    let owners = RecordOwners::new(&secret, u8::try_from(plan.workers.len())?);
     let parts = ServiceParts {
         workers: queues.workers.iter().map(|(_, service)| service.clone()).collect(),
         lcores: plan.workers.iter().map(|worker| worker.lcore).collect(),
@@ -70,12 +75,12 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
         hugepages: plan.memory.hugepages,
         mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
         allow_faults,
-        secret: random_bytes()?,
-        record_owner: Box::new(|_| None), // GLUE
+        secret,
+        record_owner: Box::new(move |record| owners.of(record)),
         drain: Arc::clone(&drain),
     };
     start_service(plan, parts, socket)?;
-    install_workers(&mut runtime, plan, queues)?;
+    install_workers(&mut runtime, plan, queues, secret)?;
     stop_on_signal(&mut runtime, drain);
     tracing::info!("{plan}");
     runtime.execute().context("the poll-mode runtime failed")
@@ -189,7 +194,12 @@ fn start_service(plan: &NicPlan, parts: ServiceParts, socket: PathBuf) -> Result
 }
 
 /// Puts a worker on each lcore of the plan.
-fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Result<()> {
+fn install_workers(
+    runtime: &mut Runtime,
+    plan: &NicPlan,
+    queues: Queues,
+    secret: [u8; 16],
+) -> Result<()> {
     let clock = quanta::Clock::new(); // Calibrated once, here; workers only read it.
     let share = Share { workers: u16::try_from(plan.workers.len())? };
     let handoffs = Handoff::for_workers(plan.workers.len());
@@ -198,6 +208,10 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
         buffers: plan.memory.message_buffers,
     };
     let boot = random_number()?;
+    let LocationCapacity { aors, bindings, text_blocks } = plan.memory.location;
+    let location = LocationSizes { aors, bindings, text_blocks };
+    let count = u8::try_from(plan.workers.len())?;
+    let epoch_ms = epoch_ms(&clock)?;
     let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(handoffs);
     for ((((lcore, (mailbox, _)), counters), handoff), number) in workers.zip(0_u8..) {
         let io = DpdkQueues::open(plan, lcore.queue)?;
@@ -215,10 +229,19 @@ fn install_workers(runtime: &mut Runtime, plan: &NicPlan, queues: Queues) -> Res
             let worker = Worker::new(io, ports, mailbox, clock, NoProbe);
             let worker = worker.sharing(share).beside(handoff);
             let worker = worker.with_transactions(sizes, number, boot);
+            let worker = worker.with_location(location, [number, count], secret, epoch_ms);
+            let worker = worker.with_digest(Digest::new(DigestSizes::default(), number, &secret));
             PollLoop::new(worker, idle)
         })?;
     }
     Ok(())
+}
+
+/// Milliseconds from 1970 to the zero of the clock.
+fn epoch_ms(clock: &quanta::Clock) -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    let running = clock.delta_as_nanos(0, clock.raw()) / 1_000_000;
+    Ok(u64::try_from(now.as_millis())?.saturating_sub(running))
 }
 
 /// A number that nobody can guess, and that no earlier process had.

@@ -1,10 +1,11 @@
 //! Counters of one queue pair and of one worker: one writer, the worker; any number of readers that never
 //! slow it.
 
+use crate::held_replies::HeldReplies;
 use control_api::DropReason;
-use control_api::status::{QueueStatus, TransactionStatus};
+use control_api::status::{LocationStatus, QueueStatus, TransactionStatus};
 use core::sync::atomic::{AtomicU64, Ordering};
-use sip_core::{TransactionCounts, TransactionSizes};
+use sip_core::{LocationCounts, LocationSizes, TransactionCounts, TransactionSizes};
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
 #[derive(Debug, Default)]
@@ -122,40 +123,103 @@ impl QueueCounters {
     }
 }
 
-/// Declares [`WorkerCounters`] with one counter for each field of [`TransactionStatus`].
-macro_rules! worker_counters {
-    ($($size:ident),+; $($field:ident),+) => {
-        /// What a worker says of its transactions, every few rounds; the fields are those of
-        /// [`TransactionStatus`].
+/// What a worker says of itself beside its queues, every few rounds.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// Of its transactions.
+    pub transactions: TransactionCounters,
+    /// Of its bindings.
+    pub location: LocationCounters,
+}
+
+/// Declares counters with one for each field of a status.
+macro_rules! published {
+    ($name:ident, $status:ident; $($field:ident),+) => {
+        #[doc = concat!("The counters of a [`", stringify!($status), "`].")]
         #[derive(Debug, Default)]
         #[repr(align(128))]
-        pub struct WorkerCounters {
-            $($size: Counter,)+
+        pub struct $name {
             $($field: Counter,)+
         }
 
-        impl WorkerCounters {
+        impl $name {
             /// Says how it stands. Only the owning worker may call this.
-            pub fn publish(&self, sizes: TransactionSizes, counts: &TransactionCounts) {
-                self.capacity.set(sizes.transactions.into());
-                self.buffers.set(sizes.buffers.into());
-                $(self.$field.set(counts.$field);)+
+            pub fn publish(&self, status: &$status) {
+                $(self.$field.set(status.$field);)+
             }
 
             /// The last that was said.
-            pub fn status(&self) -> TransactionStatus {
-                TransactionStatus {
-                    $($size: self.$size.get(),)+
-                    $($field: self.$field.get(),)+
-                }
+            pub fn status(&self) -> $status {
+                $status { $($field: self.$field.get(),)+ }
             }
         }
     };
 }
 
-worker_counters! {
-    capacity, buffers;
-    alive, trying, proceeding, completed, confirmed, accepted, branches, buffers_used,
-    timer_lag_ms, timer_lag_max_ms, opened, refused_full, merged, requests_absorbed, responses_absorbed,
-    retransmitted, timed_out, failed_over, cancelled, outbox_full
+published! {
+    TransactionCounters, TransactionStatus;
+    capacity, buffers, alive, trying, proceeding, completed, confirmed, accepted, branches,
+    buffers_used, timer_lag_ms, timer_lag_max_ms, opened, refused_full, merged, requests_absorbed,
+    responses_absorbed, retransmitted, timed_out, failed_over, cancelled, outbox_full
+}
+
+published! {
+    LocationCounters, LocationStatus;
+    capacity, aors, bindings, bindings_capacity, text_blocks_used, text_blocks, waiting, held,
+    registered, refreshed, removed, expired, refused_full, refused_held
+}
+
+/// How transactions stand.
+pub fn transaction_status(
+    sizes: TransactionSizes,
+    counts: &TransactionCounts,
+) -> TransactionStatus {
+    TransactionStatus {
+        capacity: sizes.transactions.into(),
+        buffers: sizes.buffers.into(),
+        alive: counts.alive,
+        trying: counts.trying,
+        proceeding: counts.proceeding,
+        completed: counts.completed,
+        confirmed: counts.confirmed,
+        accepted: counts.accepted,
+        branches: counts.branches,
+        buffers_used: counts.buffers_used,
+        timer_lag_ms: counts.timer_lag_ms,
+        timer_lag_max_ms: counts.timer_lag_max_ms,
+        opened: counts.opened,
+        refused_full: counts.refused_full,
+        merged: counts.merged,
+        requests_absorbed: counts.requests_absorbed,
+        responses_absorbed: counts.responses_absorbed,
+        retransmitted: counts.retransmitted,
+        timed_out: counts.timed_out,
+        failed_over: counts.failed_over,
+        cancelled: counts.cancelled,
+        outbox_full: counts.outbox_full,
+    }
+}
+
+/// How bindings stand, and the answers that wait for the store.
+pub fn location_status(
+    sizes: LocationSizes,
+    counts: &LocationCounts,
+    held: &HeldReplies,
+) -> LocationStatus {
+    LocationStatus {
+        capacity: sizes.aors.into(),
+        aors: counts.aors,
+        bindings: counts.bindings,
+        bindings_capacity: sizes.bindings.into(),
+        text_blocks_used: counts.text_blocks_used,
+        text_blocks: sizes.text_blocks.into(),
+        waiting: counts.waiting,
+        held: held.len() as u64,
+        registered: counts.registered,
+        refreshed: counts.refreshed,
+        removed: counts.removed,
+        expired: counts.expired,
+        refused_full: counts.refused_full,
+        refused_held: held.refused,
+    }
 }

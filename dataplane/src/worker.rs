@@ -19,7 +19,10 @@ mod transmit;
 use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
-use crate::limits::{BURST_MAX, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX};
+use crate::held_replies::HeldReplies;
+use crate::limits::{
+    BURST_MAX, HELD_BYTES, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX,
+};
 use crate::mailbox::{Command, Event, WorkerEnd};
 use crate::packet::PacketBuf;
 use crate::packet_io::{Burst, PacketIo, TxFrames};
@@ -29,7 +32,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
-use sip_core::{Digest, Location, Share, TransactionSizes, Transactions};
+use sip_core::{Digest, Location, LocationSizes, Share, TransactionSizes, Transactions};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -50,6 +53,7 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     siblings: Handoff<Io::Packet>,
     fast_path: FastPath,
     sizes: TransactionSizes,
+    location_sizes: LocationSizes,
     parked: Parked<Io::Packet>,
     clock: quanta::Clock,
     rounds: u32,
@@ -95,6 +99,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             siblings: Handoff::default(),
             fast_path: FastPath::default(),
             sizes: TransactionSizes { transactions: 0, buffers: 0 },
+            location_sizes: LocationSizes { aors: 0, bindings: 0, text_blocks: 0 },
             parked: Parked::default(),
             clock,
             rounds: 0,
@@ -129,11 +134,22 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self
     }
 
-    /// The same worker with room for bindings. `epoch_ms` is the time since 1970, in milliseconds, at the zero of
-    /// its clock.
+    /// The same worker with room for bindings, and for answers that wait until those are stored. `key` is a
+    /// random number that all workers share. `epoch_ms` is the time since 1970, in milliseconds, at the zero
+    /// of the clock.
     #[must_use]
-    pub fn with_location(mut self, location: Location, epoch_ms: u64) -> Self {
-        self.fast_path.give_location(location, epoch_ms);
+    pub fn with_location(
+        mut self,
+        sizes: LocationSizes,
+        [worker, workers]: [u8; 2],
+        key: [u8; 16],
+        epoch_ms: u64,
+    ) -> Self {
+        if sizes.aors > 0 {
+            self.fast_path.give_location(Location::new(sizes, worker, workers, key), epoch_ms);
+            self.fast_path.give_held_replies(HeldReplies::new(HELD_BYTES));
+        }
+        self.location_sizes = sizes;
         self
     }
 
@@ -161,6 +177,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             if self.is_behind || is_timer_round {
                 is_busy |= self.run_timers();
             }
+            is_busy |= self.tend_location();
         }
         is_busy
     }
@@ -208,7 +225,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.send_own();
                     None
                 }
-                Command::LocationReady => None, // GLUE
+                Command::LocationReady => {
+                    self.fast_path.location().set_ready();
+                    None
+                }
                 Command::FromMemory(is_degraded) => {
                     self.fast_path.held_replies().set_degraded(is_degraded);
                     None

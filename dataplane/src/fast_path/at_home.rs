@@ -11,10 +11,15 @@ use super::{Outgoing, Refused, Scratch, Way, sip_drop};
 use crate::probe::{Probe, Stage};
 use crate::verdict::Verdict;
 use control_api::DropReason;
+use sip_core::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
 use sip_core::{
-    AorOwner, Arrival, Authenticated, Blocked, Demand, HeaderId, Located, Method, NoAor,
-    ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
+    AorOwner, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located, Method,
+    NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
 };
+
+/// Longest answer to a REGISTER that can wait for the store: with as many bindings as an AoR can have,
+/// each with all the text that it can have.
+const REPLY_MAX: usize = CONTACTS_MAX * BINDING_TEXT_MAX + 4096;
 
 impl Way<'_> {
     /// Whether requests may be for our own users, or need credentials.
@@ -129,9 +134,23 @@ impl Way<'_> {
         user: Option<Span>,
         scratch: &mut Scratch,
     ) -> Result<Outgoing, Refused> {
-        let Scratch { location, prefix, .. } = scratch;
+        let Scratch { location, held, prefix, .. } = scratch;
         let user = user.map(|name| request.text(name));
+        let must_wait =
+            self.tables.registrar().durability == Durability::Flushed && !held.is_degraded();
+        // Once a change is made it cannot be refused any more.
+        if must_wait && !held.may_hold(REPLY_MAX) {
+            held.refused += 1;
+            return Err(Refused::Reply(Reply::Unavailable));
+        }
         let target = match location.register(request, route, self.tables, arrival, user, prefix) {
+            Registered::Changed(target) if must_wait => {
+                let (position, from) = (location.position(), arrival.listen);
+                if held.hold(position, target, from, prefix.bytes()) {
+                    return Err(Refused::Verdict(Verdict::Held));
+                }
+                target
+            }
             Registered::Reply(target) | Registered::Changed(target) => target,
             Registered::Drop(reason) => return Err(Refused::Verdict(sip_drop(reason))),
         };

@@ -3,10 +3,12 @@
 use super::own::encode_alone;
 use super::{FastPath, Scratch};
 use crate::held_replies::HeldReplies;
+use crate::location_log::{Bindings, LoadCounts, LocationLog};
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
+use sip_core::{Location, Tables};
 
 impl FastPath {
     /// Gets room for answers that wait, which it has none of before.
@@ -18,6 +20,17 @@ impl FastPath {
     #[inline]
     pub fn held_replies(&mut self) -> &mut HeldReplies {
         &mut self.scratch.held
+    }
+
+    /// Gives changed bindings to the log, and takes stored ones and confirmations from it. Gives whether there
+    /// was anything to do.
+    #[inline]
+    pub fn exchange_bindings(&mut self, log: &mut LocationLog) -> bool {
+        let Some(epoch) = &self.epoch else { return false };
+        let Scratch { location, held, .. } = &mut self.scratch;
+        let has_moved = log.run(&mut Stored { location, tables: &epoch.tables });
+        held.set_flushed(log.flushed_to());
+        has_moved
     }
 
     /// Makes the frame of the oldest answer that may leave. It stays.
@@ -35,5 +48,29 @@ impl FastPath {
         let Scratch { held, egress, .. } = &self.scratch;
         (parcel.source, parcel.target) = (egress.source, egress.target);
         held.first().is_some_and(|reply| parcel.fill(reply.message, &[]))
+    }
+}
+
+/// The bindings, as the log sees them.
+struct Stored<'l> {
+    location: &'l mut Location,
+    tables: &'l Tables,
+}
+
+impl Bindings for Stored<'_> {
+    #[inline]
+    fn has_changes(&self) -> bool {
+        self.location.has_changes()
+    }
+
+    fn drain(&mut self, records: &mut Vec<u8>) -> Option<u64> {
+        self.location.drain(records, self.tables)
+    }
+
+    fn load(&mut self, records: &[u8]) -> LoadCounts {
+        let counts = self.location.load(records, self.tables);
+        let sip_core::LoadCounts { aors, expired, refused, foreign, .. } =
+            counts.unwrap_or_default();
+        LoadCounts { taken: aors, expired, refused: refused + foreign }
     }
 }

@@ -6,7 +6,7 @@ use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{LocationStatus, QueueStatus, Status, WorkerStatus};
+use control_api::status::{QueueStatus, Status, WorkerStatus};
 use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -413,8 +413,8 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         handed_off: sum(|queue| queue.handed_off),
         handed_in: sum(|queue| queue.handed_in),
         handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
-        transactions: worker.counters.status(),
-        location: LocationStatus::default(), // GLUE
+        transactions: worker.counters.transactions.status(),
+        location: worker.counters.location.status(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Changed bindings on their way to the store, and the answers that wait for it.
 
 use super::Worker;
-use crate::limits::RELEASES_PER_ROUND;
+use crate::limits::{LOG_ROUNDS, RELEASES_PER_ROUND};
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
 use crate::probe::Probe;
@@ -10,6 +10,18 @@ use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
+    /// Exchanges changed bindings with the service core, every few rounds, and sends the answers that may leave
+    /// since. Gives whether there was anything to do.
+    #[inline]
+    pub(super) fn tend_location(&mut self) -> bool {
+        if self.location_sizes.aors == 0 {
+            return false;
+        }
+        let is_log_round = self.rounds.is_multiple_of(LOG_ROUNDS);
+        let has_moved = is_log_round && self.fast_path.exchange_bindings(&mut self.mailbox.log);
+        self.send_released() || has_moved
+    }
+
     /// A REGISTER has been taken whose answer waits for the store: until it leaves it counts as parked.
     #[inline]
     pub(super) fn hold(&mut self, port: usize) {

@@ -6,7 +6,7 @@ use crate::limits::TIMERS_PER_ROUND;
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
 use crate::probe::Probe;
-use crate::stats::Sent;
+use crate::stats::{Sent, location_status, transaction_status};
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
@@ -46,9 +46,16 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     }
 
     /// Lets others see how the transactions stand.
-    pub(super) fn publish_counts(&self) {
+    pub(super) fn publish_counts(&mut self) {
+        let counters = &self.mailbox.counters;
         if self.sizes.transactions > 0 {
-            self.mailbox.counters.publish(self.sizes, &self.fast_path.transaction_counts());
+            let counts = self.fast_path.transaction_counts();
+            counters.transactions.publish(&transaction_status(self.sizes, &counts));
+        }
+        if self.location_sizes.aors > 0 {
+            let counts = self.fast_path.location().counts();
+            let held = self.fast_path.held_replies();
+            counters.location.publish(&location_status(self.location_sizes, &counts, held));
         }
     }
 

@@ -129,9 +129,13 @@ fn a_full_table_answers_503_and_the_rest_goes_on() {
     let ringing = team.hear_callee(&answer(&first[1].1, "180 Ringing"));
     assert_eq!(starts(&ringing), [(0, "SIP/2.0 180 Ringing")]);
     assert_eq!(team.status(0)[0].replied, 1);
-    assert_eq!(team.workers[0].service.counters.status().refused_full, 0, "not yet published");
+    assert_eq!(
+        team.workers[0].service.counters.transactions.status().refused_full,
+        0,
+        "not yet published"
+    );
     assert_eq!(team.alive(0), 2);
-    assert_eq!(team.workers[0].service.counters.status().refused_full, 1);
+    assert_eq!(team.workers[0].service.counters.transactions.status().refused_full, 1);
 }
 
 #[test]

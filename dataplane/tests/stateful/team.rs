@@ -89,7 +89,7 @@ impl Team {
 
     pub(crate) fn alive(&mut self, worker: usize) -> u64 {
         self.workers[worker].worker.attend();
-        self.workers[worker].service.counters.status().alive
+        self.workers[worker].service.counters.transactions.status().alive
     }
 }
 

@@ -243,7 +243,7 @@ impl<Pr: Probe> Site<Pr> {
     /// What is counted of its transactions.
     pub(super) fn transactions(&mut self) -> TransactionStatus {
         self.worker.attend();
-        self.service.counters.status()
+        self.service.counters.transactions.status()
     }
 
     /// Ends it and gives the queues back; its transactions are freed.

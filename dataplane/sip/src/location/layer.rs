@@ -45,6 +45,11 @@ impl LocationSizes {
     }
 }
 
+/// The key of AoRs.
+pub(super) fn aor_key(key: &[u8; 16]) -> HashKey {
+    HashKey::derive(key, 1)
+}
+
 /// The keys of hashes.
 #[derive(Debug)]
 pub(super) struct LocationKeys {
@@ -88,7 +93,7 @@ impl Location {
     pub fn new(sizes: LocationSizes, worker: u8, workers: u8, key: [u8; 16]) -> Self {
         let derive = |purpose| HashKey::derive(&key, purpose);
         let keys = LocationKeys {
-            aor: derive(1),
+            aor: aor_key(&key),
             uri: derive(2),
             source: derive(3),
             stable: HashKey::derive(b"Call-ID/instance", 0),

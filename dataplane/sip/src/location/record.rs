@@ -13,8 +13,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::aor::AorId;
 use super::binding::octets;
+use super::layer::aor_key;
 use crate::limits::{AOR_MAX, CONTACTS_MAX};
+use crate::rewrite::keyed_hash::HashKey;
 
 /// Bytes of a record without its texts and bindings.
 const HEAD: usize = 4 + 2 + 1;
@@ -69,6 +72,26 @@ pub struct BindingView<'a> {
     pub source: SocketAddr,
     /// The listen point that it came in by.
     pub listen: SocketAddr,
+}
+
+/// Tells which worker owns a record.
+#[derive(Debug)]
+pub struct RecordOwners {
+    key: HashKey,
+    workers: u8,
+}
+
+impl RecordOwners {
+    /// For workers whose [`Location`](crate::Location) was made with this key.
+    pub fn new(key: &[u8; 16], workers: u8) -> Self {
+        Self { key: aor_key(key), workers: workers.max(1) }
+    }
+
+    /// The owner of the first of `records`; `None` when it cannot be read.
+    pub fn of(&self, records: &[u8]) -> Option<u8> {
+        let record = Record::read(records).ok()?;
+        Some(AorId::of(&self.key, record.aor().as_bytes()).owner(self.workers))
+    }
 }
 
 /// The records that `bytes` consists of; after an error there are no more.
