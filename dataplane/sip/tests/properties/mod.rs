@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a panic is what is looked for")]
 
 mod parse;
+mod register;
 mod rewrite;
 mod route;
 mod scan;
 mod stun;
 
 pub use parse::check as parse;
+pub use register::check as register;
 pub use rewrite::check as rewrite;
 pub use route::check as route;
 pub use scan::check as scan;
