@@ -6,8 +6,9 @@ use core::net::SocketAddr;
 use super::binding::Binding;
 use super::layer::Location;
 use super::targets::{Target, Targets};
-use crate::message::{Arrival, Request, Span};
+use crate::message::{Arrival, Request, Response, Span};
 use crate::parse::error::ParseErrorKind;
+use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
 use crate::route::tables::Tables;
@@ -130,17 +131,19 @@ impl Location {
         })
     }
 
-    /// Takes away the bindings of a Contact URI whose flow goes to `next_hop` and has failed: somebody says
-    /// 430, or that nobody is there (RFC 5626 sections 5.3, 11.6). `aor` is a URI of the user, in `bytes`.
+    /// Somebody on the way says that the flow of a binding is no more (430; RFC 5626 sections 5.3, 11.6):
+    /// the bindings of the user whom the response is about that are reached by way of `arrival` are taken away.
+    #[cold]
     pub fn forget_flow(
         &mut self,
-        bytes: &[u8],
-        aor: Span,
+        response: &Response<'_>,
         tables: &Tables,
         arrival: &Arrival,
-        next_hop: SocketAddr,
     ) -> bool {
-        let Ok((id, _)) = self.named_by(bytes, aor, tables, arrival) else { return false };
+        let (bytes, next_hop) = (response.bytes, arrival.source);
+        let to = response.headers.value(HeaderId::To);
+        let Some(to) = NameAddr::parse(bytes, to.start(), to.end()) else { return false };
+        let Ok((id, _)) = self.named_by(bytes, to.uri, tables, arrival) else { return false };
         let Some(aor) = self.table.find(id) else { return false };
         let failed = |one: &Binding| one.is_flow && one.source() == next_hop;
         let mut found = false;
