@@ -112,7 +112,7 @@ fn measure(name: &str, store: &dyn Candidate) {
     );
     let began = Instant::now();
     let (count, bytes) = store.read();
-    assert_eq!(count, AORS.into());
+    assert_eq!(count, u64::from(AORS));
     let seconds = began.elapsed().as_secs_f64();
     println!("{name}: {count} records, {} MB, read in {seconds:.2} s", bytes >> 20);
 }
