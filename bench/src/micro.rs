@@ -3,6 +3,7 @@
 
 pub(crate) mod cases;
 mod destinations;
+mod digest;
 mod instructions;
 mod messages;
 mod ours;
@@ -31,7 +32,9 @@ use serde::{Deserialize, Serialize};
     allocations   calls of the heap allocator, once warm\n  \
     /parse        ns over those of parse_invite_600 in the same run\n  \
     /forward      ns over those of forward_invite_600: parse, route and rewrite\n\n\
-    All work on one INVITE of 600 bytes, or on the rest of its call. peer_* are published Rust parsers\n\
+    All work on one INVITE of 600 bytes, or on the rest of its call; register_* on REGISTERs of 600 bytes,\n\
+    of 1,000,000 users in random order, each with a fresh nonce: what register_digest_md5 takes\n\
+    beyond register_without_digest is the check. peer_* are published Rust parsers\n\
     on the same bytes, mark_* what known craft does with as many.\n\n\
     EXAMPLES\n  \
     trunkline-bench micro\n  \

@@ -2,7 +2,7 @@
 
 use super::messages::Step::{self, Ack, Bye, Invite, Ok, Ringing, Trying};
 use super::messages::{Arrived, Messages};
-use super::{destinations, ours, peers, transaction, wheel};
+use super::{destinations, digest, ours, peers, transaction, wheel};
 
 /// Does the work of a case so many times.
 pub(crate) type Work = Box<dyn FnMut(u64)>;
@@ -32,9 +32,6 @@ pub(crate) enum Group {
     /// What a known piece of craft does with as many bytes.
     Mark,
 }
-
-/// The steps that the table is to have once the appliance has them.
-pub(crate) const NOT_BUILT_YET: [&str; 1] = ["digest"];
 
 /// All cases, in the order of the table.
 pub(crate) const CASES: &[Case] = &[
@@ -69,6 +66,10 @@ pub(crate) const CASES: &[Case] = &[
     ours("forward_bye", Bye, ours::forward),
     ours("transaction", Invite, transaction::whole_call),
     ours("wheel", Invite, wheel::arm_and_fire),
+    ours("register_without_digest", Invite, digest::routed),
+    ours("register_digest_md5", Invite, digest::md5),
+    ours("register_digest_sha256", Invite, digest::sha256),
+    ours("register_challenge", Invite, digest::challenge),
     peer("peer_rsip_parse_invite_600", peers::rsip_parse),
     peer("peer_rsip_headers_invite_600", peers::rsip_headers),
     peer("peer_rsipstack_parse_invite_600", peers::rsipstack_parse),

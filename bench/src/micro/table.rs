@@ -1,7 +1,7 @@
 //! The rows for people.
 
 use super::Row;
-use super::cases::{Case, Group, NOT_BUILT_YET};
+use super::cases::{Case, Group};
 use std::io::{Result, Write};
 
 /// Prints the rows by group, the others with their ratios to ours.
@@ -39,9 +39,6 @@ pub(super) fn print(cases: &[&Case], rows: &[Row]) -> Result<()> {
                 row.name, row.ns, instructions, row.allocations, ratios[0], ratios[1]
             );
             writeln!(out, "{}", line.trim_end())?;
-        }
-        if group == Group::Ours {
-            writeln!(out, "  not built yet: {}", NOT_BUILT_YET.join(", "))?;
         }
     }
     Ok(())

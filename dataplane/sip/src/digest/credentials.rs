@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::hash::Hash;
 use crate::limits::USERS_MAX;
 use crate::rewrite::keyed_hash::HashKey;
 use crate::settings::DigestAlgorithm;
@@ -51,7 +52,7 @@ pub(super) struct User {
     /// The hash of realm and name, never 0.
     pub(super) hash: u64,
     /// HA1, or for nobody something of the same length that nobody can know.
-    pub(super) ha1: super::hash::Hash,
+    pub(super) ha1: Hash,
     pub(super) is_known: bool,
 }
 
@@ -96,21 +97,32 @@ impl Credentials {
         self.realms.iter().find(|realm| realm.name == name)
     }
 
-    /// The user of this name in this realm.
+    /// The user with this hash.
     #[inline]
-    pub(super) fn find(&self, realm: &[u8], user: &[u8], algorithm: DigestAlgorithm) -> User {
-        let hash = hash(&self.key, realm, user);
-        let slot = self.slot(hash).filter(|slot| match algorithm {
-            DigestAlgorithm::Md5 => slot.has_md5,
-            DigestAlgorithm::Sha256 => slot.has_sha256,
-        });
-        let nobody = nobody(hash);
-        let ha1 = slot.unwrap_or(&nobody);
-        let ha1 = match algorithm {
-            DigestAlgorithm::Md5 => super::hash::Hash::new(&ha1.md5),
-            DigestAlgorithm::Sha256 => super::hash::Hash::new(&ha1.sha256),
+    pub(super) fn find(&self, hash: u64, algorithm: DigestAlgorithm) -> User {
+        let slot = self.slot(hash);
+        // What stands for a user that is not there is a secret too, and is as quickly made as copied.
+        let (ha1, is_known) = match (algorithm, slot) {
+            (DigestAlgorithm::Md5, Some(slot)) => (Hash::md5(slot.md5), slot.has_md5),
+            (DigestAlgorithm::Sha256, Some(slot)) => (Hash::sha256(slot.sha256), slot.has_sha256),
+            (DigestAlgorithm::Md5, None) => (Hash::md5(nobody(hash)), false),
+            (DigestAlgorithm::Sha256, None) => (Hash::sha256(nobody(hash)), false),
         };
-        User { hash, ha1, is_known: slot.is_some() }
+        User { hash, ha1, is_known }
+    }
+
+    /// The hash by which a user is found.
+    #[inline]
+    pub(super) fn hash(&self, realm: &[u8], user: &[u8]) -> u64 {
+        hash(&self.key, realm, user)
+    }
+
+    /// Asks for the memory that a user stands in, and waits for nothing.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(home(hash, self.homes)) {
+            core::hint::black_box(slot.hash);
+        }
     }
 
     #[inline]
@@ -238,15 +250,14 @@ fn home(hash: u64, homes: u64) -> usize {
     ((u128::from(hash) * u128::from(homes)) >> 64) as usize
 }
 
-/// What stands for a user that is not there: it takes as long, and the hash is a secret.
+/// What stands for the HA1 of a user that is not there.
 #[inline(always)]
-fn nobody(hash: u64) -> Slot {
-    let mut slot = Slot::default();
-    let word = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-    for (to, from) in slot.md5.iter_mut().chain(&mut slot.sha256).zip(word.iter().cycle()) {
-        *to = *from;
+fn nobody<const N: usize>(hash: u64) -> [u8; N] {
+    let mut ha1 = [0; N];
+    for eight in ha1.as_chunks_mut::<8>().0 {
+        *eight = hash.to_le_bytes();
     }
-    slot
+    ha1
 }
 
 #[cfg(test)]
@@ -255,6 +266,15 @@ mod tests {
 
     use super::*;
     use DigestAlgorithm::{Md5, Sha256};
+
+    fn find(
+        credentials: &Credentials,
+        realm: &[u8],
+        user: &[u8],
+        algorithm: DigestAlgorithm,
+    ) -> User {
+        credentials.find(credentials.hash(realm, user), algorithm)
+    }
 
     fn build(users: u32) -> Credentials {
         let mut builder = CredentialsBuilder::new(b"0123456789abcdef", 1);
@@ -273,16 +293,18 @@ mod tests {
             let credentials = build(count);
             assert_eq!(credentials.len(), count as usize);
             for user in 0..count {
-                let found = credentials.find(b"r", format!("user{user}").as_bytes(), Md5);
+                let found = find(&credentials, b"r", format!("user{user}").as_bytes(), Md5);
                 assert!(found.is_known, "{user} of {count}");
-                assert_eq!(found.ha1.bytes[..4], user.to_le_bytes());
+                let mut ha1 = [0; 16];
+                ha1[..4].copy_from_slice(&user.to_le_bytes());
+                assert_eq!(found.ha1, Hash::md5(ha1));
             }
             for user in 0..1_000 {
-                let unknown = credentials.find(b"r", format!("other{user}").as_bytes(), Md5);
+                let unknown = find(&credentials, b"r", format!("other{user}").as_bytes(), Md5);
                 assert!(!unknown.is_known);
-                assert!(!credentials.find(b"s", format!("user{user}").as_bytes(), Md5).is_known);
+                assert!(!find(&credentials, b"s", format!("user{user}").as_bytes(), Md5).is_known);
             }
-            assert!(!credentials.find(b"r", b"user0", Sha256).is_known);
+            assert!(!find(&credentials, b"r", b"user0", Sha256).is_known);
         }
     }
 

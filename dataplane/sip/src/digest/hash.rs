@@ -4,120 +4,137 @@
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use smallvec::SmallVec;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use super::claim::Claim;
 use crate::limits::CREDENTIAL_TEXT_MAX;
 use crate::rewrite::branch::hex16;
 use crate::settings::DigestAlgorithm;
 
-/// The texts that are hashed together, in one piece: HA1 and HA2 in 64 hex digits at most, nonce and cnonce
-/// of credentials, nc and qop.
-type Joined = SmallVec<[u8; 2 * 64 + 2 * CREDENTIAL_TEXT_MAX + 32]>;
-
 /// A hash of up to 32 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hash {
-    pub(super) bytes: [u8; 32],
-    length: usize,
+    bytes: [u8; 32],
+    algorithm: DigestAlgorithm,
 }
 
 impl Hash {
     /// The hash of one text.
     #[inline]
-    pub(super) fn of(algorithm: DigestAlgorithm, parts: &[&[u8]]) -> Self {
+    pub(super) fn of(algorithm: DigestAlgorithm, text: &[u8]) -> Self {
         match algorithm {
-            DigestAlgorithm::Md5 => Self::finish(parts, Md5::new()),
-            DigestAlgorithm::Sha256 => Self::finish(parts, Sha256::new()),
+            DigestAlgorithm::Md5 => Self::md5(Md5::digest(text).into()),
+            DigestAlgorithm::Sha256 => Self::sha256(Sha256::digest(text).into()),
         }
-    }
-
-    #[inline(always)]
-    fn finish(parts: &[&[u8]], mut hasher: impl md5::Digest) -> Self {
-        for part in parts {
-            hasher.update(part);
-        }
-        Self::new(&hasher.finalize())
     }
 
     /// These bytes.
     #[inline(always)]
-    pub(super) fn new(bytes: &[u8]) -> Self {
-        let mut hash = Self { bytes: [0; 32], length: bytes.len().min(32) };
-        for (to, from) in hash.bytes.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        hash
+    pub(super) fn md5(hash: [u8; 16]) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&hash);
+        Self { bytes, algorithm: DigestAlgorithm::Md5 }
     }
 
-    /// What it consists of.
+    /// These bytes.
     #[inline(always)]
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(super) fn sha256(bytes: [u8; 32]) -> Self {
+        Self { bytes, algorithm: DigestAlgorithm::Sha256 }
+    }
+
+    /// In lower-case hex digits, of which the first [`digits`] count.
+    #[inline(always)]
+    fn hex(&self) -> [[u8; 16]; 4] {
+        let (words, _) = self.bytes.as_chunks::<8>();
+        let mut hex = [[0; 16]; 4];
+        let count = digits(self.algorithm) / 16;
+        for (hex, word) in hex.iter_mut().zip(words).take(count) {
+            *hex = hex16(u64::from_be_bytes(*word));
+        }
+        hex
+    }
+
+    /// Whether `text` is the hash in hex digits of any case, in a time that does not tell where it differs.
+    #[inline]
+    pub(super) fn is(&self, text: &[u8]) -> Choice {
+        if text.len() != digits(self.algorithm) {
+            return Choice::from(0);
+        }
+        let (found, _) = text.as_chunks::<8>();
+        let hex = self.hex();
+        let (expected, _) = hex.as_flattened().as_chunks::<8>();
+        let differ = found.iter().zip(expected).fold(0, |differ, (found, expected)| {
+            // In small letters, and digits have that bit.
+            let found = u64::from_le_bytes(*found) | 0x2020_2020_2020_2020;
+            differ | found ^ u64::from_le_bytes(*expected)
+        });
+        differ.ct_eq(&0)
+    }
+}
+
+/// Hex digits of a hash.
+#[inline(always)]
+fn digits(algorithm: DigestAlgorithm) -> usize {
+    match algorithm {
+        DigestAlgorithm::Md5 => 32,
+        DigestAlgorithm::Sha256 => 64,
+    }
+}
+
+/// Texts that are hashed together, in one piece: HA1 and HA2 in 64 hex digits at most, nonce and cnonce of
+/// credentials, nc and qop; or a method and a URI.
+struct Joined {
+    bytes: [u8; JOINED_MAX],
+    length: usize,
+}
+
+const JOINED_MAX: usize = 512;
+const _: () = assert!(2 * 64 + CREDENTIAL_TEXT_MAX + super::nonce::LENGTH + 32 <= JOINED_MAX);
+
+impl Joined {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { bytes: [0; JOINED_MAX], length: 0 }
+    }
+
+    /// What does not fit is left out, and makes the hash a wrong one.
+    #[inline(always)]
+    fn push(&mut self, text: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.length..self.length + text.len()) {
+            place.copy_from_slice(text);
+            self.length += text.len();
+        }
+    }
+
+    #[inline(always)]
+    fn push_hex(&mut self, hash: &Hash) {
+        self.push(hash.hex().as_flattened().get(..digits(hash.algorithm)).unwrap_or_default());
+    }
+
+    fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
-
-    /// In lower-case hex digits.
-    #[inline(always)]
-    fn push_hex(&self, out: &mut Joined) {
-        let (words, _) = self.as_bytes().as_chunks::<8>();
-        for word in words {
-            out.extend_from_slice(&hex16(u64::from_be_bytes(*word)));
-        }
-    }
-
-    /// The hash that `digits` spell in hex, of any case; `None` if it is no hash of this algorithm.
-    #[inline]
-    pub(super) fn read(digits: &[u8], algorithm: DigestAlgorithm) -> Option<Self> {
-        let length = length(algorithm);
-        if digits.len() != 2 * length {
-            return None;
-        }
-        let mut hash = Self { bytes: [0; 32], length };
-        let mut odd = 0;
-        for (byte, pair) in hash.bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-            let [high, low] = pair.map(|digit| NIBBLES[usize::from(digit)]);
-            odd |= high | low;
-            *byte = high << 4 | low & 0xf;
-        }
-        (odd <= 0xf).then_some(hash)
-    }
 }
-
-/// Bytes of a hash.
-pub(super) fn length(algorithm: DigestAlgorithm) -> usize {
-    match algorithm {
-        DigestAlgorithm::Md5 => 16,
-        DigestAlgorithm::Sha256 => 32,
-    }
-}
-
-/// What each hex digit stands for; 0xff for other bytes.
-static NIBBLES: [u8; 256] = {
-    let mut table = [0xff; 256];
-    let mut value = 0;
-    while value < 16 {
-        table[b"0123456789abcdef"[value as usize] as usize] = value;
-        table[b"0123456789ABCDEF"[value as usize] as usize] = value;
-        value += 1;
-    }
-    table
-};
 
 /// What a right response to `claim` is.
 #[inline]
 pub(super) fn response(claim: &Claim<'_>, ha1: &Hash, ha2: &Hash) -> Hash {
     let mut text = Joined::new();
-    ha1.push_hex(&mut text);
-    for part in [b":", claim.nonce, b":", &claim.nc, b":", claim.cnonce, b":auth:"] {
-        text.extend_from_slice(part);
-    }
-    ha2.push_hex(&mut text);
-    Hash::of(claim.algorithm, &[&text])
+    text.push_hex(ha1);
+    text.push(b":");
+    text.push(claim.nonce);
+    text.push(b":");
+    text.push(&claim.nc);
+    text.push(b":");
+    text.push(claim.cnonce);
+    text.push(b":auth:");
+    text.push_hex(ha2);
+    Hash::of(claim.algorithm, text.as_bytes())
 }
 
 /// HA2 of the request before: nearly all REGISTERs of a domain have the same.
 #[derive(Debug, Default)]
 pub(super) struct LastHa2 {
-    algorithm: Option<DigestAlgorithm>,
     /// Method and URI with a colon between them.
     text: SmallVec<[u8; 128]>,
     hash: Hash,
@@ -127,24 +144,39 @@ impl LastHa2 {
     /// The hash of method and URI.
     #[inline]
     pub(super) fn get(&mut self, algorithm: DigestAlgorithm, method: &[u8], uri: &[u8]) -> Hash {
-        let is_same = self.algorithm == Some(algorithm)
+        let is_same = self.hash.algorithm == algorithm
             && self.text.len() == method.len() + 1 + uri.len()
             && self.text.starts_with(method)
             && self.text.ends_with(uri)
             && self.text.get(method.len()) == Some(&b':');
-        if !is_same {
-            let hash = Hash::of(algorithm, &[method, b":", uri]);
-            if method.len() + 1 + uri.len() > self.text.inline_size() {
-                return hash;
-            }
-            self.text.clear();
-            for part in [method, b":", uri] {
-                self.text.extend_from_slice(part);
-            }
-            (self.algorithm, self.hash) = (Some(algorithm), hash);
+        if is_same { self.hash } else { self.compute(algorithm, method, uri) }
+    }
+
+    #[inline(never)]
+    fn compute(&mut self, algorithm: DigestAlgorithm, method: &[u8], uri: &[u8]) -> Hash {
+        if method.len() + 1 + uri.len() > self.text.inline_size() {
+            return long(algorithm, [method, b":", uri]);
         }
+        self.text.clear();
+        for part in [method, b":", uri] {
+            self.text.extend_from_slice(part);
+        }
+        self.hash = Hash::of(algorithm, &self.text);
         self.hash
     }
+}
+
+/// The hash of a text that is longer than most.
+fn long(algorithm: DigestAlgorithm, parts: [&[u8]; 3]) -> Hash {
+    match algorithm {
+        DigestAlgorithm::Md5 => Hash::md5(joined(Md5::new(), parts).into()),
+        DigestAlgorithm::Sha256 => Hash::sha256(joined(Sha256::new(), parts).into()),
+    }
+}
+
+fn joined<D: md5::Digest>(mut hasher: D, parts: [&[u8]; 3]) -> md5::digest::Output<D> {
+    parts.iter().for_each(|part| hasher.update(part));
+    hasher.finalize()
 }
 
 #[cfg(test)]
@@ -163,8 +195,7 @@ mod tests {
         nonce: &str,
         cnonce: &str,
     ) -> String {
-        let ha1 = [user, ":", realm, ":", password].map(str::as_bytes);
-        let ha1 = Hash::of(algorithm, &ha1);
+        let ha1 = Hash::of(algorithm, format!("{user}:{realm}:{password}").as_bytes());
         let ha2 = LastHa2::default().get(algorithm, method.as_bytes(), uri.as_bytes());
         let claim = Claim {
             username: Span::default(),
@@ -177,7 +208,7 @@ mod tests {
             algorithm,
         };
         let hash = response(&claim, &ha1, &ha2);
-        hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.hex().as_flattened()[..digits(algorithm)].iter().copied().map(char::from).collect()
     }
 
     #[test]
@@ -213,13 +244,19 @@ mod tests {
     #[test]
     fn hex_is_read_in_any_case_and_length_counts() {
         use DigestAlgorithm::{Md5, Sha256};
-        let hash = Hash::of(Md5, &[b"a"]);
-        assert_eq!(Hash::read(b"0cc175b9c0f1b6a831c399e269772661", Md5), Some(hash));
-        assert_eq!(Hash::read(b"0CC175B9C0F1B6A831C399E269772661", Md5), Some(hash));
-        assert_eq!(Hash::read(b"0cc175b9c0f1b6a831c399e26977266", Md5), None);
-        assert_eq!(Hash::read(b"0cc175b9c0f1b6a831c399e26977266g", Md5), None);
-        assert_eq!(Hash::read(b"0cc175b9c0f1b6a831c399e269772661", Sha256), None);
-        assert_eq!(Hash::read(&[b'f'; 64], Sha256), Some(Hash::new(&[0xff; 32])));
+        let is = |hash: &Hash, text: &str| bool::from(hash.is(text.as_bytes()));
+        let hash = Hash::of(Md5, b"a");
+        let hex = "0cc175b9c0f1b6a831c399e269772661";
+        assert!(is(&hash, hex) && is(&hash, &hex.to_uppercase()));
+        assert!(!is(&hash, &hex[1..]) && !is(&hash, &format!("{hex}{hex}")) && !is(&hash, ""));
+        for at in 0..32 {
+            let mut changed = hex.as_bytes().to_vec();
+            changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
+            assert!(!bool::from(hash.is(&changed)), "{at}");
+        }
+        let hash = Hash::of(Sha256, b"a");
+        let hex = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
+        assert!(is(&hash, hex) && !is(&hash, &hex[32..]) && !is(&hash, &hex[..32]));
     }
 
     #[test]
@@ -227,12 +264,12 @@ mod tests {
         let mut last = LastHa2::default();
         for (method, uri) in [("A", "b"), ("A", "b"), ("A", "bc"), ("AB", "c"), ("A:b", "c")] {
             for algorithm in [DigestAlgorithm::Md5, DigestAlgorithm::Sha256] {
-                let expected = Hash::of(algorithm, &[format!("{method}:{uri}").as_bytes()]);
+                let expected = Hash::of(algorithm, format!("{method}:{uri}").as_bytes());
                 assert_eq!(last.get(algorithm, method.as_bytes(), uri.as_bytes()), expected);
             }
         }
         let long = "u".repeat(500);
-        let expected = Hash::of(DigestAlgorithm::Md5, &[b"A:", long.as_bytes()]);
+        let expected = Hash::of(DigestAlgorithm::Md5, format!("A:{long}").as_bytes());
         assert_eq!(last.get(DigestAlgorithm::Md5, b"A", long.as_bytes()), expected);
     }
 }

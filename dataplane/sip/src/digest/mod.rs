@@ -19,7 +19,7 @@ mod replay;
 mod resource;
 
 use core::net::IpAddr;
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::Choice;
 
 pub use credentials::{Credentials, CredentialsBuilder, CredentialsError};
 
@@ -32,7 +32,7 @@ use claim::{Claim, Found};
 use credentials::User;
 use failures::{Failures, Limit};
 use fingerprint::Fingerprints;
-use hash::{Hash, LastHa2};
+use hash::LastHa2;
 use nonce::Nonces;
 use replay::{Replays, Sight, Use};
 
@@ -222,15 +222,17 @@ impl Digest {
         if !resource::is_same(demand.request, claim.uri) {
             return Authenticated::Bad;
         }
-        let user = user(demand, &claim);
+        let user = user_hash(demand, &claim);
+        demand.credentials.touch(user);
         let Some(nonce) = self.nonces.read(claim.nonce, address, realm.as_bytes()) else {
             return self.stale(source, auth);
         };
         if nonce.is_over(self.now_ms, u64::from(auth.nonce_s) * 1_000) {
             return self.stale(source, auth);
         }
+        self.replays.touch(nonce);
         let print = self.prints.of(demand.request.bytes);
-        let used = Use { nonce, count: claim.count, user: user.hash, print };
+        let used = Use { nonce, count: claim.count, user, print };
         let sight = self.replays.look(&used);
         match sight {
             Sight::Unknown => return self.stale(source, auth),
@@ -242,11 +244,12 @@ impl Digest {
             // the same name.
             Sight::Next | Sight::Again => {}
             Sight::New | Sight::NextOfAnother => {
-                if self.is_blocked(source, user.hash, auth) {
+                if self.is_blocked(source, user, auth) {
                     return Authenticated::Limited;
                 }
             }
         }
+        let user = demand.credentials.find(user, claim.algorithm);
         if !self.is_right(demand.request, &claim, &user) {
             return self.fail(source, &user, auth);
         }
@@ -264,9 +267,7 @@ impl Digest {
         let uri = claim.uri.of(request.bytes);
         let ha2 = self.last_ha2.get(claim.algorithm, request.method_name(), uri);
         let expected = hash::response(claim, &user.ha1, &ha2);
-        let Some(found) = Hash::read(claim.response, claim.algorithm) else { return false };
-        let is_known = Choice::from(u8::from(user.is_known));
-        bool::from(expected.bytes.ct_eq(&found.bytes) & is_known)
+        bool::from(expected.is(claim.response) & Choice::from(u8::from(user.is_known)))
     }
 
     fn stale(&mut self, source: u64, auth: &AuthSettings) -> Authenticated {
@@ -301,12 +302,12 @@ impl Digest {
     }
 }
 
-/// The user that a claim names.
+/// The hash of the user that a claim names.
 #[inline(always)]
-fn user(demand: &Demand<'_>, claim: &Claim<'_>) -> User {
+fn user_hash(demand: &Demand<'_>, claim: &Claim<'_>) -> u64 {
     let (realm, name) = (demand.realm().as_bytes(), claim.username.of(demand.request.bytes));
-    let find = |name: &[u8]| demand.credentials.find(realm, name, claim.algorithm);
-    if name.contains(&b'\\') { claim::unescape(name, find) } else { find(name) }
+    let hash = |name: &[u8]| demand.credentials.hash(realm, name);
+    if name.contains(&b'\\') { claim::unescape(name, hash) } else { hash(name) }
 }
 
 fn source_limit(auth: &AuthSettings) -> Limit {

@@ -27,10 +27,11 @@ pub struct AuthSettings {
 }
 
 /// A hash that digests are made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum DigestAlgorithm {
     /// SHA-256 (RFC 7616, RFC 8760).
+    #[default]
     #[cfg_attr(feature = "serde", serde(rename = "SHA-256"))]
     Sha256,
     /// MD5 (RFC 2617), which nearly all phones speak and few should.
