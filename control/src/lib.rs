@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod config;
+pub mod credentials;
 pub mod dataplane_link;
 pub mod fallback;
 pub mod health;
