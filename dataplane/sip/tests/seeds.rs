@@ -27,5 +27,6 @@ fn properties_hold_for_seeds_and_fixtures() {
         properties::route(&datagram);
         properties::rewrite(&datagram);
         properties::register(&datagram);
+        properties::digest(&datagram);
     }
 }

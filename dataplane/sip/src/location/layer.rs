@@ -336,7 +336,7 @@ impl Location {
         let source = self.table.aor(slot).map(|aor| aor.source);
         if let Some(mut text) = self.table.remove(slot) {
             self.texts.free(&mut text);
-            source.into_iter().for_each(|source| self.sources.remove(source));
+            self.sources.remove(source.unwrap_or(0));
         }
     }
 

@@ -1,13 +1,13 @@
 //! Where a user is (RFC 3261 section 16.5, RFC 5627 section 5.3).
 
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::binding::Binding;
 use super::layer::{Location, urn_of};
 use super::targets::{Target, Targets};
-use crate::message::{Arrival, Request, Span};
+use crate::message::{Arrival, Request, Response, Span};
 use crate::parse::error::ParseErrorKind;
+use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
 use crate::route::tables::Tables;
@@ -84,7 +84,7 @@ impl Location {
                 targets.text.truncate(start);
                 continue;
             }
-            match self.target(binding, start, tables, &mut targets.text) {
+            match target(binding, start, tables, &targets.text) {
                 Some(mut target) => {
                     if binding.reg_id != 0 {
                         target.group = self.group(aor, slot, &mut groups);
@@ -112,50 +112,19 @@ impl Location {
         place.map_or(*groups, |(place, _)| place)
     }
 
-    /// The target that a binding is, whose text stands at `start` of `text`.
-    #[inline]
-    fn target(
-        &self,
-        binding: &Binding,
-        start: usize,
-        tables: &Tables,
-        text: &mut Vec<u8>,
-    ) -> Option<Target> {
-        let uri = Span::new(start, start + usize::from(binding.uri_length));
-        let route_at = uri.end() + usize::from(binding.instance_length);
-        let route = Span::new(route_at, route_at + usize::from(binding.path_length));
-        let next_hop = if binding.is_flow {
-            binding.source()
-        } else if route.is_empty() {
-            address(text, uri, tables)?
-        } else {
-            // A first hop that is a name is where the REGISTER came from.
-            let first = NameAddr::parse(text, route.start(), route.end())?.uri;
-            address(text, first, tables).unwrap_or_else(|| binding.source())
-        };
-        (tables.listen_id(next_hop).is_none()).then(|| Target {
-            next_hop,
-            leave_from: binding.is_flow.then_some(binding.listen),
-            q: binding.q,
-            uri,
-            route,
-            group: 0,
-            is_flow: binding.is_flow,
-            expires_ms: binding.expires_ms,
-        })
-    }
-
-    /// Takes away the bindings of a Contact URI whose flow goes to `next_hop` and has failed: somebody says
-    /// 430, or that nobody is there (RFC 5626 sections 5.3, 11.6). `aor` is a URI of the user, in `bytes`.
+    /// Somebody on the way says that the flow of a binding is no more (430; RFC 5626 sections 5.3, 11.6):
+    /// the bindings of the user whom the response is about that are reached by way of `arrival` are taken away.
+    #[cold]
     pub fn forget_flow(
         &mut self,
-        bytes: &[u8],
-        aor: Span,
+        response: &Response<'_>,
         tables: &Tables,
         arrival: &Arrival,
-        next_hop: SocketAddr,
     ) -> bool {
-        let Ok((id, _)) = self.named_by(bytes, aor, tables, arrival) else { return false };
+        let (bytes, next_hop) = (response.bytes, arrival.source);
+        let to = response.headers.value(HeaderId::To);
+        let Some(to) = NameAddr::parse(bytes, to.start(), to.end()) else { return false };
+        let Ok((id, _)) = self.named_by(bytes, to.uri, tables, arrival) else { return false };
         let Some(aor) = self.table.find(id) else { return false };
         let failed = |one: &Binding| one.is_flow && one.source() == next_hop;
         let mut found = false;
@@ -175,6 +144,33 @@ impl Location {
     fn find_binding(&self, aor: u32, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
         self.table.bindings_of(aor).find(|(_, one)| fits(one)).map(|(slot, _)| slot)
     }
+}
+
+/// The target that a binding is, whose text stands at `start` of `text`.
+#[inline]
+fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Option<Target> {
+    let uri = Span::new(start, start + usize::from(binding.uri_length));
+    let route_at = uri.end() + usize::from(binding.instance_length);
+    let route = Span::new(route_at, route_at + usize::from(binding.path_length));
+    let next_hop = if binding.is_flow {
+        binding.source()
+    } else if route.is_empty() {
+        address(text, uri, tables)?
+    } else {
+        // A first hop that is a name is where the REGISTER came from.
+        let first = NameAddr::parse(text, route.start(), route.end())?.uri;
+        address(text, first, tables).unwrap_or_else(|| binding.source())
+    };
+    (tables.listen_id(next_hop).is_none()).then(|| Target {
+        next_hop,
+        leave_from: binding.is_flow.then_some(binding.listen),
+        q: binding.q,
+        uri,
+        route,
+        group: 0,
+        is_flow: binding.is_flow,
+        expires_ms: binding.expires_ms,
+    })
 }
 
 /// Where a URI in `text` leads.

@@ -68,11 +68,8 @@ impl Location {
         if aor.is_none() && core::str::from_utf8(&self.aor).is_err() {
             return Err(Refused::Malformed("User Is Not UTF-8"));
         }
-        if !self.has_room(aor.is_none(), places, new_texts, length) {
-            Err(Refused::Full)
-        } else {
-            Ok(())
-        }
+        let has_room = self.has_room(aor.is_none(), places, new_texts, length);
+        if has_room { Ok(()) } else { Err(Refused::Full) }
     }
 
     /// Whether a binding has ended, though its timer has not fired yet.
