@@ -398,13 +398,17 @@ fn a_first_hop_without_outbound_is_refused() {
 fn a_failed_flow_is_forgotten() {
     let mut registrar = Registrar::new();
     registrar.register(1, &format!("Supported: outbound\r\n{FLOW}1\r\n"));
-    let uri = b"sip:alice@example.com";
-    let arrival = Arrival { source: "192.0.2.9:5060".parse().unwrap(), listen: ListenId(0) };
-    let span = crate::message::Span::new(0, uri.len());
-    let hop = "192.0.2.7:5060".parse().unwrap();
+    let response = "SIP/2.0 430 Flow Failed\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\r\n\
+                    From: <sip:x@example.com>;tag=1\r\nTo: <sip:alice@example.com>;tag=2\r\n\
+                    Call-ID: x\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n";
+    let mut headers = Headers::default();
+    let Ok(Message::Response(response)) = parse(response.as_bytes(), &mut headers) else {
+        panic!("{response}")
+    };
+    let arrival = Arrival { source: "192.0.2.7:5060".parse().unwrap(), listen: ListenId(0) };
     let Registrar { location, tables, .. } = &mut registrar;
-    assert!(location.forget_flow(uri, span, tables, &arrival, hop));
-    assert!(!location.forget_flow(uri, span, tables, &arrival, hop));
+    assert!(location.forget_flow(&response, tables, &arrival));
+    assert!(!location.forget_flow(&response, tables, &arrival));
     assert_eq!(registrar.locate("sip:alice@example.com").0, Located::NotRegistered);
 }
 
