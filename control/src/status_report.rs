@@ -38,7 +38,7 @@ pub struct StatusReport {
     pub kernel: KernelStatus,
     /// Each worker's transactions, bindings and hand-offs.
     pub workers: Vec<WorkerStatus>,
-    /// How changes of bindings come to the store.
+    /// The way of bindings to the store.
     pub store: StoreStatus,
 }
 
@@ -221,7 +221,7 @@ impl fmt::Display for StatusReport {
         if !transactions.is_empty() {
             writeln!(f, "{transactions}")?;
         }
-        let location = location::location_table(&self.workers, &self.store);
+        let location = location::location_tables(&self.workers, &self.store);
         if !location.is_empty() {
             writeln!(f, "{location}")?;
         }
