@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn a_store_that_is_not_well_is_named() {
         let degraded = Degraded { reason: "the disk is full".into(), for_ms: 12_345 };
-        let store = StoreStatus { degraded: Some(degraded), is_loaded: true, ..StoreStatus::default() };
+        let store =
+            StoreStatus { degraded: Some(degraded), is_loaded: true, ..StoreStatus::default() };
         let table = location_tables(&[worker()], &store);
         let wanted = "location store: degraded for 12 s, 7 AoRs waiting, answers are from memory: the disk is full";
         assert!(table.contains(wanted), "{table}");
