@@ -11,8 +11,8 @@
 
 PACKAGES := build-essential pkg-config clang llvm libclang-dev \
             dpdk dpdk-dev libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
-            iproute2 iputils-ping nftables ethtool tcpdump netcat-openbsd procps util-linux \
-            sip-tester sipsak baresip-core python3-scapy fonts-dejavu-core kamailio valgrind
+            libsqlite3-dev iproute2 iputils-ping nftables ethtool tcpdump netcat-openbsd procps util-linux \
+            sip-tester sipsak sipvicious baresip-core python3-scapy fonts-dejavu-core kamailio valgrind
 MISSING   = $(shell for p in $(PACKAGES); do \
               dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done)
 
@@ -27,7 +27,7 @@ CALL     ?=
 KEEP     ?=
 # Each fuzz target, two at a time.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := parse route rewrite scan
+FUZZ_TARGETS := parse route rewrite scan digest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run test lint unit e2e fuzz measure bench compare bench-record clean
@@ -63,7 +63,7 @@ unit: setup
 e2e: build
 	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
 
-fuzz: setup ## Fuzz sip-core: parse, route, rewrite, scan, FUZZ_SECONDS=60 each
+fuzz: setup ## Fuzz sip-core: parse, route, rewrite, scan, digest, FUZZ_SECONDS=60 each
 	cd dataplane/sip/fuzz && $(CARGO) fmt --check && $(CARGO) build $(FUZZ_BUILD)
 	@$(MAKE) --no-print-directory -j2 $(FUZZ_TARGETS:%=fuzz-%)
 

@@ -15,7 +15,7 @@ mod routes;
 mod transactions;
 mod value;
 
-pub use auth::{Auth, CredentialFormat, CredentialSource, Realm};
+pub use auth::{Auth, CredentialFormat, CredentialSource, Realm, SUBSCRIBERS};
 pub use error::{ConfigError, Mistake};
 pub use explain::explain_routes;
 pub use prefixes::PrefixTable;
@@ -211,6 +211,7 @@ impl Config {
             auth,
             log,
         };
+        config.auth.resolve(directory);
         for (index, table) in config.prefix_tables.iter_mut().enumerate() {
             mistakes.append(&mut table.read(index, directory, &config.destination_sets));
         }

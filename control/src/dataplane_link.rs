@@ -2,7 +2,9 @@
 
 use control_api::frame::{self, Assembler, FrameError, PACKET_MAX};
 use control_api::status::Status;
-use control_api::{API_VERSION, FromDataplane, MemberStatus, ToDataplane, UnreachableHost};
+use control_api::{
+    API_VERSION, CredentialsPiece, FromDataplane, MemberStatus, ToDataplane, UnreachableHost,
+};
 use serde::Serialize;
 use sip_core::Settings;
 use std::io;
@@ -123,6 +125,18 @@ impl Link {
                 self.epoch = epoch;
                 Ok(())
             }
+            FromDataplane::Refused { epoch, reason } => Err(LinkError::Refused { epoch, reason }),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
+    /// Gives a piece of the users; gives how many have come so far.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] when the data plane keeps those it had; the connection stays usable.
+    pub async fn credentials(&mut self, piece: CredentialsPiece) -> Result<u64, LinkError> {
+        match self.ask(&ToDataplane::<()>::Credentials(piece)).await? {
+            FromDataplane::CredentialsTaken { users } => Ok(users),
             FromDataplane::Refused { epoch, reason } => Err(LinkError::Refused { epoch, reason }),
             _ => Err(LinkError::OutOfTurn),
         }

@@ -12,6 +12,7 @@
 
 pub mod check;
 pub mod config;
+pub mod credentials;
 pub mod dataplane_link;
 pub mod fallback;
 pub mod health;

@@ -52,6 +52,12 @@ pub const PROBE_ANSWER_MAX: usize = 8_192;
 /// Commands that may wait for the health monitor: it takes one in microseconds.
 pub const HEALTH_COMMANDS_MAX: usize = 64;
 
+/// Time between two looks at credential files.
+pub const CREDENTIALS_WATCH: Duration = Duration::from_secs(1);
+
+/// Pause before credentials that could not be read are tried again.
+pub const CREDENTIALS_RETRY: Duration = Duration::from_secs(5);
+
 /// Time between two questions to the data plane for hosts that messages did not reach.
 pub const SIGNS_EVERY: Duration = Duration::from_secs(1);
 

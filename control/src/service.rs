@@ -1,6 +1,7 @@
 //! The control process: configuration in, epochs out, and an answer for what reaches the kernel.
 
 use crate::config::Config;
+use crate::credentials;
 use crate::fallback::Fallback;
 use crate::health::Monitor;
 use crate::limits::PIECES_AHEAD;
@@ -55,6 +56,8 @@ impl Service {
         // Until we know better: a data plane that is there must not lose its listen points for a moment.
         let (news, (is_served, mut served)) = (News { settings, states }, watch::channel(true));
         let socket = config.appliance.socket();
+        let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
+        tokio::spawn(credentials::publish(socket.clone(), users_of));
         let publishing = publish(socket, state, news, handle.clone(), is_served);
         let listener = operator::bind(&config.appliance.control_socket())?;
         let store = location::ask::directory(&config.appliance.state_directory);
@@ -91,6 +94,7 @@ impl Service {
                         }
                         handle.configure(&new.destination_sets).await;
                         publish_if_changed(&sender, settings);
+                        realms.send_replace(Arc::new(new.auth.realms.clone()));
                         config = new;
                     }
                 }

@@ -112,7 +112,11 @@ fn source(realm: &Realm) -> String {
         CredentialSource::File { path, format: CredentialFormat::Htdigest } => {
             format!("{} (htdigest)", path.display())
         }
-        CredentialSource::Database { path, query } => format!("{}: {query}", path.display()),
+        CredentialSource::Database { address, query } => {
+            // What stands before the host may be a password.
+            let host = address.rsplit_once('@').map_or(address.as_str(), |(_, host)| host);
+            format!("{host}: {query}")
+        }
     }
 }
 

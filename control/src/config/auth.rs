@@ -1,8 +1,9 @@
 //! `[auth]`: how credentials are asked for and checked, and where those of each realm come from.
 
+use crate::credentials::is_server;
 use serde::Deserialize;
 use sip_core::{AuthSettings, Blocked, DigestAlgorithm};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `[auth]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -37,6 +38,9 @@ pub struct Realm {
     pub source: CredentialSource,
 }
 
+/// What a database is asked by default: the table that SIP proxies commonly share.
+pub const SUBSCRIBERS: &str = "SELECT username, ha1 FROM subscriber WHERE domain = $1";
+
 /// Where the credentials of a realm are read, at the start and on SIGHUP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
@@ -49,9 +53,11 @@ pub enum CredentialSource {
     },
     /// A database that control asks.
     Database {
-        /// Its path; beside the configuration file unless it begins with `/`.
-        path: PathBuf,
-        /// The question; gives a user in each row.
+        /// The path of a file of SQLite, beside the configuration file unless it begins with `/`; or
+        /// `postgres://USER:PASSWORD@HOST/DATABASE`.
+        address: String,
+        /// The question. `$1` is the name of the realm; a row has the user's name, the HA1 of MD5 and, if
+        /// there is a third column, of SHA-256. Default [`SUBSCRIBERS`].
         query: String,
     },
 }
@@ -60,10 +66,11 @@ pub enum CredentialSource {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CredentialFormat {
-    /// `user,password`, or `user,algorithm,HA1` so that no password stands in the file.
+    /// `user,password`, or `user,realm,HA1[,HA1 of SHA-256]` so that no password stands in the file. What
+    /// holds a comma is quoted.
     #[default]
     Csv,
-    /// `user:realm:HA1`, as `htdigest` writes it.
+    /// `user:realm:HA1` of MD5, as `htdigest` writes it; the default for files whose names end with it.
     Htdigest,
 }
 
@@ -74,7 +81,7 @@ struct RealmText {
     name: String,
     file: Option<PathBuf>,
     format: Option<CredentialFormat>,
-    database: Option<PathBuf>,
+    database: Option<String>,
     query: Option<String>,
 }
 
@@ -84,15 +91,20 @@ impl TryFrom<RealmText> for Realm {
     fn try_from(text: RealmText) -> Result<Self, Self::Error> {
         let source = match (text.file, text.format, text.database, text.query) {
             (Some(path), format, None, None) => {
-                CredentialSource::File { path, format: format.unwrap_or_default() }
+                let by_name = || match path.extension() {
+                    Some(end) if end == "htdigest" => CredentialFormat::Htdigest,
+                    _ => CredentialFormat::Csv,
+                };
+                let format = format.unwrap_or_else(by_name);
+                CredentialSource::File { path, format }
             }
-            (None, None, Some(path), Some(query)) => CredentialSource::Database { path, query },
-            (None, None, Some(_), None) => {
-                return Err("database needs query = \"SELECT ...\", which gives the users");
+            (None, None, Some(address), query) => {
+                let query = query.unwrap_or_else(|| SUBSCRIBERS.to_owned());
+                CredentialSource::Database { address, query }
             }
             _ => {
                 return Err("needs exactly one of file = \"FILE\" (with format = \"csv\" or \
-                            \"htdigest\") and database = \"FILE\" (with query = \"SELECT ...\")");
+                            \"htdigest\") and database = \"FILE\" or \"postgres://...\" (with query = \"SELECT ...\")");
             }
         };
         Ok(Self { name: text.name, source })
@@ -125,6 +137,19 @@ impl Default for Auth {
 }
 
 impl Auth {
+    /// Paths become those beside `directory`.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        for realm in &mut self.realms {
+            match &mut realm.source {
+                CredentialSource::File { path, .. } => *path = directory.join(&*path),
+                CredentialSource::Database { address, .. } if !is_server(address) => {
+                    *address = directory.join(&*address).to_string_lossy().into_owned();
+                }
+                CredentialSource::Database { .. } => {}
+            }
+        }
+    }
+
     /// The same as the router knows it: of realms only the names.
     pub(super) fn to_sip(&self) -> AuthSettings {
         AuthSettings {

@@ -356,7 +356,6 @@ fn mistakes_about_the_registrar_and_realms_say_what_to_do() {
             "47|auth.realms[1].name|\"a\\\"b\" holds a quote",
         ),
         ("file = \"users.csv\"", "", "51|auth.realms[0]|needs exactly one of file"),
-        ("query = \"SELECT name, ha1 FROM users\"", "", "51|auth.realms[1]|database needs query"),
         (
             "[registrar]",
             "[memory]\naors = 0\n[registrar]",

@@ -6,7 +6,6 @@
 
 mod bench;
 mod calls;
-
 mod health;
 mod hostile;
 mod interop;
@@ -23,4 +22,5 @@ mod restarts;
 mod running;
 mod sipp;
 mod stateful;
+mod store;
 mod supervisor;

@@ -26,5 +26,6 @@ fn properties_hold_for_seeds_and_fixtures() {
         properties::stun(&datagram);
         properties::route(&datagram);
         properties::rewrite(&datagram);
+        properties::digest(&datagram);
     }
 }

@@ -219,7 +219,7 @@ impl Digest {
                 return Authenticated::Challenge { stale: false };
             }
         };
-        if !resource::is_same(demand.request, claim.uri) {
+        if !resource::is_same(demand, claim.uri) {
             return Authenticated::Bad;
         }
         let user = user_hash(demand, &claim);

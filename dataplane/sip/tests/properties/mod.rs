@@ -3,12 +3,14 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each target uses its part")]
 #![allow(clippy::unwrap_used, reason = "a panic is what is looked for")]
 
+mod digest;
 mod parse;
 mod rewrite;
 mod route;
 mod scan;
 mod stun;
 
+pub use digest::check as digest;
 pub use parse::check as parse;
 pub use rewrite::check as rewrite;
 pub use route::check as route;
@@ -16,12 +18,15 @@ pub use scan::check as scan;
 pub use stun::check as stun;
 
 use sip_core::{
-    Action, Algorithm, Arrival, DestinationSet, EditList, HashKey, HeaderMatch, HeaderTest,
-    ListenId, ListenPoint, Maddr, Member, Output, Oversize, PrefixTable, Rule, Settings, Tables,
+    Action, Algorithm, Arrival, AuthSettings, DestinationSet, EditList, HashKey, HeaderMatch,
+    HeaderTest, ListenId, ListenPoint, Maddr, Member, Output, Oversize, PrefixTable, Rule,
+    Settings, Tables,
 };
 
 /// The listen points of the appliance: the two families, and two of one family.
 const LISTEN: [&str; 3] = ["10.77.1.1:5060", "10.77.2.1:5060", "[fd77:2::1]:5060"];
+/// The realm of which credentials are asked for.
+const REALM: &str = "example.com";
 const SECRET: [u8; 16] = *b"0123456789abcdef";
 
 /// An appliance and two ways into it.
@@ -62,6 +67,13 @@ impl Appliance {
         Self::new(rules, SECRET)
     }
 
+    /// Asks everybody for credentials.
+    fn asking() -> Self {
+        let rule = |action| Rule { auth: Some(REALM.into()), ..Rule::always(action) };
+        let actions = [Action::Register, Action::Locate, Action::RequestUri];
+        Self::new(actions.map(rule).to_vec(), SECRET)
+    }
+
     fn new(rules: Vec<Rule>, secret: [u8; 16]) -> Self {
         let set = |name: &str, algorithm, hash| DestinationSet {
             name: name.into(),
@@ -75,7 +87,9 @@ impl Appliance {
         for (prefix, set) in [("+4930", 0), ("1", 1), ("bo", 1)] {
             assert!(numbers.push(prefix, set));
         }
+        let auth = AuthSettings { realms: vec![REALM.into()], ..AuthSettings::default() };
         let settings = Settings {
+            auth,
             secret,
             domains: vec!["example.com".into()],
             listen: LISTEN.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
