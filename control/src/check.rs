@@ -135,9 +135,27 @@ impl Checked {
 
 #[cfg(test)]
 mod tests {
+    use nic_config::location::LocationCapacity;
     use nic_config::settings::MemorySettings;
     use nic_config::transactions::TransactionCapacity;
-    use sip_core::TransactionSizes;
+    use sip_core::{LocationSizes, TransactionSizes};
+
+    #[test]
+    fn bindings_need_no_more_memory_than_is_planned() {
+        for aors in [1_000, 65_536, 1_000_000, 5_000_000] {
+            let settings = MemorySettings { aors, ..MemorySettings::default() };
+            let planned = LocationCapacity::of(&settings);
+            let LocationCapacity { aors, bindings, text_blocks } = planned;
+            let sizes = LocationSizes { aors, bindings, text_blocks };
+            let (needed, planned) = (sizes.memory() >> 20, planned.mebibytes() as usize);
+            assert!(
+                needed <= planned + 1,
+                "{aors}: {needed} of {planned} MiB: {:?}",
+                sizes.parts()
+            );
+            assert!(planned <= needed + needed / 4 + 1, "{aors}: {planned} for {needed} MiB");
+        }
+    }
 
     #[test]
     fn transactions_need_no_more_memory_than_is_planned() {

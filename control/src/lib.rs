@@ -3,6 +3,7 @@
 //! - [`config`]: the one TOML file, read strictly.
 //! - [`service`]: the control process: [`publisher`] keeps the data plane on the newest epoch over
 //!   [`dataplane_link`], [`fallback`] answers what reaches the kernel, [`state`] survives restarts.
+//! - [`location`]: the store of bindings.
 //! - [`health`]: members of destination sets are probed; [`operator`] is where operators ask and drain.
 //! - [`supervisor`]: both processes, kept alive.
 //! - [`check`], [`status_report`], [`member_report`], [`whereis`]: what the operator asks.
@@ -17,6 +18,7 @@ pub mod fallback;
 pub mod health;
 pub mod lab;
 pub mod limits;
+pub mod location;
 pub mod logging;
 pub mod member_report;
 pub mod operator;

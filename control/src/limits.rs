@@ -63,3 +63,26 @@ pub const SIGNS_EVERY: Duration = Duration::from_secs(1);
 
 /// Connections of operators' commands at a time; each lives for one question.
 pub const OPERATORS_MAX: usize = 16;
+
+/// Bytes of the store that are kept in memory: the index of five million AoRs, and no more; what it holds
+/// is read once, at the start of the data plane.
+pub const STORE_CACHE: u64 = 32 << 20;
+
+/// Bytes of a block of the store: what one read brings; larger ones are read faster in order.
+pub const STORE_BLOCK: u32 = 16 << 10;
+
+/// Batches of changes of up to 64 KiB that are committed together: 4 MiB, which a disk takes in the time of a few
+/// flushes.
+pub const GROUP_MAX: usize = 64;
+
+/// Pieces of up to 64 KiB that are read before the reader has taken the first of them.
+pub const PIECES_AHEAD: usize = 32;
+
+/// Pause before a store that failed is opened anew.
+pub const STORE_RETRY_FIRST: Duration = Duration::from_millis(250);
+
+/// Longest such pause: how much later than space on the disk the store is well again.
+pub const STORE_RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Pause before what is stored is read again for the data plane; after 20 of them it begins without.
+pub const LOCATION_RETRY: Duration = Duration::from_millis(500);

@@ -3,6 +3,7 @@
 
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
+use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
@@ -44,7 +45,11 @@ pub fn bind(path: &Path) -> Result<UnixSeqpacketListener> {
 ///
 /// # Errors
 /// When the socket itself fails.
-pub async fn serve(mut listener: UnixSeqpacketListener, monitor: MonitorHandle) -> Result<()> {
+pub async fn serve(
+    mut listener: UnixSeqpacketListener,
+    monitor: MonitorHandle,
+    bindings: StoredBindings,
+) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
         let socket = listener.accept().await.context("control's socket failed")?;
@@ -52,17 +57,21 @@ pub async fn serve(mut listener: UnixSeqpacketListener, monitor: MonitorHandle) 
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
-        let monitor = monitor.clone();
+        let (monitor, bindings) = (monitor.clone(), bindings.clone());
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor).await;
+            let _ = answer(Channel::new(socket), &monitor, &bindings).await;
             drop(place);
         });
     }
 }
 
 /// One connection, until the other side closes it.
-async fn answer(mut channel: Channel, monitor: &MonitorHandle) -> Result<()> {
+async fn answer(
+    mut channel: Channel,
+    monitor: &MonitorHandle,
+    bindings: &StoredBindings,
+) -> Result<()> {
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -79,6 +88,18 @@ async fn answer(mut channel: Channel, monitor: &MonitorHandle) -> Result<()> {
                     Ok(()) => FromControl::Done,
                     Err(reason) => FromControl::Refused { reason },
                 }
+            }
+            ToControl::Bindings { aor } => bindings.get(aor).await,
+            ToControl::AllBindings => {
+                let mut pieces = bindings.all();
+                while let Some(records) = pieces.next().await {
+                    channel.send(&FromControl::Records { records }).await?;
+                }
+                pieces.end()
+            }
+            ToControl::Restore { records } => {
+                bindings.restore(records).await;
+                FromControl::Done
             }
         };
         channel.send(&answer).await?;
@@ -116,26 +137,13 @@ fn ask_blocking(path: &Path, question: &ToControl) -> Result<FromControl> {
 }
 
 async fn ask(path: &Path, question: &ToControl) -> Result<FromControl> {
-    let socket = UnixSeqpacket::connect(path)
-        .await
-        .with_context(|| format!("no control process at {}", path.display()))?;
-    let mut channel = Channel::new(socket);
-    channel.send(&ToControl::Hello { api_version: API_VERSION }).await?;
-    match channel.receive().await? {
-        Some(FromControl::Hello { api_version: API_VERSION }) => {}
-        Some(FromControl::Hello { api_version }) => {
-            bail!(
-                "control speaks version {api_version}, we speak {API_VERSION}: install both together"
-            )
-        }
-        _ => bail!("control answered out of turn"),
-    }
+    let mut channel = Channel::connect(path).await?;
     channel.send(question).await?;
     channel.receive().await?.context("control closed the connection")
 }
 
 /// Messages over a socket of packets.
-struct Channel {
+pub(crate) struct Channel {
     socket: UnixSeqpacket,
     assembler: Assembler,
     packet: Vec<u8>,
@@ -146,7 +154,25 @@ impl Channel {
         Self { socket, assembler: Assembler::default(), packet: vec![0; PACKET_MAX] }
     }
 
-    async fn send<T: Serialize>(&self, message: &T) -> Result<()> {
+    /// Connects to the control process behind the socket at `path`; both sides say hello.
+    pub(crate) async fn connect(path: &Path) -> Result<Self> {
+        let socket = UnixSeqpacket::connect(path)
+            .await
+            .with_context(|| format!("no control process at {}", path.display()))?;
+        let mut channel = Self::new(socket);
+        channel.send(&ToControl::Hello { api_version: API_VERSION }).await?;
+        match channel.receive().await? {
+            Some(FromControl::Hello { api_version: API_VERSION }) => Ok(channel),
+            Some(FromControl::Hello { api_version }) => {
+                bail!(
+                    "control speaks version {api_version}, we speak {API_VERSION}: install both together"
+                )
+            }
+            _ => bail!("control answered out of turn"),
+        }
+    }
+
+    pub(crate) async fn send<T: Serialize>(&self, message: &T) -> Result<()> {
         for packet in frame::encode(message)? {
             self.socket.send(&packet).await?;
         }
@@ -154,7 +180,7 @@ impl Channel {
     }
 
     /// The next message; `None` when the other side has closed.
-    async fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+    pub(crate) async fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
         loop {
             let length = self.socket.recv(&mut self.packet).await?.bytes_read();
             if length == 0 {
@@ -171,6 +197,8 @@ impl Channel {
 mod tests {
     use super::{bind, drain_blocking, members_blocking, serve};
     use crate::health::Monitor;
+    use crate::location::keeper::KeeperHandle;
+    use crate::location::stored::StoredBindings;
     use control_api::operator::MemberState;
 
     #[tokio::test]
@@ -182,7 +210,10 @@ mod tests {
         let file = directory.path().join("members.json");
         let (monitor, handle, states) = Monitor::new(&[set], file).unwrap();
         tokio::spawn(monitor.run());
-        tokio::spawn(serve(bind(&path).unwrap(), handle));
+        let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
+        let (workers, _) = tokio::sync::mpsc::channel(1);
+        let bindings = StoredBindings::new(keeper, workers);
+        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));

@@ -4,6 +4,10 @@ use crate::config::Config;
 use crate::credentials;
 use crate::fallback::Fallback;
 use crate::health::Monitor;
+use crate::limits::PIECES_AHEAD;
+use crate::location;
+use crate::location::keeper::KeeperHandle;
+use crate::location::stored::StoredBindings;
 use crate::operator;
 use crate::process;
 use crate::publisher::{News, publish};
@@ -14,7 +18,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 /// A control process with its configuration, ready to run.
@@ -56,7 +60,12 @@ impl Service {
         tokio::spawn(credentials::publish(socket.clone(), users_of));
         let publishing = publish(socket, state, news, handle.clone(), is_served);
         let listener = operator::bind(&config.appliance.control_socket())?;
-        let answering = operator::serve(listener, handle.clone());
+        let store = location::ask::directory(&config.appliance.state_directory);
+        let keeper = KeeperHandle::start(&store)?;
+        let (workers, restored) = mpsc::channel(PIECES_AHEAD);
+        tokio::spawn(location::link::serve(config.appliance.socket(), keeper.clone(), restored));
+        let bindings = StoredBindings::new(keeper, workers);
+        let answering = operator::serve(listener, handle.clone(), bindings);
         tokio::pin!(publishing, answering);
         tokio::spawn(monitor.run());
         let mut fallback = None;

@@ -25,6 +25,20 @@ pub enum ToControl {
         /// Out of use, or back.
         drained: bool,
     },
+    /// Asks for the stored bindings of an AoR. Answered by `Records`, without any when there are none, or
+    /// `Refused`.
+    Bindings {
+        /// `user@host`, the host in lower case.
+        aor: String,
+    },
+    /// Asks for all stored bindings. Answered by many `Records` and at last `Done`, or `Refused`.
+    AllBindings,
+    /// Stores bindings and gives them to the workers. Answered by `Done` when they are on stable storage.
+    Restore {
+        /// Whole records, one behind the other; at most [`RECORDS_MAX`](crate::location::RECORDS_MAX) bytes.
+        #[serde(with = "serde_bytes")]
+        records: Vec<u8>,
+    },
 }
 
 /// From control.
@@ -37,6 +51,12 @@ pub enum FromControl {
     },
     /// Every member of every destination set.
     Members(Vec<MemberReport>),
+    /// Stored bindings.
+    Records {
+        /// Whole records, one behind the other.
+        #[serde(with = "serde_bytes")]
+        records: Vec<u8>,
+    },
     /// It was done.
     Done,
     /// It was not done.

@@ -10,9 +10,18 @@ use std::time::{Duration, Instant};
 /// Calls of each run with SIPp.
 const CALLS: u64 = 500;
 
+/// Kamailio as a neighbour.
+const PROXY: &str = include_str!("interop/proxy.cfg");
+
 /// A lab whose hosts reach each other past the appliance for media, as they do elsewhere.
 fn lab() -> Lab {
     let lab = Lab::up(1);
+    connect(&lab);
+    lab
+}
+
+/// Lets the hosts of a lab reach each other past the appliance.
+pub(crate) fn connect(lab: &Lab) {
     for (host, command) in [
         ("sut", "sysctl -qw net.ipv4.ip_forward=1"),
         ("uac", "ip route add 10.77.2.0/24 via 10.77.1.1"),
@@ -21,7 +30,6 @@ fn lab() -> Lab {
         let output = lab.exec(host, &command.split(' ').collect::<Vec<_>>());
         assert!(output.status.success(), "{}", text(&output));
     }
-    lab
 }
 
 /// What the workers received so far.
@@ -41,8 +49,8 @@ fn wait_for(lab: &Lab, host: &str, address: &str) {
     panic!("nobody answers OPTIONS at {address}");
 }
 
-/// The folder of a baresip at `address` that has a sine wave as its microphone.
-fn baresip(folder: &Path, name: &str, address: &str, proxy: &str) -> String {
+/// The folder of a baresip at `address` with this account and a sine wave as its microphone.
+pub(crate) fn baresip(folder: &Path, name: &str, address: &str, account: &str) -> String {
     let folder = folder.join(name);
     std::fs::create_dir(&folder).expect("a folder");
     let modules = ["g711.so", "ausine.so", "aubridge.so"].map(|m| format!("module {m}\n")).concat();
@@ -52,9 +60,7 @@ fn baresip(folder: &Path, name: &str, address: &str, proxy: &str) -> String {
          ausrc_srate 48000\nauplay_srate 48000\nausrc_channels 2\nauplay_channels 2\n\
          module_path /usr/lib/baresip/modules\n{modules}module_tmp account.so\nmodule_app menu.so\n"
     );
-    let account =
-        format!("<sip:{name}@{address}>;regint=0;answermode=auto;outbound=\"sip:{proxy};lr\"\n");
-    for (file, content) in [("config", config.as_str()), ("accounts", &account), ("contacts", "")] {
+    for (file, content) in [("config", config.as_str()), ("accounts", account), ("contacts", "")] {
         write(folder.join(file), content).expect("a file");
     }
     folder.display().to_string()
@@ -67,8 +73,13 @@ fn baresip_calls_baresip_and_hangs_up() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let (alice, bob) = (folder.join("alice.log"), folder.join("bob.log"));
-    let callee = baresip(folder, "bob", "10.77.2.2", "10.77.2.1");
-    let caller = baresip(folder, "alice", "10.77.1.2", "10.77.1.1");
+    let account = |name: &str, address: &str, proxy: &str| {
+        format!("<sip:{name}@{address}>;regint=0;answermode=auto;outbound=\"sip:{proxy};lr\"\n")
+    };
+    let [callee, caller] = [("bob", "10.77.2.2", "10.77.2.1"), ("alice", "10.77.1.2", "10.77.1.1")]
+        .map(|(name, address, proxy)| {
+            baresip(folder, name, address, &account(name, address, proxy))
+        });
     let _callee = Running::start("uas", &bob, &["timeout", "30", "baresip", "-f", &callee]);
     let said = |log: &Path| read_to_string(log).expect("a log");
     let start = Instant::now();
@@ -97,11 +108,16 @@ fn baresip_calls_baresip_and_hangs_up() {
     assert_eq!(lab.status()["conserved"], true);
 }
 
-/// A Kamailio on `host` at `address` that relays to `next`.
-fn kamailio(lab: &Lab, folder: &Path, host: &str, address: &str, next: &str) -> Running {
-    let config = folder.join("proxy.cfg");
-    write(&config, include_str!("interop/proxy.cfg")).expect("a file");
-    let (config, pid) = (config.display().to_string(), folder.join("pid").display().to_string());
+/// A Kamailio on `host` at `address` that relays to `next`, with this configuration.
+pub(crate) fn kamailio(
+    lab: &Lab,
+    folder: &Path,
+    config: &str,
+    [host, address, next]: [&str; 3],
+) -> Running {
+    let file = folder.join("proxy.cfg");
+    write(&file, config).expect("a file");
+    let (config, pid) = (file.display().to_string(), folder.join("pid").display().to_string());
     let (listen, next) = (format!("LISTEN=udp:{address}:5060"), format!("NEXT=\"sip:{next}\""));
     let directory = folder.display().to_string();
     let command = ["kamailio", "-f", &config, "-DD", "-E", "-A", &listen, "-A", &next];
@@ -137,7 +153,7 @@ fn call(lab: &Lab, folder: &Path, target: &str, port: &str, padding: usize) {
 fn kamailio_upstream() {
     let lab = lab();
     let folder = tempfile::tempdir().expect("a folder");
-    let _proxy = kamailio(&lab, folder.path(), "uac", "10.77.1.2", "10.77.1.1:5060");
+    let _proxy = kamailio(&lab, folder.path(), PROXY, ["uac", "10.77.1.2", "10.77.1.1:5060"]);
     let before = received(&lab);
     call(&lab, folder.path(), "10.77.1.2:5060", "5060", 0);
     assert!(received(&lab) - before >= 6 * CALLS, "each call came through us whole");
@@ -149,7 +165,7 @@ fn kamailio_upstream() {
 fn kamailio_downstream() {
     let lab = lab();
     let folder = tempfile::tempdir().expect("a folder");
-    let _proxy = kamailio(&lab, folder.path(), "uas", "10.77.2.2", "10.77.2.2:5080");
+    let _proxy = kamailio(&lab, folder.path(), PROXY, ["uas", "10.77.2.2", "10.77.2.2:5080"]);
     let before = received(&lab);
     call(&lab, folder.path(), "10.77.1.1:5060", "5080", 0);
     assert!(received(&lab) - before >= 6 * CALLS, "each call came through us whole");

@@ -6,13 +6,20 @@
 
 mod bench;
 mod calls;
+mod digest;
 mod health;
 mod hostile;
 mod interop;
 mod kernel;
 mod lab;
 mod large;
+mod locations;
+mod nat;
+mod phone;
+mod phones;
 mod refusals;
+mod registrar;
+mod restarts;
 mod running;
 mod sipp;
 mod stateful;

@@ -118,7 +118,11 @@ impl Phone {
     pub(crate) fn got(&self, status: u16) -> Received {
         let wanted = |message: &Received| {
             let got = message.status();
-            assert!(got.is_none_or(|got| got < 200 || got == status), "not {status}:\n{}", message.0);
+            assert!(
+                got.is_none_or(|got| got < 200 || got == status),
+                "not {status}:\n{}",
+                message.0
+            );
             got == Some(status)
         };
         self.wait_for(&status.to_string(), wanted)
@@ -211,7 +215,8 @@ impl Phone {
                 let _ = writeln!(text, "{name}: {value}{tag}");
             }
         }
-        let _ = write!(text, "Contact: <{}>\n{}Content-Length: 0\n\n", self.contact(), ended(lines));
+        let _ =
+            write!(text, "Contact: <{}>\n{}Content-Length: 0\n\n", self.contact(), ended(lines));
         self.send(&text);
         Received(text)
     }

@@ -20,6 +20,10 @@ pub(crate) enum Step {
     Within(&'static str),
     /// The caller gets a response with this status; 100 and 180 may come before it.
     Got(u16),
+    /// The caller sends a REGISTER of its own user with these header lines.
+    Registers(&'static str),
+    /// The caller gets a response with this status, in which the header of this name fits the expression.
+    GotLine(u16, &'static str, &'static str),
     /// The callee gets this request.
     Asked(&'static str),
     /// The callee gets this request, or something else.
@@ -34,7 +38,10 @@ pub(crate) enum Step {
     Wait(u32),
 }
 
-use Step::{Again, Answer, Asked, AskedAckOfProxy, Confirm, Got, MayBeAsked, Send, Wait, Within};
+use Step::{
+    Again, Answer, Asked, AskedAckOfProxy, Confirm, Got, GotLine, MayBeAsked, Registers, Send,
+    Wait, Within,
+};
 
 /// Socket buffers of SIPp, in bytes: all that the kernel allows by default.
 const BUFFER: &str = "212992";
@@ -55,6 +62,11 @@ fn element(step: Step) -> String {
             let optional: String = before.map(optional).collect();
             format!("{optional}<recv response=\"{status}\"{route_set}/>")
         }
+        Registers(lines) => send(&registration(lines), " retrans=\"500\""),
+        GotLine(status, name, expression) => format!(
+            "<recv response=\"{status}\"><action><ereg regexp=\"{expression}\" search_in=\"hdr\" \
+             header=\"{name}:\" check_it=\"true\" assign_to=\"line\"/></action></recv>"
+        ),
         Asked("INVITE") => received("INVITE", &[via(1, "ours", ""), via(2, "theirs", "")].concat()),
         Asked(method) => received(method, ""),
         MayBeAsked(method) => format!("<recv request=\"{method}\" optional=\"true\"/>"),
@@ -106,6 +118,18 @@ fn request(method: &str) -> String {
     .replace(if method == "CANCEL" { "[peer_tag_param]" } else { "\0" }, "")
 }
 
+/// Each call of a scenario has a user of its own.
+fn registration(lines: &str) -> String {
+    let lines: String = lines.lines().map(|line| format!("{line}\n")).collect();
+    format!(
+        "REGISTER sip:lab.test SIP/2.0\n\
+         Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]\n\
+         From: <sip:sipp[call_number]@lab.test>;tag=[call_number]\n\
+         To: <sip:sipp[call_number]@lab.test>\n\
+         Call-ID: [call_id]\nCSeq: [cseq] REGISTER\nMax-Forwards: 70\n{lines}Content-Length: 0"
+    )
+}
+
 fn within(method: &str, number: u8) -> String {
     format!(
         "{method} [next_url] SIP/2.0\n\
@@ -123,8 +147,10 @@ fn scenario(folder: &Path, name: &str, steps: &[Step]) -> PathBuf {
         let _ = writeln!(xml, "{}", element(*step));
     }
     // SIPp refuses variables that nobody reads.
-    if xml.contains("<ereg") {
-        xml.push_str("<Reference variables=\"ours,theirs\"/>\n");
+    for (variable, all) in [("\"ours\"", "ours,theirs"), ("\"line\"", "line")] {
+        if xml.contains(variable) {
+            let _ = writeln!(xml, "<Reference variables=\"{all}\"/>");
+        }
     }
     xml.push_str("</scenario>\n");
     let path = folder.join(format!("{name}.xml"));

@@ -4,6 +4,7 @@ mod check;
 mod drain;
 mod fault;
 mod lab;
+mod location;
 mod run;
 mod status;
 mod r#where;
@@ -29,6 +30,7 @@ Begin here:
   trunkline status                    what every queue did, why packets were dropped, who is well
   trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
+  trunkline location show USER@DOMAIN where a registered user is
 
 Exit status: 0 success, 1 failure, 2 wrong arguments, configuration or privileges."
 )]
@@ -44,6 +46,7 @@ enum Command {
     Status(status::Arguments),
     Drain(drain::Arguments),
     Where(r#where::Arguments),
+    Location(location::Arguments),
     Lab(lab::Arguments),
     #[command(hide = true)]
     Fault(fault::Arguments),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
+        Command::Location(arguments) => location::main(arguments),
         Command::Lab(arguments) => lab::main(arguments),
         Command::Fault(arguments) => fault::main(&arguments),
     };

@@ -3,11 +3,11 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::table::NONE;
-use crate::settings::ListenId;
+use crate::settings::{ListenId, Nat};
 use crate::transaction::{Text, Tick};
 
 /// Bytes of a binding's text that stand in its record: many Contacts need no more.
-pub(super) const START: usize = 40;
+pub(super) const START: usize = 36;
 
 /// A binding. All that a refresh looks at stands in these two cache lines.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub(crate) struct Binding {
     pub(crate) listen: ListenId,
     /// It is reached where it registered from.
     pub(crate) is_flow: bool,
+    /// By which rule that was decided.
+    pub(crate) nat: Nat,
     /// The rest of its text.
     pub(super) rest: Text,
     /// The start of its text: URI, instance, Path.
@@ -62,6 +64,7 @@ pub(crate) struct Contact {
     pub(crate) source: SocketAddr,
     pub(crate) listen: ListenId,
     pub(crate) is_flow: bool,
+    pub(crate) nat: Nat,
 }
 
 impl Binding {
@@ -83,6 +86,7 @@ impl Binding {
         path_length: 0,
         listen: ListenId(0),
         is_flow: false,
+        nat: Nat::Auto,
         rest: Text::NONE,
         start: [0; START],
     };
@@ -101,7 +105,7 @@ impl Binding {
         let Contact { uri, instance, reg_id, q, call, cseq, expires_ms, .. } = *contact;
         (self.uri, self.instance, self.reg_id) = (uri, instance, reg_id);
         (self.q, self.call, self.cseq, self.expires_ms) = (q, call, cseq, expires_ms);
-        (self.listen, self.is_flow) = (contact.listen, contact.is_flow);
+        (self.listen, self.is_flow, self.nat) = (contact.listen, contact.is_flow, contact.nat);
         self.source_ip = octets(contact.source.ip());
         self.source_port = contact.source.port();
     }

@@ -1,10 +1,13 @@
 //! Looking ahead: what the messages of a burst will need is asked for before the first of them is taken,
 //! so that memory brings it side by side. With a million users nothing of one is near.
 
+use core::hint::black_box;
+
 use smallvec::SmallVec;
 
 use super::aor::AorId;
 use super::layer::Location;
+use super::table::NONE;
 use crate::parse::lines::Lines;
 use crate::parse::registers::Compiled;
 use crate::parse::scan;
@@ -32,19 +35,21 @@ impl Location {
         }
     }
 
-    /// Asks for all that was noted: first the index, then AoRs, then bindings. Nothing in between waits for
+    /// Asks for all that was noted: first the index, then AoRs, then bindings. Nothing in a pass waits for
     /// anything, so that memory has as many wishes at a time as it can work on.
     #[inline]
     pub fn look_ahead(&mut self) {
-        let table = &self.table;
-        let slots: SmallVec<[u32; AHEAD_MAX]> =
-            self.ahead.ids.iter().map(|&id| table.look_up(id)).collect();
-        let bindings: SmallVec<[u32; AHEAD_MAX]> =
-            slots.iter().map(|&slot| table.touch(slot)).collect();
-        for slot in bindings {
-            table.touch_binding(slot);
+        let (table, ids) = (&self.table, &mut self.ahead.ids);
+        if ids.is_empty() {
+            return;
         }
-        self.ahead.ids.clear();
+        black_box(ids.iter().fold(0, |all, &id| all ^ table.touch_index(id)));
+        let slots: SmallVec<[u32; AHEAD_MAX]> = ids.iter().map(|&id| table.look_up(id)).collect();
+        black_box(slots.iter().fold(0, |all, &slot| all ^ table.touch(slot)));
+        let bindings: SmallVec<[u32; AHEAD_MAX]> =
+            ids.iter().map(|&id| table.find(id).map_or(NONE, |slot| table.touch(slot))).collect();
+        black_box(bindings.iter().fold(0, |all, &slot| all ^ table.touch_binding(slot)));
+        ids.clear();
     }
 }
 

@@ -14,7 +14,7 @@ use super::texts::{Said, Texts, rest_length};
 use crate::limits::{AOR_MAX, AORS_MAX, BINDING_TEXT_MAX};
 use crate::message::{Arrival, Request, Span};
 use crate::registrar::Work;
-use crate::rewrite::keyed_hash::HashKey;
+use crate::rewrite::keyed_hash::{HashKey, QuickKey};
 use crate::route::tables::Tables;
 use crate::transaction::{Outbox, Tick, Wheel};
 
@@ -55,7 +55,8 @@ pub(super) fn aor_key(key: &[u8; 16]) -> HashKey {
 pub(super) struct LocationKeys {
     /// Of this process alone.
     pub(super) aor: HashKey,
-    pub(super) uri: HashKey,
+    /// Of Contact URIs and instances.
+    pub(super) text: QuickKey,
     pub(super) source: HashKey,
     /// The same in every process.
     pub(super) stable: HashKey,
@@ -94,7 +95,7 @@ impl Location {
         let derive = |purpose| HashKey::derive(&key, purpose);
         let keys = LocationKeys {
             aor: aor_key(&key),
-            uri: derive(2),
+            text: QuickKey::derive(&key, 2),
             source: derive(3),
             stable: HashKey::derive(b"Call-ID/instance", 0),
         };
@@ -237,7 +238,7 @@ impl Location {
     /// Keyed hash of a Contact URI.
     #[inline]
     pub(crate) fn hash_uri(&self, uri: &[u8]) -> u64 {
-        self.keys.uri.begin().text(uri).finish(0)
+        self.keys.text.hash(uri)
     }
 
     /// Hash of a Call-ID.
@@ -251,7 +252,7 @@ impl Location {
     pub(crate) fn hash_instance(&self, instance: &[u8]) -> u64 {
         let inside = instance.strip_prefix(b"\"<").and_then(|rest| rest.strip_suffix(b">\""));
         let urn = inside.unwrap_or(instance);
-        if urn.is_empty() { 0 } else { self.keys.stable.begin().text(urn).finish(2).max(1) }
+        if urn.is_empty() { 0 } else { self.keys.text.hash(urn).max(1) }
     }
 
     /// The slot of an AoR.

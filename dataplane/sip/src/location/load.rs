@@ -78,6 +78,7 @@ impl Location {
             source: binding.source,
             listen: tables.listen_id(binding.listen).unwrap_or(ListenId(0)),
             is_flow: binding.is_flow,
+            nat: tables.registrar().nat,
         };
         super::layer::fits(&said) && self.add(slot, &contact, &said, tables).is_some()
     }

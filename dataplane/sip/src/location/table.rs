@@ -51,6 +51,11 @@ impl Aor {
     };
 }
 
+/// Heads of chains for so many AoRs: so many that nearly all AoRs are the first of theirs.
+fn heads(aors: u32) -> u32 {
+    aors * 4
+}
+
 /// The slots of AoRs and of bindings.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -78,7 +83,7 @@ impl Table {
         Self {
             aors: slots,
             free: if aors == 0 { NONE } else { 0 },
-            index: Index::new(aors),
+            index: Index::new(heads(aors)),
             bindings: places,
             free_binding: if bindings == 0 { NONE } else { 0 },
             aors_alive: 0,
@@ -91,7 +96,7 @@ impl Table {
         [
             aors as usize * size_of::<Aor>(),
             bindings as usize * size_of::<Binding>(),
-            Index::memory(aors.min(AORS_MAX)),
+            Index::memory(heads(aors.min(AORS_MAX))),
         ]
     }
 
@@ -101,19 +106,24 @@ impl Table {
         self.index.first(id.key())
     }
 
+    /// Asks for a place of the index; what it gives means nothing.
+    #[inline]
+    pub(super) fn touch_index(&self, id: AorId) -> u32 {
+        self.index.head(id.key())
+    }
+
     /// Asks for the record of an AoR, and says where its first binding is.
     #[inline]
     pub(super) fn touch(&self, slot: u32) -> u32 {
         self.aors.get(slot as usize).map_or(NONE, |aor| aor.first)
     }
 
-    /// Asks for a binding.
+    /// Asks for a binding, for both of its cache lines. What it gives means nothing.
     #[inline]
-    pub(super) fn touch_binding(&self, slot: u32) {
-        if let Some(binding) = self.bindings.get(slot as usize) {
-            // One word of each cache line.
-            core::hint::black_box((binding.uri, binding.start[START_LAST]));
-        }
+    pub(super) fn touch_binding(&self, slot: u32) -> u32 {
+        self.bindings
+            .get(slot as usize)
+            .map_or(NONE, |binding| binding.aor ^ u32::from(binding.uri_length))
     }
 
     /// The AoR of this id.
@@ -238,9 +248,6 @@ impl Table {
         }
     }
 }
-
-/// The last byte of a record of a binding.
-const START_LAST: usize = super::binding::START - 1;
 
 #[cfg(test)]
 mod tests {

@@ -45,7 +45,13 @@ impl NameAddr {
 pub(crate) fn uri_span(bytes: &[u8], at: usize, end: usize) -> Option<Span> {
     let text = bytes.get(at..end)?;
     let open = match text.first()? {
-        b'<' => at,
+        b'<' => {
+            let close = scan::find_stop(bytes, at + 1, end, [b'>']);
+            if close < end && bytes.get(close) == Some(&b'>') {
+                return (close > at + 1).then(|| Span::new(at + 1, close));
+            }
+            at
+        }
         b'"' => {
             let open = scan::skip_lws(bytes, scan::quoted_string(bytes, at, end)?, end);
             (open < end && bytes.get(open) == Some(&b'<')).then_some(open)?

@@ -176,14 +176,14 @@ pub(crate) const fn table(others: &[u8]) -> [bool; 256] {
 /// `quoted-pair` hides a quote (RFC 3261 section 25.1).
 pub(crate) fn quoted_string(bytes: &[u8], at: usize, end: usize) -> Option<usize> {
     let mut at = at + 1;
-    while at < end {
-        match bytes.get(at)? {
+    loop {
+        at = find_stop(bytes, at, end, [b'"', b'\\']);
+        match bytes.get(at).filter(|_| at < end)? {
             b'"' => return Some(at + 1),
             b'\\' => at += 2,
             _ => at += 1,
         }
     }
-    None
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(super) enum Plan {
 impl Asked<'_> {
     /// `Contact: *` (RFC 3261 section 10.2.2).
     pub(super) fn is_star(&self) -> bool {
-        self.fields.contacts.iter().any(|value| value.of(self.request.bytes) == b"*")
+        self.fields.contacts(self.request).any(|value| value.of(self.request.bytes) == b"*")
     }
 
     /// The time that the header Expires asks for, in seconds; without one the default.
@@ -71,14 +71,11 @@ impl Location {
         let (bytes, fields) = (asked.request.bytes, asked.fields);
         self.work.wanted.clear();
         self.work.path.clear();
-        if fields.is_too_much {
-            return Err(Refused::Malformed("Too Many Header Lines"));
-        }
         let default_s = asked.expires_s();
-        for value in fields.contacts.iter() {
+        for value in fields.contacts(asked.request) {
             if value.of(bytes) == b"*" {
                 // RFC 3261 section 10.3 step 6.
-                let is_alone = fields.contacts.iter().count() == 1;
+                let is_alone = fields.contacts.is_single();
                 if !is_alone || fields.expires.is_empty() || default_s != 0 {
                     return Err(Refused::Malformed("Contact * Needs Expires 0 And Nothing Else"));
                 }
@@ -86,7 +83,7 @@ impl Location {
             }
             self.read_line(bytes, value, default_s)?;
         }
-        for value in fields.paths.iter() {
+        for value in fields.paths(asked.request) {
             let comma: &[u8] = if self.work.path.is_empty() { b"" } else { b", " };
             if self.work.path.len() + value.len() + comma.len() > BINDING_TEXT_MAX {
                 return Err(Refused::Malformed("Path Too Long"));

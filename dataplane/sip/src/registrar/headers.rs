@@ -1,9 +1,8 @@
 //! The header lines that only a registrar looks into, found in a walk of its own.
 
-use crate::limits::CONTACTS_MAX;
 use crate::message::{Request, Span};
 use crate::parse::lines::{Line, Lines};
-use crate::parse::registers::{Registers, Work, with_widest};
+use crate::parse::registers::{Compiled, Registers, Work, with_widest};
 use crate::parse::scan;
 
 /// Option tags that we know, as bits.
@@ -27,37 +26,38 @@ impl Options {
     }
 }
 
-/// The values of the lines of one header.
-#[derive(Clone, Copy, Debug)]
+/// The lines of one header: the value of the first, and how many there are. Others are found by another
+/// walk: hardly anybody sends any.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Values {
-    spans: [Span; CONTACTS_MAX],
-    count: usize,
+    first: Span,
+    /// Where the line behind the first begins.
+    next: u32,
+    count: u32,
 }
 
 impl Values {
-    const NONE: Self = Self { spans: [Span::of_u32(0, 0); CONTACTS_MAX], count: 0 };
-
-    #[inline]
-    fn push(&mut self, value: Span) -> bool {
-        let place = self.spans.get_mut(self.count);
-        let fits = place.is_some();
-        place.into_iter().for_each(|place| *place = value);
-        self.count += usize::from(fits);
-        fits
+    #[inline(always)]
+    fn push(&mut self, value: Span, line: Line) {
+        if self.count == 0 {
+            (self.first, self.next) = (value, line.next);
+        }
+        self.count += 1;
     }
 
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = Span> {
-        self.spans.iter().take(self.count).copied()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether there is one line alone.
+    pub(super) fn is_single(&self) -> bool {
+        self.count == 1
     }
 }
 
 /// What the walk finds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fields {
     pub(super) contacts: Values,
     pub(super) paths: Values,
@@ -66,16 +66,65 @@ pub(super) struct Fields {
     /// Value of Expires; empty when there is none.
     pub(super) expires: Span,
     pub(super) supported: Options,
-    /// There are more lines of a header than anybody needs.
-    pub(super) is_too_much: bool,
 }
 
 impl Fields {
     /// Reads the header lines of a request, which parsed.
     #[inline]
     pub(super) fn read(request: &Request<'_>) -> Self {
-        with_widest(Walk { bytes: request.bytes, at: request.line.end() + 2 })
+        with_widest(Walk { bytes: request.bytes, at: headers_at(request) })
     }
+
+    /// Whether it came by other proxies, to which its bindings belong.
+    pub(super) fn has_path(&self) -> bool {
+        !self.paths.is_empty()
+    }
+
+    /// The values of all lines of Contact.
+    #[inline]
+    pub(super) fn contacts(&self, request: &Request<'_>) -> impl Iterator<Item = Span> {
+        each(self.contacts, Name::Contact, request)
+    }
+
+    /// The values of all lines of Path.
+    #[inline]
+    pub(super) fn paths(&self, request: &Request<'_>) -> impl Iterator<Item = Span> {
+        each(self.paths, Name::Path, request)
+    }
+
+    /// The values of all lines of Require.
+    pub(super) fn requires(&self, request: &Request<'_>) -> impl Iterator<Item = Span> {
+        each(self.requires, Name::Require, request)
+    }
+}
+
+#[inline]
+fn headers_at(request: &Request<'_>) -> usize {
+    request.line.end() + 2
+}
+
+/// The first value, and those of the lines behind it.
+#[inline]
+fn each(values: Values, wanted: Name, request: &Request<'_>) -> impl Iterator<Item = Span> {
+    let bytes = request.bytes;
+    let mut lines = (values.count > 1).then(|| Lines::new(Compiled, bytes, values.next as usize));
+    let first = (values.count > 0).then_some(values.first);
+    let others = core::iter::from_fn(move || {
+        let lines = lines.as_mut()?;
+        loop {
+            let line = lines.next_line();
+            if line.is_empty() {
+                return None;
+            }
+            if let Some((name, length)) = name(bytes, line)
+                && name == wanted
+                && let Some(value) = value(bytes, line, length)
+            {
+                return Some(value);
+            }
+        }
+    });
+    first.into_iter().chain(others)
 }
 
 struct Walk<'a> {
@@ -83,7 +132,7 @@ struct Walk<'a> {
     at: usize,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Contact,
     Expires,
@@ -98,14 +147,7 @@ impl Work for Walk<'_> {
     #[inline(always)]
     fn run<R: Registers>(self, registers: R) -> Fields {
         let Self { bytes, at } = self;
-        let mut found = Fields {
-            contacts: Values::NONE,
-            paths: Values::NONE,
-            requires: Values::NONE,
-            expires: Span::default(),
-            supported: Options::default(),
-            is_too_much: false,
-        };
+        let mut found = Fields::default();
         let mut lines = Lines::new(registers, bytes, at);
         loop {
             let line = lines.next_line();
@@ -114,20 +156,13 @@ impl Work for Walk<'_> {
             }
             let Some((name, length)) = name(bytes, line) else { continue };
             let Some(value) = value(bytes, line, length) else { continue };
-            let fits = match name {
-                Name::Contact => found.contacts.push(value),
-                Name::Path => found.paths.push(value),
-                Name::Require => found.requires.push(value),
-                Name::Expires => {
-                    found.expires = value;
-                    true
-                }
-                Name::Supported => {
-                    found.supported = supported(found.supported, value.of(bytes));
-                    true
-                }
-            };
-            found.is_too_much |= !fits;
+            match name {
+                Name::Contact => found.contacts.push(value, line),
+                Name::Path => found.paths.push(value, line),
+                Name::Require => found.requires.push(value, line),
+                Name::Expires => found.expires = value,
+                Name::Supported => found.supported = supported(found.supported, value.of(bytes)),
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ impl Asked<'_> {
     }
 
     fn required(&self) -> impl Iterator<Item = &[u8]> {
-        self.fields.requires.iter().flat_map(|value| tags(value.of(self.request.bytes)))
+        self.fields.requires(self.request).flat_map(|value| tags(value.of(self.request.bytes)))
     }
 
     /// Whether the REGISTER makes a flow: it has a reg-id, and says that it can have flows.
@@ -54,7 +54,7 @@ impl Asked<'_> {
     /// Path stands last, with `ob` in its URI.
     fn is_first_hop_able(&self) -> bool {
         let bytes = self.request.bytes;
-        match self.fields.paths.iter().last() {
+        match self.fields.paths(self.request).last() {
             None => self.request.headers.more_vias == 0 && self.has_one_via(),
             Some(value) => last_value(bytes, value).is_some_and(|uri| has_ob(bytes, uri)),
         }

@@ -194,7 +194,7 @@ impl Location {
             };
             match wanted.plan {
                 Plan::Update { slot, is_same } => {
-                    let contact = self.contact(asked, wanted, call, work.path.is_empty());
+                    let contact = self.contact(asked, wanted, call, is_same.then_some(slot));
                     let said = (!is_same).then_some(&said);
                     if !self.update(slot, &contact, said, asked.tables) {
                         return None;
@@ -203,7 +203,7 @@ impl Location {
                     has_changed = true;
                 }
                 Plan::Add => {
-                    let contact = self.contact(asked, wanted, call, work.path.is_empty());
+                    let contact = self.contact(asked, wanted, call, None);
                     let slot = match aor {
                         Some(slot) => slot,
                         None => self.add_aor(id, asked.arrival.source.ip())?,
@@ -220,9 +220,20 @@ impl Location {
         Some((aor, has_changed))
     }
 
-    /// The binding that a Contact makes.
+    /// The binding that a Contact makes. `before` is its slot, if its texts stay as they are.
     #[inline]
-    fn contact(&self, asked: &Asked<'_>, wanted: &Wanted, call: u64, is_direct: bool) -> Contact {
+    fn contact(
+        &self,
+        asked: &Asked<'_>,
+        wanted: &Wanted,
+        call: u64,
+        before: Option<u32>,
+    ) -> Contact {
+        let (source, nat) = (asked.arrival.source, asked.tables.registrar().nat);
+        let before = before.and_then(|slot| self.table.binding(slot));
+        let same = before
+            .filter(|one| one.nat == nat && one.reg_id == wanted.reg_id && one.source() == source);
+        let has_path = asked.fields.has_path();
         Contact {
             uri: wanted.uri_hash,
             instance: wanted.instance_hash,
@@ -231,9 +242,13 @@ impl Location {
             call,
             cseq: asked.request.cseq_number(),
             expires_ms: self.now_ms + u64::from(wanted.expires_s) * 1_000,
-            source: asked.arrival.source,
+            source,
             listen: asked.arrival.listen,
-            is_flow: is_direct && asked.is_flow(wanted.reg_id, wanted.uri),
+            is_flow: match same {
+                Some(same) => same.is_flow,
+                None => !has_path && asked.is_flow(wanted.reg_id, wanted.uri),
+            },
+            nat,
         }
     }
 

@@ -33,6 +33,48 @@ impl HashKey {
     }
 }
 
+/// A hash in half the time, by multiplying and folding (Yi: "wyhash"), for texts that only their owner can
+/// make meet: of secret words, but no proof against somebody who sees hashes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuickKey([u64; 2]);
+
+impl QuickKey {
+    /// The key for one purpose.
+    pub(crate) fn derive(secret: &[u8; 16], purpose: u8) -> Self {
+        let HashKey([low, high, ..]) = HashKey::derive(secret, purpose);
+        Self([low, high])
+    }
+
+    /// The hash of a text.
+    #[inline]
+    pub(crate) fn hash(&self, text: &[u8]) -> u64 {
+        let Self([low, high]) = *self;
+        let fold = |hash: u64, words: &[u8; 16]| {
+            let (halves, _) = words.as_chunks::<8>();
+            let word = |index: usize| halves.get(index).map_or(0, |half| u64::from_le_bytes(*half));
+            multiply(word(0) ^ low ^ hash, word(1) ^ high)
+        };
+        let (chunks, rest) = text.as_chunks::<16>();
+        let hash = chunks.iter().fold(text.len() as u64, fold);
+        let hash = match text.last_chunk::<16>() {
+            Some(last) => fold(hash, last),
+            None => {
+                let mut last = [0; 16];
+                last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                fold(hash, &last)
+            }
+        };
+        multiply(hash ^ high, low | 1)
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+fn multiply(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other);
+    (product >> 64) as u64 ^ product as u64
+}
+
 /// A hash that is being computed.
 pub(crate) struct KeyedHash {
     state: [u64; 4],
@@ -125,6 +167,25 @@ mod tests {
             assert_eq!(key.begin().text(text).finish(0), library.hash(text), "{length}");
             assert_ne!(key.begin().text(text).finish(1), library.hash(text), "{length}");
         }
+    }
+
+    #[test]
+    fn quick_hashes_tell_texts_apart() {
+        let key = QuickKey::derive(b"0123456789abcdef", 1);
+        let text: Vec<u8> = (0..100).collect();
+        let mut hashes: Vec<u64> = Vec::new();
+        for length in 0..text.len() {
+            hashes.push(key.hash(&text[..length]));
+            for at in 0..length {
+                let mut other = text[..length].to_vec();
+                other[at] ^= 0x80;
+                hashes.push(key.hash(&other));
+            }
+        }
+        let count = hashes.len();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), count);
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(super) fn check_registrar(settings: &RegistrarSettings) -> Result<(), Settin
     within("flow_timer_s", settings.flow_timer_s.into(), [0, FLOW_TIMER_S_MAX], " s")?;
     within("flush_patience_ms", settings.flush_patience_ms, [0, FLUSH_PATIENCE_MS_MAX], " ms")?;
     check_count("registrar.service_route", settings.service_route.len(), SERVICE_ROUTES_MAX)?;
-    let numbered = settings.service_route.iter().enumerate();
-    numbered.map(|(index, uri)| check_service_route(index, uri)).collect()
+    let mut numbered = settings.service_route.iter().enumerate();
+    numbered.try_for_each(|(index, uri)| check_service_route(index, uri))
 }
 
 /// RFC 3608 section 5: a SIP URI with `lr`, as it will stand in a Route.

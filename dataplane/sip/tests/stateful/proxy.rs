@@ -2,10 +2,10 @@
 
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Egress, Fork, Headers, ListenId,
-    ListenPoint, Member, Message, Output, Owner, Recognised, Relay, Reply, RequestRoute,
-    ResponseFate, Rule, Settings, Tables, TransactionCounts, TransactionSizes, Transactions,
-    begin_route, finish_route, parse, quoted_branch, rewrite_request, rewrite_response,
-    route_response, write_reply,
+    ListenPoint, Located, Location, LocationSizes, Member, Message, Output, Owner, Recognised,
+    Registered, Relay, Reply, RequestRoute, ResponseFate, Rule, Settings, Tables, Targets,
+    TransactionCounts, TransactionSizes, Transactions, begin_route, finish_route, parse,
+    quoted_branch, rewrite_located, rewrite_request, rewrite_response, route_response, write_reply,
 };
 use std::net::SocketAddr;
 
@@ -74,6 +74,7 @@ pub struct Proxy {
     pub tables: Tables,
     pub ways: Ways,
     pub now_ms: u64,
+    pub location: Location,
     choices: Choices,
 }
 
@@ -97,6 +98,13 @@ pub fn settings(fork: Fork) -> Settings {
     }
 }
 
+fn location() -> Location {
+    let sizes = LocationSizes { aors: 16, bindings: 64, text_blocks: 512 };
+    let mut location = Location::new(sizes, 0, 1, [7; 16]);
+    location.set_ready();
+    location
+}
+
 impl Proxy {
     pub fn new(settings: &Settings) -> Self {
         Self::sized(settings, TransactionSizes { transactions: 64, buffers: 1_024 })
@@ -108,6 +116,7 @@ impl Proxy {
             tables: Tables::build(settings).unwrap(),
             ways: Ways::default(),
             now_ms: 0,
+            location: location(),
             choices: Choices::default(),
         };
         proxy.wait(1_000);
@@ -131,6 +140,24 @@ impl Proxy {
                     Recognised::New(key) => {
                         finish_route(&request, tables, &arrival, choices, &mut route).unwrap();
                         route.branch_from(key, &arrival);
+                        let mut out = Output::new();
+                        if route.registers() {
+                            let Registered::Changed(to) = self
+                                .location
+                                .register(&request, &route, tables, &arrival, None, &mut out)
+                            else {
+                                panic!("not registered: {}", String::from_utf8_lossy(out.bytes()))
+                            };
+                            let text = String::from_utf8(out.bytes().to_vec()).unwrap();
+                            return vec![Sent { to: to.to_string(), text }];
+                        }
+                        let mut targets = Targets::new();
+                        if let Some(uri) = route.located() {
+                            let found =
+                                self.location.locate(&request, uri, tables, &arrival, &mut targets);
+                            assert_eq!(found, Located::Found);
+                            targets.aim(&mut route);
+                        }
                         let way = ways.listen_towards(route.next_hop, 5060);
                         let mut edits = EditList::new();
                         let leave_from = way.unwrap_or(arrival.listen);
@@ -144,9 +171,25 @@ impl Proxy {
                         let opened = transactions.open(&request, &mut route, tables, &arrival, way);
                         match opened {
                             Ok(id) => {
-                                rewrite_request(
-                                    &request, &route, tables, &arrival, leave_from, &mut edits,
-                                );
+                                if route.located().is_some() {
+                                    let listen = [leave_from, arrival.listen];
+                                    targets.write_lines(request.method(), listen, tables, &mut out);
+                                    transactions.offer(id, &targets, out.len(), tables);
+                                    rewrite_located(
+                                        &request,
+                                        &route,
+                                        &targets,
+                                        out.bytes(),
+                                        tables,
+                                        &arrival,
+                                        leave_from,
+                                        &mut edits,
+                                    );
+                                } else {
+                                    rewrite_request(
+                                        &request, &route, tables, &arrival, leave_from, &mut edits,
+                                    );
+                                }
                                 let (message, [start, rest]) = emit(&edits, text, route.next_hop);
                                 transactions.sent(id, &start, &rest, tables, ways);
                                 if way.is_some() {
@@ -207,6 +250,7 @@ impl Proxy {
             self.now_ms = began + at;
             self.transactions.set_time(self.now_ms);
             self.choices.set_time(self.now_ms);
+            self.location.set_time(self.now_ms, self.now_ms);
             while self.transactions.expire(64, &self.tables, &mut self.ways) {}
             all.extend(self.drain(Vec::new()).into_iter().map(|sent| (at, sent)));
         }

@@ -1,0 +1,309 @@
+//! The thread that owns the store. All that waits is committed at once and confirmed together; what fails
+//! waits, and is tried again in a store opened anew, until it is there.
+
+use crate::limits::{GROUP_MAX, PIECES_AHEAD, STORE_RETRY_FIRST, STORE_RETRY_MAX};
+use crate::location::store::Store;
+use anyhow::Result;
+use control_api::location::RECORDS_MAX;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info};
+
+/// Says that changes are on stable storage: index of the worker and their number.
+pub type Confirm = mpsc::UnboundedSender<(u16, u64)>;
+
+/// One piece of all that is stored, and at last `None`. Without it the reading has failed.
+pub type Pieces = mpsc::Receiver<Option<Vec<u8>>>;
+
+enum Job {
+    Commit(Commit),
+    Read(mpsc::Sender<Option<Vec<u8>>>),
+    Get(String, oneshot::Sender<Result<Option<Vec<u8>>>>),
+}
+
+struct Commit {
+    records: Vec<u8>,
+    confirm: Box<dyn FnOnce() + Send>,
+}
+
+/// Where the keeper is asked.
+#[derive(Clone, Debug)]
+pub struct KeeperHandle {
+    jobs: Sender<Job>,
+    /// What is wrong with the store, if anything.
+    pub trouble: watch::Receiver<Option<String>>,
+}
+
+impl KeeperHandle {
+    /// Starts the keeper of the store in `directory`.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub fn start(directory: &Path) -> Result<Self> {
+        let (jobs, queue) = channel();
+        let (state, trouble) = watch::channel(None);
+        let directory = directory.to_owned();
+        let keeper = Keeper {
+            directory,
+            store: None,
+            queue,
+            pending: Vec::new(),
+            state,
+            retry: Some(Instant::now()),
+            pause: STORE_RETRY_FIRST,
+        };
+        std::thread::Builder::new().name("location".to_owned()).spawn(|| keeper.run())?;
+        Ok(Self { jobs, trouble })
+    }
+
+    /// Stores changes; `confirm` hears of it when they are on stable storage, whenever that is.
+    pub fn commit(&self, worker: u16, number: u64, records: Vec<u8>, confirm: Confirm) {
+        let confirm = Box::new(move || {
+            // Who asked may be gone; who comes next is sent the same again.
+            let _ = confirm.send((worker, number));
+        });
+        self.ask(Job::Commit(Commit { records, confirm }));
+    }
+
+    /// Stores records and waits until they are on stable storage.
+    pub async fn store(&self, records: Vec<u8>) {
+        let (sender, done) = oneshot::channel();
+        let confirm = Box::new(move || {
+            let _ = sender.send(());
+        });
+        self.ask(Job::Commit(Commit { records, confirm }));
+        let _ = done.await;
+    }
+
+    /// All records, with the changes that were asked for before.
+    pub fn read(&self) -> Pieces {
+        let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        self.ask(Job::Read(sender));
+        pieces
+    }
+
+    /// The record of an AoR.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn get(&self, aor: String) -> Result<Option<Vec<u8>>> {
+        let (sender, answer) = oneshot::channel();
+        self.ask(Job::Get(aor, sender));
+        answer.await?
+    }
+
+    fn ask(&self, job: Job) {
+        let is_asked = self.jobs.send(job).is_ok();
+        debug_assert!(is_asked, "the keeper ends after the last handle");
+    }
+}
+
+struct Keeper {
+    directory: PathBuf,
+    /// Open, if only for reading.
+    store: Option<Store>,
+    queue: Receiver<Job>,
+    /// Changes that are not stored, oldest first. The data plane has a bounded number on their way.
+    pending: Vec<Commit>,
+    state: watch::Sender<Option<String>>,
+    /// The store is ill, and is to be opened anew at this time.
+    retry: Option<Instant>,
+    pause: Duration,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        loop {
+            if self.retry.is_some_and(|at| at <= Instant::now()) {
+                self.open();
+            }
+            if self.retry.is_none() && !self.pending.is_empty() {
+                self.commit();
+            }
+            let next = match self.retry {
+                None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => self.queue.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match next {
+                Ok(job) => self.take(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes a job and, behind it, all commits that wait, up to a bound. A job of another kind waits for the
+    /// commits before it.
+    fn take(&mut self, job: Job) {
+        let mut next = Some(job);
+        while let Some(job) = next {
+            match job {
+                Job::Commit(commit) => self.pending.push(commit),
+                Job::Read(pieces) => {
+                    self.commit();
+                    self.read(pieces);
+                }
+                Job::Get(aor, answer) => {
+                    self.commit();
+                    let _ = answer.send(self.get(&aor));
+                }
+            }
+            next = (self.pending.len() < GROUP_MAX).then(|| self.queue.try_recv().ok()).flatten();
+        }
+    }
+
+    /// Opens the store anew and stores what waits.
+    fn open(&mut self) {
+        self.store = None; // Its lock goes with it.
+        match Store::open(&self.directory) {
+            Ok(store) => {
+                self.store = Some(store);
+                self.retry = None;
+                self.commit();
+            }
+            Err(error) => self.fall_ill(&error),
+        }
+        if self.retry.is_none() {
+            self.pause = STORE_RETRY_FIRST;
+            if self.state.send_replace(None).is_some() {
+                info!("the location store is well again");
+            }
+        }
+    }
+
+    /// Stores all that waits, unless the store is ill.
+    fn commit(&mut self) {
+        let (Some(store), None) = (&self.store, self.retry) else { return };
+        if self.pending.is_empty() {
+            return;
+        }
+        match store.commit(self.pending.iter().map(|commit| commit.records.as_slice())) {
+            Ok(()) => self.pending.drain(..).for_each(|commit| (commit.confirm)()),
+            Err(error) => self.fall_ill(&error),
+        }
+    }
+
+    fn fall_ill(&mut self, error: &anyhow::Error) {
+        if self.state.borrow().is_none() {
+            error!("{error:#}: changes of bindings wait until it is well; free space or repair it");
+        }
+        self.state.send_replace(Some(format!("{error:#}")));
+        self.retry = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(STORE_RETRY_MAX);
+    }
+
+    fn get(&self, aor: &str) -> Result<Option<Vec<u8>>> {
+        let store = self.store.as_ref();
+        store.ok_or_else(|| anyhow::anyhow!("the store is not open"))?.get(aor)
+    }
+
+    /// Reads all records in a thread of its own: changes go on meanwhile. Behind them come the changes
+    /// that could not be stored.
+    fn read(&self, pieces: mpsc::Sender<Option<Vec<u8>>>) {
+        let Some(store) = self.store.clone() else { return };
+        let pending: Vec<_> = self.pending.iter().map(|commit| commit.records.clone()).collect();
+        let read = move || {
+            let stored = store.pieces(RECORDS_MAX);
+            for piece in stored.chain(pending.into_iter().map(Ok)) {
+                match piece {
+                    Ok(piece) => {
+                        if pieces.blocking_send(Some(piece)).is_err() {
+                            return; // Nobody listens any more.
+                        }
+                    }
+                    Err(error) => return error!("{error:#}"),
+                }
+            }
+            let _ = pieces.blocking_send(None);
+        };
+        if let Err(error) = std::thread::Builder::new().name("location read".into()).spawn(read) {
+            error!("the location store cannot be read: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KeeperHandle, Pieces};
+    use crate::location::json::{AorLine, lines};
+    use std::os::unix::fs::PermissionsExt;
+    use tokio::sync::mpsc;
+
+    fn record(aor: &str, cseq: u32) -> Vec<u8> {
+        let text = format!(
+            r#"{{"aor":"{aor}","bindings":[{{"uri":"sip:a@192.0.2.7","expires_unix_ms":1800000000000,
+            "q":1000,"source":"192.0.2.7:5060","listen":"192.0.2.1:5060","is_flow":false,"cseq":{cseq},
+            "call_id_hash":1}}]}}"#
+        );
+        let mut record = Vec::new();
+        serde_json::from_str::<AorLine>(&text).unwrap().write(&mut record).unwrap();
+        record
+    }
+
+    fn deletion(aor: &str) -> Vec<u8> {
+        let mut record = Vec::new();
+        AorLine { aor: aor.into(), bindings: vec![] }.write(&mut record).unwrap();
+        record
+    }
+
+    async fn all(mut pieces: Pieces) -> Vec<(String, u32)> {
+        let mut found = vec![];
+        while let Some(piece) = pieces.recv().await.expect("it ends with a mark") {
+            found.extend(lines(&piece).unwrap().into_iter().map(|l| (l.aor, l.bindings[0].cseq)));
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn the_newest_record_of_an_aor_is_stored_and_a_forgotten_one_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let keeper = KeeperHandle::start(directory.path()).unwrap();
+        let (confirm, mut confirmed) = mpsc::unbounded_channel();
+        let batches = [
+            [record("a@x", 1), record("b@x", 1)].concat(),
+            [record("a@x", 2), record("c@x", 1), b"nonsense".to_vec()].concat(),
+            [deletion("b@x"), record("a@x", 3)].concat(),
+        ];
+        for (number, batch) in (1..).zip(batches) {
+            keeper.commit(7, number, batch, confirm.clone());
+        }
+        for number in 1..=3 {
+            assert_eq!(confirmed.recv().await, Some((7, number)));
+        }
+        let expected = [("a@x".to_owned(), 3), ("c@x".to_owned(), 1)];
+        assert_eq!(all(keeper.read()).await, expected);
+        assert!(keeper.get("b@x".into()).await.unwrap().is_none());
+        drop(keeper);
+        // The thread ends a moment later, and with it its hold on the store.
+        let again = KeeperHandle::start(directory.path()).unwrap();
+        let record = loop {
+            if let Ok(record) = again.get("a@x".into()).await {
+                break record.unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        assert_eq!(lines(&record).unwrap()[0].bindings[0].cseq, 3);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_stored_waits_and_is_stored_when_it_can() {
+        let directory = tempfile::tempdir().unwrap();
+        // In place of the store's folder stands a file.
+        let place = directory.path().join("location");
+        std::fs::write(&place, b"in the way").unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let keeper = KeeperHandle::start(&place).unwrap();
+        let (confirm, mut confirmed) = mpsc::unbounded_channel();
+        keeper.commit(0, 1, record("a@x", 1), confirm);
+        let mut trouble = keeper.trouble.clone();
+        trouble.wait_for(Option::is_some).await.unwrap();
+        assert!(confirmed.try_recv().is_err());
+        assert_eq!(keeper.read().recv().await, None, "reading has failed");
+        std::fs::remove_file(&place).unwrap();
+        assert_eq!(confirmed.recv().await, Some((0, 1)));
+        trouble.wait_for(Option::is_none).await.unwrap();
+        assert_eq!(all(keeper.read()).await, [("a@x".to_owned(), 1)]);
+    }
+}

@@ -1,0 +1,222 @@
+//! The connection to the data plane for location.
+
+use crate::limits::{LOCATION_RETRY, RECONNECT_FIRST, RECONNECT_MAX};
+use crate::location::keeper::{Confirm, KeeperHandle, Pieces};
+use anyhow::{Context, Result, bail, ensure};
+use control_api::frame::{self, Assembler, PACKET_MAX};
+use control_api::{API_VERSION, FromDataplane, FromLocation, ToDataplane, ToLocation};
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_seqpacket::UnixSeqpacket;
+use tracing::{info, warn};
+
+/// Records for the workers that run, beside those of the start.
+pub type Restored = mpsc::Receiver<Vec<u8>>;
+
+/// Stores what the data plane behind `socket` sends and gives it what is stored, for ever.
+pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored) -> ! {
+    let mut pause = RECONNECT_FIRST;
+    loop {
+        match Link::attach(&socket).await {
+            Ok((link, is_loaded)) => {
+                pause = RECONNECT_FIRST;
+                let ended = Conversation::new(link, &keeper, is_loaded).run(&mut restored).await;
+                if let Err(error) = ended {
+                    warn!("location: {error:#}: connecting again");
+                }
+            }
+            // The other connection has said so.
+            Err(error) => tracing::debug!("location: {error:#}"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT_MAX);
+    }
+}
+
+/// A connection on which the data plane has answered `Attached`.
+struct Link {
+    socket: UnixSeqpacket,
+    assembler: Assembler,
+    packet: Vec<u8>,
+}
+
+impl Link {
+    async fn attach(path: &Path) -> Result<(Self, bool)> {
+        let socket = UnixSeqpacket::connect(path).await?;
+        let mut link =
+            Self { socket, assembler: Assembler::default(), packet: vec![0; PACKET_MAX] };
+        link.send_message(&ToDataplane::Hello { api_version: API_VERSION }).await?;
+        match link.receive().await? {
+            FromDataplane::Hello { api_version: API_VERSION, .. } => {}
+            FromDataplane::Hello { api_version, .. } => {
+                bail!("the data plane speaks version {api_version}, we speak {API_VERSION}")
+            }
+            _ => bail!("the data plane did not say hello"),
+        }
+        link.send(ToLocation::Attach).await?;
+        match link.receive().await? {
+            FromDataplane::Location(FromLocation::Attached { is_loaded }) => Ok((link, is_loaded)),
+            _ => bail!("the data plane answered out of turn"),
+        }
+    }
+
+    async fn send(&self, message: ToLocation) -> Result<()> {
+        self.send_message(&ToDataplane::Location(message)).await
+    }
+
+    async fn send_message(&self, message: &ToDataplane<()>) -> Result<()> {
+        for packet in frame::encode(message)? {
+            self.socket.send(&packet).await?;
+        }
+        Ok(())
+    }
+
+    /// The next message. Nothing is lost when this is dropped before it is done: a message that came is
+    /// taken at once.
+    async fn receive(&mut self) -> Result<FromDataplane> {
+        loop {
+            let received = self.socket.recv(&mut self.packet).await?.bytes_read();
+            ensure!(received > 0, "the data plane closed the connection");
+            if let Some(message) = self.assembler.push(&self.packet[..received])? {
+                return Ok(message);
+            }
+        }
+    }
+}
+
+/// What is said on one connection.
+struct Conversation<'a> {
+    link: Link,
+    keeper: &'a KeeperHandle,
+    confirm: Confirm,
+    confirmed: mpsc::UnboundedReceiver<(u16, u64)>,
+    loading: Loading,
+}
+
+/// How far the workers have got what is stored.
+enum Loading {
+    /// It is being read and sent, since then.
+    Reading(Pieces, Instant),
+    /// It could not be read, and is tried again then; the first attempt began at the other time.
+    Failed { again: Instant, since: Instant },
+    /// They have it, or will not get it.
+    Done,
+}
+
+enum Event {
+    Said(FromDataplane),
+    Piece(Option<Option<Vec<u8>>>),
+    Again,
+    Confirmed((u16, u64)),
+    Restored(Vec<u8>),
+    Store,
+}
+
+impl<'a> Conversation<'a> {
+    fn new(link: Link, keeper: &'a KeeperHandle, is_loaded: bool) -> Self {
+        let (confirm, confirmed) = mpsc::unbounded_channel();
+        let loading = match is_loaded {
+            true => Loading::Done,
+            false => Loading::Reading(keeper.read(), Instant::now()),
+        };
+        Self { link, keeper, confirm, confirmed, loading }
+    }
+
+    async fn run(mut self, restored: &mut Restored) -> Result<()> {
+        let mut store = self.keeper.trouble.clone();
+        store.mark_changed();
+        loop {
+            let is_loaded = matches!(self.loading, Loading::Done);
+            let event = tokio::select! {
+                said = self.link.receive() => Event::Said(said?),
+                piece = next_piece(&mut self.loading) => piece,
+                Some(confirmed) = self.confirmed.recv() => Event::Confirmed(confirmed),
+                Some(records) = restored.recv(), if is_loaded => Event::Restored(records),
+                // Workers that wait for what is stored wait on while it can still be read.
+                Ok(()) = store.changed(), if is_loaded => Event::Store,
+            };
+            match event {
+                Event::Said(message) => self.hear(message)?,
+                Event::Piece(piece) => self.load(piece).await?,
+                Event::Again => {
+                    let since = self.loading.since();
+                    self.loading = Loading::Reading(self.keeper.read(), since);
+                }
+                Event::Confirmed((worker, number)) => {
+                    self.link.send(ToLocation::Flushed { worker, number }).await?;
+                }
+                Event::Restored(records) => self.link.send(ToLocation::Load { records }).await?,
+                Event::Store => {
+                    let trouble = store.borrow_and_update().clone();
+                    let message = match trouble {
+                        Some(reason) => ToLocation::StoreIll { reason },
+                        None => ToLocation::StoreWell,
+                    };
+                    self.link.send(message).await?;
+                }
+            }
+        }
+    }
+
+    fn hear(&self, message: FromDataplane) -> Result<()> {
+        match message {
+            FromDataplane::Location(FromLocation::Changes { worker, number, records }) => {
+                self.keeper.commit(worker, number, records, self.confirm.clone());
+            }
+            FromDataplane::Location(FromLocation::Loaded { taken, expired, refused }) => {
+                info!(taken, expired, refused, "the workers have the bindings that were stored");
+                if refused > 0 {
+                    warn!("{refused} stored AoRs found no room: raise [memory] aors and bindings");
+                }
+            }
+            _ => bail!("the data plane answered out of turn"),
+        }
+        Ok(())
+    }
+
+    /// Sends a piece of what is stored; after the last one the workers answer.
+    async fn load(&mut self, piece: Option<Option<Vec<u8>>>) -> Result<()> {
+        let since = self.loading.since();
+        match piece {
+            Some(Some(records)) => self.link.send(ToLocation::Load { records }).await,
+            Some(None) => {
+                self.loading = Loading::Done;
+                info!(ms = since.elapsed().as_millis(), "all that is stored has been sent");
+                self.link.send(ToLocation::Loaded).await
+            }
+            None if since.elapsed() < LOCATION_RETRY * 20 => {
+                let again = Instant::now() + LOCATION_RETRY;
+                self.loading = Loading::Failed { again, since };
+                Ok(())
+            }
+            None => {
+                self.loading = Loading::Done;
+                let trouble = self.keeper.trouble.borrow().clone();
+                let reason = trouble.unwrap_or_else(|| "the store cannot be read".to_owned());
+                warn!("{reason}: the workers begin without what is stored");
+                self.link.send(ToLocation::StoreIll { reason }).await.context("StoreIll")
+            }
+        }
+    }
+}
+
+impl Loading {
+    fn since(&self) -> Instant {
+        match self {
+            Self::Reading(_, since) | Self::Failed { since, .. } => *since,
+            Self::Done => Instant::now(),
+        }
+    }
+}
+
+async fn next_piece(loading: &mut Loading) -> Event {
+    match loading {
+        Loading::Reading(pieces, _) => Event::Piece(pieces.recv().await),
+        Loading::Failed { again, .. } => {
+            sleep_until(*again).await;
+            Event::Again
+        }
+        Loading::Done => std::future::pending().await,
+    }
+}
