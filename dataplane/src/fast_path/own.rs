@@ -55,9 +55,12 @@ impl FastPath {
         let Some(epoch) = &self.epoch else { return };
         let message = &frame[datagram.payload.clone()];
         if let Some(listen) = epoch.tables.listen_id(datagram.target) {
-            let Scratch { transactions, location, .. } = &mut self.scratch;
+            let Scratch { transactions, location, digest, .. } = &mut self.scratch;
             if epoch.tables.has_location() && message.starts_with(b"REGISTER ") {
                 location.foresee(message);
+                if let Some(credentials) = &self.credentials {
+                    digest.foresee(message, credentials, &epoch.tables);
+                }
             } else {
                 transactions.foresee(message, listen, &epoch.tables);
             }
@@ -69,6 +72,9 @@ impl FastPath {
     pub fn look_ahead(&mut self) {
         self.scratch.transactions.look_ahead();
         self.scratch.location.look_ahead();
+        if let Some(credentials) = &self.credentials {
+            self.scratch.digest.look_ahead(credentials);
+        }
     }
 
     /// What is counted of transactions.

@@ -57,7 +57,7 @@ pub(super) fn find<'a>(request: &Request<'a>, role: Role, realm: &[u8]) -> Found
 
 /// Where the value begins if the line is the one that credentials for this role stand in.
 #[inline(always)]
-fn value_start(bytes: &[u8], line: Line, role: Role) -> Option<usize> {
+pub(super) fn value_start(bytes: &[u8], line: Line, role: Role) -> Option<usize> {
     const SMALL: u64 = 0x2020_2020_2020_2020;
     let start = line.start as usize;
     let (head, name): (&[u8; 8], &[u8]) = match role {

@@ -13,6 +13,7 @@ mod claim;
 mod credentials;
 mod failures;
 mod fingerprint;
+mod foresee;
 mod hash;
 mod nonce;
 mod replay;
@@ -32,6 +33,7 @@ use claim::{Claim, Found};
 use credentials::User;
 use failures::{Failures, Limit};
 use fingerprint::Fingerprints;
+use foresee::Ahead;
 use hash::LastHa2;
 use nonce::Nonces;
 use replay::{Replays, Sight, Use};
@@ -151,6 +153,7 @@ pub struct Digest {
     sources: Failures,
     users: Failures,
     last_ha2: LastHa2,
+    ahead: Ahead,
     counts: DigestCounts,
 }
 
@@ -168,6 +171,7 @@ impl Digest {
             sources: Failures::new(sizes.failures),
             users: Failures::new(sizes.failures),
             last_ha2: LastHa2::default(),
+            ahead: Ahead::new(),
             counts: DigestCounts::default(),
         }
     }
