@@ -11,7 +11,8 @@ use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 use sip_core::{
-    Digest, Location, Outbox, Outgoing, Oversize, QuotedBranch, TransactionCounts, Transactions,
+    Digest, DigestCounts, Location, Outbox, Outgoing, Oversize, QuotedBranch, TransactionCounts,
+    Transactions,
 };
 
 impl FastPath {
@@ -75,6 +76,11 @@ impl FastPath {
         if let Some(credentials) = &self.credentials {
             self.scratch.digest.look_ahead(credentials);
         }
+    }
+
+    /// What became of those who were asked for credentials.
+    pub fn digest_counts(&self) -> DigestCounts {
+        self.scratch.digest.counts()
     }
 
     /// What is counted of transactions.
