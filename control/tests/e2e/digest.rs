@@ -251,7 +251,8 @@ fn sipvicious_finds_no_user_and_no_password() {
     let said = run(&["svcrack", "-u", "phone1", "-d", &passwords, "10.77.1.1"]);
     assert!(!said.contains("secret1"), "{said}");
     let counted = |name: &str| lab.status()["workers"][0]["auth"][name].as_u64().expect(name);
-    assert!((1..=20).contains(&counted("failed")) && counted("limited") > 0, "{said}");
+    // It guesses as RFC 2069 had it, without qop, which is not even looked at; and is limited all the same.
+    assert!(counted("failed") == 0 && counted("limited") > 0, "{said}");
     // Its address is blocked, for what has not proved itself before.
     let phone = Phone::caller("phone2", 5062);
     phone.send(&phone.registration("blocked", 1, &contact(&phone)));

@@ -215,12 +215,12 @@ impl Digest {
         let claim = match claim::find(demand.request, demand.role(), realm.as_bytes()) {
             Found::Bad => return Authenticated::Bad,
             Found::Claim(claim) if auth.algorithms.contains(&claim.algorithm) => claim,
-            Found::Claim(_) | Found::Nothing => {
-                if self.sources.is_blocked(source, &source_limit(auth), self.now_ms) {
-                    return Authenticated::Limited;
-                }
-                self.counts.unproved += 1;
-                return Authenticated::Challenge { stale: false };
+            Found::Nothing => return self.ask(source, auth),
+            // Whoever goes on with what is not offered is no phone that was asked.
+            Found::Claim(_) | Found::Unoffered => {
+                let answer = self.ask(source, auth);
+                self.sources.note(source, &source_limit(auth), self.now_ms);
+                return answer;
             }
         };
         if !resource::is_same(demand, claim.uri) {
@@ -272,6 +272,14 @@ impl Digest {
         let ha2 = self.last_ha2.get(claim.algorithm, request.method_name(), uri);
         let expected = hash::response(claim, &user.ha1, &ha2);
         bool::from(expected.is(claim.response) & Choice::from(u8::from(user.is_known)))
+    }
+
+    fn ask(&mut self, source: u64, auth: &AuthSettings) -> Authenticated {
+        if self.sources.is_blocked(source, &source_limit(auth), self.now_ms) {
+            return Authenticated::Limited;
+        }
+        self.counts.unproved += 1;
+        Authenticated::Challenge { stale: false }
     }
 
     fn stale(&mut self, source: u64, auth: &AuthSettings) -> Authenticated {
