@@ -1,12 +1,13 @@
 //! The counters of the data plane, for people and as JSON.
 
 mod counters;
+mod location;
 mod workers;
 
 pub use counters::Counters;
 
 use control_api::DropReason;
-use control_api::status::{KernelStatus, QueueStatus, Status, WorkerStatus};
+use control_api::status::{KernelStatus, QueueStatus, Status, StoreStatus, WorkerStatus};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -35,8 +36,10 @@ pub struct StatusReport {
     pub conserved: bool,
     /// Kernel sockets and what ICMP said, since the data plane started.
     pub kernel: KernelStatus,
-    /// Each worker's transactions and hand-offs.
+    /// Each worker's transactions, bindings and hand-offs.
     pub workers: Vec<WorkerStatus>,
+    /// The way of bindings to the store.
+    pub store: StoreStatus,
 }
 
 /// One queue pair.
@@ -81,6 +84,7 @@ impl StatusReport {
             conserved: status.queues.iter().all(|q| q.unaccounted() == 0),
             kernel: status.kernel,
             workers: status.workers.clone(),
+            store: status.store.clone(),
             queues,
         }
     }
@@ -216,6 +220,10 @@ impl fmt::Display for StatusReport {
         let transactions = workers::transaction_tables(&self.workers);
         if !transactions.is_empty() {
             writeln!(f, "{transactions}")?;
+        }
+        let location = location::location_tables(&self.workers, &self.store);
+        if !location.is_empty() {
+            writeln!(f, "{location}")?;
         }
         write!(f, "drops\n{}", indented(&self.drop_list()))?;
         write!(f, "\nconserved    {}", self.conservation_line())

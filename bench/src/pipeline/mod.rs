@@ -21,13 +21,16 @@ use std::time::Duration;
 #[command(after_help = "EXAMPLES\n  \
     trunkline-bench pipeline\n  \
     trunkline-bench pipeline --lcores 0,1              two cores, and their speedup over one\n  \
-    trunkline-bench pipeline --seconds 5 --json -      one JSON object on standard output\n\n\
+    trunkline-bench pipeline --seconds 5 --json -      one JSON object on standard output\n  \
+    trunkline-bench pipeline --scenario register       refreshes of the bindings of 1,000,000 users\n  \
+    trunkline-bench pipeline --scenario expiry --seconds 180 --plot expiry\n  \
+    trunkline-bench pipeline --scenario load --alive 5000000\n\n\
     The worker is the appliance's own, with a static neighbour table. The last of the lcores is measured \
     alone, while the others sleep, and by turns with it all of them together. testpmd runs on the same \
     capture before and after, on the same last lcore; its main thread waits on another.")]
 pub(crate) struct Arguments {
     /// Length of each measurement, of which there are eight, and with several lcores thirteen.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// The lcores that measure, in ascending order, one queue and one worker for each.
     #[arg(long, alias = "lcore", value_delimiter = ',', default_value = "1", value_name = "LIST")]
@@ -35,7 +38,7 @@ pub(crate) struct Arguments {
     /// What passes: single messages without state, or whole calls with transactions.
     #[arg(long, value_enum, default_value_t = Scenario::Stateless)]
     scenario: Scenario,
-    /// Stateful: transactions that are alive all the time, of each worker.
+    /// Stateful: transactions that are alive all the time, of each worker. Register, expiry, load: users.
     #[arg(long, default_value_t = 1_000_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     alive: u32,
     /// Stateful: calls that are under way at a time: so many others pass between two messages of a call.
@@ -44,6 +47,9 @@ pub(crate) struct Arguments {
     /// Stateful: share of the responses that come to the wrong worker, to measure hand-offs; 0 to 1.
     #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = share)]
     stray: f64,
+    /// Expiry: draw the samples into STEM.svg and STEM.png.
+    #[arg(long, value_name = "STEM")]
+    plot: Option<std::path::PathBuf>,
     /// Write the result as JSON to this file too; - for standard output instead of the report.
     #[arg(long, value_name = "FILE")]
     json: Option<String>,
@@ -58,6 +64,12 @@ enum Scenario {
     Stateful,
     /// Timers of all transactions that expire within one second, while messages flow.
     Timers,
+    /// Refreshes of the bindings of many users, in random order.
+    Register,
+    /// The same in samples of 100 ms, while the bindings of as many others end.
+    Expiry,
+    /// Stored bindings that a worker takes in at its start.
+    Load,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -74,6 +86,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Scenario::Stateless => run_stateless(arguments),
         Scenario::Stateful => stateful::run(arguments),
         Scenario::Timers => stateful::run_timers(arguments),
+        Scenario::Register => stateful::run_register(arguments),
+        Scenario::Expiry => stateful::run_expiry(arguments),
+        Scenario::Load => stateful::run_load(arguments),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::{Place, StartError, System, Work};
 use crate::hugepages;
-use crate::load::DOMAIN;
+use crate::load::{DOMAIN, PASSWORD};
 use crate::network::{CALLEE_PORT, GENERATOR_ADDRESS, Host, SIP};
 use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,21 +19,20 @@ const IDLE: &str = "yield";
 const TRANSACTIONS: u32 = 1 << 22;
 /// Blocks of 128 bytes for them. Of a call that was answered only the response to the BYE is kept, in four.
 const MESSAGE_BUFFERS: u32 = 3 * TRANSACTIONS;
+/// Users that register, and that have a password: those of a search of a million.
+const USERS: u32 = 1_000_000;
+/// Their file.
+const USERS_FILE: &str = "users.csv";
 /// Members of the destination set of [`Work::Dispatcher`].
 const MEMBERS: u16 = 4;
 
 pub(super) fn start(work: Work, place: &Place<'_>) -> Result<System, StartError> {
-    let members = match work {
-        Work::Stateless | Work::Stateful => 1,
-        Work::Dispatcher => MEMBERS,
-        Work::Register | Work::RegisterDigest => {
-            return Err(StartError::Missing(format!("{work} is not built yet")));
-        }
-    };
     let binary = binary()?;
     let file = place.directory.join("trunkline.toml");
-    std::fs::write(&file, config(place, members, work == Work::Stateful))
-        .context("the configuration")?;
+    std::fs::write(&file, config(place, work)).context("the configuration")?;
+    if work == Work::RegisterDigest {
+        write_users(&place.directory.join(USERS_FILE)).context("the users")?;
+    }
     let reserved = hugepages::reserve();
     let mut command = place.command_on(&binary, &all_cores(place.cores))?;
     command.args(["run", "--config"]).arg(&file).arg("--log-directory").arg(&place.directory);
@@ -75,7 +76,37 @@ pub(super) fn all_cores(workers: &[u16]) -> Vec<u16> {
     workers.iter().copied().chain(extra).collect()
 }
 
-fn config(place: &Place<'_>, members: u16, is_stateful: bool) -> String {
+/// The users of the generator, with their password.
+fn write_users(path: &Path) -> Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for user in 0..USERS {
+        writeln!(file, "c{user:07},{PASSWORD}")?;
+    }
+    Ok(file.flush()?)
+}
+
+/// The sections that differ from work to work.
+fn sections(work: Work) -> String {
+    // As the peers: bindings in memory only, MD5 only.
+    let registrar = format!(
+        "[registrar]\ndurability = \"memory\"\n\n[memory]\naors = {USERS}\n\n[[routes]]\nregister = true\n"
+    );
+    match work {
+        Work::Stateless | Work::Dispatcher => String::new(),
+        Work::Stateful => format!(
+            "[memory]\ntransactions = {TRANSACTIONS}\nmessage_buffers = {MESSAGE_BUFFERS}\n"
+        ),
+        Work::Register => registrar,
+        Work::RegisterDigest => format!(
+            "{registrar}auth = \"{DOMAIN}\"\n\n[auth]\nalgorithms = [\"MD5\"]\n\n\
+             [[auth.realms]]\nname = \"{DOMAIN}\"\nfile = \"{USERS_FILE}\"\n"
+        ),
+    }
+}
+
+fn config(place: &Place<'_>, work: Work) -> String {
+    let is_stateful = work == Work::Stateful;
+    let members = if work == Work::Dispatcher { MEMBERS } else { 1 };
     let directory = place.directory.display();
     let (interface, queues) = (Host::Sut.interface(), place.cores.len());
     let (workers, service) = (place.cores, service_core(place.cores));
@@ -83,11 +114,7 @@ fn config(place: &Place<'_>, members: u16, is_stateful: bool) -> String {
     let members: Vec<String> =
         ports.map(|port| format!("{{ address = \"{GENERATOR_ADDRESS}:{port}\" }}")).collect();
     let members = members.join(", ");
-    let memory = if is_stateful {
-        format!("\n[memory]\ntransactions = {TRANSACTIONS}\nmessage_buffers = {MESSAGE_BUFFERS}\n")
-    } else {
-        String::new()
-    };
+    let sections = sections(work);
     format!(
         r#"[appliance]
 name = "bench"
@@ -115,10 +142,11 @@ name = "callees"
 members = [{members}]
 probe = false # peers are measured without probes, too
 
+{sections}
 [[routes]]
 forward = "callees"
 stateful = {is_stateful}
-{memory}"#
+"#
     )
 }
 

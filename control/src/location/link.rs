@@ -92,6 +92,8 @@ struct Conversation<'a> {
     confirm: Confirm,
     confirmed: mpsc::UnboundedReceiver<(u16, u64)>,
     loading: Loading,
+    /// When this began.
+    since: Instant,
 }
 
 /// How far the workers have got what is stored.
@@ -120,7 +122,7 @@ impl<'a> Conversation<'a> {
             true => Loading::Done,
             false => Loading::Reading(keeper.read(), Instant::now()),
         };
-        Self { link, keeper, confirm, confirmed, loading }
+        Self { link, keeper, confirm, confirmed, loading, since: Instant::now() }
     }
 
     async fn run(mut self, restored: &mut Restored) -> Result<()> {
@@ -165,7 +167,11 @@ impl<'a> Conversation<'a> {
                 self.keeper.commit(worker, number, records, self.confirm.clone());
             }
             FromDataplane::Location(FromLocation::Loaded { taken, expired, refused }) => {
-                info!(taken, expired, refused, "the workers have the bindings that were stored");
+                let ms = self.since.elapsed().as_millis();
+                info!(
+                    taken,
+                    expired, refused, ms, "the workers have the bindings that were stored"
+                );
                 if refused > 0 {
                     warn!("{refused} stored AoRs found no room: raise [memory] aors and bindings");
                 }
@@ -182,7 +188,6 @@ impl<'a> Conversation<'a> {
             Some(Some(records)) => self.link.send(ToLocation::Load { records }).await,
             Some(None) => {
                 self.loading = Loading::Done;
-                info!(ms = since.elapsed().as_millis(), "all that is stored has been sent");
                 self.link.send(ToLocation::Loaded).await
             }
             None if since.elapsed() < LOCATION_RETRY * 20 => {

@@ -23,4 +23,5 @@ mod restarts;
 mod running;
 mod sipp;
 mod stateful;
+mod store;
 mod supervisor;

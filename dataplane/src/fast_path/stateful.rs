@@ -24,6 +24,9 @@ pub(super) enum Remember {
     Response(BranchId, u16),
 }
 
+/// What an edge proxy answers when a flow of its is no more (RFC 5626 section 11.6).
+const FLOW_FAILED: u16 = 430;
+
 /// Routes and neighbours, as far as transactions must know them.
 pub(super) struct Ways<'t> {
     pub(super) tables: &'t Tables,
@@ -160,6 +163,11 @@ impl<'t> Way<'t> {
             return Err(Verdict::Park(next_hop));
         }
         probe.end(Stage::Adjacency);
+        if response.status() == FLOW_FAILED && self.tables.has_location() {
+            let listen = self.tables.listen_id(self.datagram.target).unwrap_or(ListenId(0));
+            let arrival = Arrival { source: self.datagram.source, listen };
+            scratch.location.forget_flow(response, self.tables, &arrival);
+        }
         let fate = scratch.transactions.response(id, response, self.tables, &mut self.ways());
         probe.end(Stage::Transaction);
         match fate {

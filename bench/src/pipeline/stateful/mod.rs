@@ -10,6 +10,7 @@
 
 mod ends;
 mod frame;
+mod home;
 mod lcore;
 mod report;
 mod sent;
@@ -36,6 +37,7 @@ use std::time::Duration;
 /// Message buffers for each transaction, as the appliance has them by default.
 const BUFFERS_PER_TRANSACTION: u32 = 4;
 
+pub(super) use home::{run_expiry, run_load, run_register};
 pub(super) use timers::run as run_timers;
 
 /// At most this part of the transactions are those of calls under way: time passes the faster the fewer are

@@ -130,6 +130,31 @@ fn settings() -> Settings {
     settings
 }
 
+/// One round of a worker, with the time that it took.
+pub(super) fn timed_round<Pr: Probe>(
+    worker: &mut Worker<Wire, Pr>,
+    counters: &QueueCounters,
+    clock: &quanta::Clock,
+) -> Round {
+    let (received, handed) = (counters.received.get(), counters.handed_in.get());
+    let interrupted = interruptions();
+    let wire = worker.io_mut();
+    (wire.ticks, wire.first) = (0, None);
+    let began = clock.raw();
+    worker.run_once();
+    let ended = clock.raw();
+    let wire = worker.io_mut();
+    let messages = counters.received.get() - received;
+    Round {
+        ticks: (ended - began).saturating_sub(wire.ticks),
+        before: wire.first.unwrap_or(ended).saturating_sub(began),
+        after: ended.saturating_sub(wire.last.max(began)),
+        messages,
+        is_busy: messages > 0 || counters.handed_in.get() > handed,
+        is_whole: interruptions() == interrupted,
+    }
+}
+
 impl<Pr: Probe> Site<Pr> {
     /// A site whose calls begin with the first round.
     ///
@@ -174,24 +199,7 @@ impl<Pr: Probe> Site<Pr> {
 
     /// The worker's part of a round.
     pub(super) fn work(&mut self) -> Round {
-        let counters = &self.counters;
-        let (received, handed) = (counters.received.get(), counters.handed_in.get());
-        let interrupted = interruptions();
-        let wire = self.worker.io_mut();
-        (wire.ticks, wire.first) = (0, None);
-        let began = self.clock.raw();
-        self.worker.run_once();
-        let ended = self.clock.raw();
-        let (wire, counters) = (self.worker.io_mut(), &self.counters);
-        let messages = counters.received.get() - received;
-        Round {
-            ticks: (ended - began).saturating_sub(wire.ticks),
-            before: wire.first.unwrap_or(ended).saturating_sub(began),
-            after: ended.saturating_sub(wire.last.max(began)),
-            messages,
-            is_busy: messages > 0 || counters.handed_in.get() > handed,
-            is_whole: interruptions() == interrupted,
-        }
+        timed_round(&mut self.worker, &self.counters, &self.clock)
     }
 
     /// The others' part.

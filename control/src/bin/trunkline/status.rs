@@ -17,7 +17,8 @@ use std::path::PathBuf;
 /// late, now and at most; then what happened to them since the start: opened, refused as the table was
 /// full (503), merged (482), messages absorbed and sent again, branches that timed out, requests that
 /// went to another destination, branches cancelled, and messages handed to the worker that owns their
-/// transaction. Below stand the members of the destination sets: up, probing (was
+/// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
+/// has confirmed, and how the store is. Below stand the members of the destination sets: up, probing (was
 /// down, answers again), draining (by an operator) or down, since when, and the last probe or sign.
 #[derive(clap::Args)]
 #[command(after_help = "\

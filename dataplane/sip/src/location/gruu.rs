@@ -3,6 +3,7 @@
 use super::aor::{AorId, NoAor};
 use super::layer::Location;
 use super::locate::Wanted;
+use super::temp_gruu;
 use crate::message::{Arrival, Span};
 use crate::parse::params::Params;
 use crate::parse::scan;
@@ -20,17 +21,27 @@ impl Location {
         arrival: &Arrival,
     ) -> Result<(AorId, Wanted), NoAor> {
         let id = self.aor_of(bytes, uri, tables, arrival)?;
-        let instance = match gr(bytes, uri) {
-            Some(gr) if !gr.is_empty() => self.hash_instance(gr.of(bytes)),
-            _ => 0,
-        };
-        Ok((id, Wanted { instance, call: 0 }))
+        match gr(bytes, uri) {
+            None => Ok((id, Wanted::default())),
+            Some(urn) if !urn.is_empty() => {
+                let instance = self.hash_instance(urn.of(bytes));
+                Ok((id, Wanted { instance, ..Wanted::default() }))
+            }
+            Some(_) => {
+                let user = Uri::parse(bytes, uri).map_or(&b""[..], |uri| uri.user.of(bytes));
+                if temp_gruu::is_one(user) {
+                    self.opened(user, tables)
+                } else {
+                    Err(NoAor::NotFound)
+                }
+            }
+        }
     }
 }
 
 /// The value of the URI parameter `gr`, which may be empty.
 #[inline]
-pub(super) fn gr(bytes: &[u8], uri: Span) -> Option<Span> {
+pub(crate) fn gr(bytes: &[u8], uri: Span) -> Option<Span> {
     let uri = Uri::parse(bytes, uri).filter(|uri| !uri.params.is_empty())?;
     let mut params = Params::new(bytes, uri.params.start(), uri.params.end());
     while let Some(param) = params.next_param().ok()? {

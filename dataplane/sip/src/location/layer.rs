@@ -84,6 +84,8 @@ pub struct Location {
     /// A text that is being put together.
     pub(super) scratch: Vec<u8>,
     pub(super) ahead: Ahead,
+    /// Temporary GRUUs that were given.
+    pub(super) gruus: u32,
     /// The REGISTER in hand.
     pub(crate) work: Work,
 }
@@ -117,6 +119,7 @@ impl Location {
             aor: Vec::with_capacity(AOR_MAX),
             scratch: Vec::with_capacity(AOR_MAX + BINDING_TEXT_MAX),
             ahead: Ahead::default(),
+            gruus: 0,
             work: Work::new(),
         }
     }
@@ -250,8 +253,7 @@ impl Location {
     /// Hash of an instance: of `"<urn:...>"` as of `urn:...`; 0 when there is none.
     #[inline]
     pub(crate) fn hash_instance(&self, instance: &[u8]) -> u64 {
-        let inside = instance.strip_prefix(b"\"<").and_then(|rest| rest.strip_suffix(b">\""));
-        let urn = inside.unwrap_or(instance);
+        let urn = urn_of(instance);
         if urn.is_empty() { 0 } else { self.keys.text.hash(urn).max(1) }
     }
 
@@ -285,6 +287,11 @@ impl Location {
     #[inline]
     pub(crate) fn set_position(&mut self, position: u64) {
         self.position = position;
+    }
+
+    /// Hash of an instance that is the same in every process.
+    pub(super) fn hash_instance_for_good(&self, instance: &[u8]) -> u64 {
+        self.keys.stable.begin().text(instance).finish(2)
     }
 
     /// Whether there is room for so many bindings with texts of these lengths, and for an AoR if
@@ -374,6 +381,13 @@ impl Location {
             self.table.remove_binding(slot);
         }
     }
+}
+
+/// `urn:...` of an instance, which is written `"<urn:...>"`.
+#[inline]
+pub(crate) fn urn_of(instance: &[u8]) -> &[u8] {
+    let inside = instance.strip_prefix(b"\"<").and_then(|rest| rest.strip_suffix(b">\""));
+    inside.unwrap_or(instance)
 }
 
 /// Whether a text fits a binding.

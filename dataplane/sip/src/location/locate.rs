@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::binding::Binding;
-use super::layer::Location;
+use super::layer::{Location, urn_of};
 use super::targets::{Target, Targets};
-use crate::message::{Arrival, Request, Span};
+use crate::message::{Arrival, Request, Response, Span};
 use crate::parse::error::ParseErrorKind;
+use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
 use crate::route::tables::Tables;
@@ -28,11 +29,13 @@ pub enum Located {
 
 /// Which bindings of an AoR are meant.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wanted {
+pub(super) struct Wanted {
     /// Hash of an instance; 0 for any.
-    pub(crate) instance: u64,
-    /// Hash of the Call-ID that the instance must still be registered with; 0 for any.
-    pub(crate) call: u64,
+    pub(super) instance: u64,
+    /// Hash of the Call-ID that the instance must still be registered with.
+    pub(super) call: Option<u64>,
+    /// Hash of an instance that is the same in every process.
+    pub(super) for_good: Option<u64>,
 }
 
 impl Location {
@@ -70,12 +73,18 @@ impl Location {
         let mut groups = 0;
         for (slot, binding) in self.table.bindings_of(aor) {
             let is_meant = (wanted.instance == 0 || wanted.instance == binding.instance)
-                && (wanted.call == 0 || wanted.call == binding.call);
+                && wanted.call.is_none_or(|call| call == binding.call);
             if binding.expires_ms <= self.now_ms || !is_meant {
                 continue;
             }
             let start = targets.text.len();
             binding.text(&self.texts).for_each(|part| targets.text.extend_from_slice(part));
+            if let Some(for_good) = wanted.for_good
+                && for_good != self.instance_at(binding, start, &targets.text)
+            {
+                targets.text.truncate(start);
+                continue;
+            }
             match self.target(binding, start, tables, &mut targets.text) {
                 Some(mut target) => {
                     if binding.reg_id != 0 {
@@ -86,6 +95,13 @@ impl Location {
                 None => targets.text.truncate(start),
             }
         }
+    }
+
+    /// The hash, for good, of the instance of a binding, whose text stands at `start` of `text`.
+    fn instance_at(&self, binding: &Binding, start: usize, text: &[u8]) -> u64 {
+        let start = start + usize::from(binding.uri_length);
+        let instance = text.get(start..start + usize::from(binding.instance_length));
+        self.hash_instance_for_good(urn_of(instance.unwrap_or_default()))
     }
 
     /// The number of a binding's instance: the place of its first binding in the list of the AoR.
@@ -130,17 +146,19 @@ impl Location {
         })
     }
 
-    /// Takes away the bindings of a Contact URI whose flow goes to `next_hop` and has failed: somebody says
-    /// 430, or that nobody is there (RFC 5626 sections 5.3, 11.6). `aor` is a URI of the user, in `bytes`.
+    /// Somebody on the way says that the flow of a binding is no more (430; RFC 5626 sections 5.3, 11.6):
+    /// the bindings of the user whom the response is about that are reached by way of `arrival` are taken away.
+    #[cold]
     pub fn forget_flow(
         &mut self,
-        bytes: &[u8],
-        aor: Span,
+        response: &Response<'_>,
         tables: &Tables,
         arrival: &Arrival,
-        next_hop: SocketAddr,
     ) -> bool {
-        let Ok((id, _)) = self.named_by(bytes, aor, tables, arrival) else { return false };
+        let (bytes, next_hop) = (response.bytes, arrival.source);
+        let to = response.headers.value(HeaderId::To);
+        let Some(to) = NameAddr::parse(bytes, to.start(), to.end()) else { return false };
+        let Ok((id, _)) = self.named_by(bytes, to.uri, tables, arrival) else { return false };
         let Some(aor) = self.table.find(id) else { return false };
         let failed = |one: &Binding| one.is_flow && one.source() == next_hop;
         let mut found = false;

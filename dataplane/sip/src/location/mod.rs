@@ -23,6 +23,7 @@ pub mod record;
 mod sources;
 mod table;
 mod targets;
+mod temp_gruu;
 mod texts;
 
 pub use aor::{AorOwner, NoAor};
@@ -33,6 +34,8 @@ pub use targets::{Target, Targets};
 
 pub(crate) use aor::AorId;
 pub(crate) use binding::{Binding, Contact};
-pub(crate) use layer::fits;
+pub(crate) use gruu::gr;
+pub(crate) use layer::{fits, urn_of};
 pub(crate) use locate::address;
+pub(crate) use temp_gruu::GruuKey;
 pub(crate) use texts::Said;

@@ -5,8 +5,11 @@ use core::net::SocketAddr;
 use super::contacts::{Plan, Wanted};
 use super::headers::Options;
 use super::{Asked, Done, Refused};
-use crate::location::{Binding, Location};
+use crate::location::{Binding, Location, urn_of};
 use crate::message::Span;
+use crate::parse::header::HeaderId;
+use crate::parse::name_addr::NameAddr;
+use crate::parse::uri::Uri;
 use crate::rewrite::answer::write_answer;
 use crate::rewrite::output::{Full, Output};
 
@@ -26,6 +29,7 @@ impl Location {
         done: &Done,
         out: &mut Output,
     ) -> Result<SocketAddr, Full> {
+        self.next_gruu();
         let mut text = core::mem::take(&mut self.work.text);
         let lines = |out: &mut Output| {
             if let Some(aor) = done.aor {
@@ -87,7 +91,32 @@ impl Location {
             out.push(b";reg-id=")?;
             push_decimal(out, binding.reg_id.into())?;
         }
+        if !instance.is_empty() && asked.wants_gruu() {
+            self.push_gruus(asked, binding.call, instance, out)?;
+        }
         out.push(b"\r\n")
+    }
+
+    /// The public GRUU of an instance, and a temporary one (RFC 5627 section 5.2).
+    fn push_gruus(
+        &self,
+        asked: &Asked<'_>,
+        call: u64,
+        instance: &[u8],
+        out: &mut Output,
+    ) -> Result<(), Full> {
+        let urn = urn_of(instance);
+        let Some((user, host)) = asked.user_and_host().filter(|_| is_param_value(urn)) else {
+            return Ok(());
+        };
+        for part in [b";pub-gruu=\"sip:", user, b"@", host, b";gr=", urn, b"\";temp-gruu=\"sip:"] {
+            out.push(part)?;
+        }
+        self.push_temporary(asked.tables, call, instance, out)?;
+        for part in [b"@", host, b";gr\""] {
+            out.push(part)?;
+        }
+        Ok(())
     }
 
     /// Copies the text of a binding, and says where its parts are.
@@ -139,6 +168,19 @@ impl Location {
 }
 
 impl Asked<'_> {
+    #[inline]
+    fn wants_gruu(&self) -> bool {
+        self.fields.supported.has(Options::GRUU) && self.tables.registrar().gruu
+    }
+
+    /// User and host of To, as written.
+    fn user_and_host(&self) -> Option<(&[u8], &[u8])> {
+        let (bytes, to) = (self.request.bytes, self.request.headers.value(HeaderId::To));
+        let uri = NameAddr::parse(bytes, to.start(), to.end())?.uri;
+        let uri = Uri::parse(bytes, uri)?;
+        Some((uri.user.of(bytes), uri.host.of(bytes)))
+    }
+
     /// Path (RFC 3327 section 5.3), Service-Route (RFC 3608 section 6.3), and what flows need (RFC 5626
     /// section 6).
     #[inline]
@@ -164,6 +206,12 @@ impl Asked<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a text can stand in a URI parameter as it is (RFC 3261 section 25.1, `paramchar`).
+fn is_param_value(text: &[u8]) -> bool {
+    let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()[]/:&+$%".contains(byte);
+    !text.is_empty() && text.iter().all(is_good)
 }
 
 /// A number in decimal.

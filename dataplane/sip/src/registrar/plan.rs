@@ -2,7 +2,7 @@
 
 use super::contacts::{Plan, Wanted};
 use super::{Asked, Done, Refused, same_uri};
-use crate::location::{AorId, Binding, Contact, Location, Said, address, fits};
+use crate::location::{AorId, Binding, Contact, Location, Said, address, fits, gr};
 use crate::message::Span;
 use crate::parse::uri::{Scheme, Uri};
 use crate::settings::Nat;
@@ -25,8 +25,7 @@ impl Location {
                 wanted.reg_id = 0;
             }
             if wanted.expires_s != 0 {
-                // A time above an hour is never too brief, whatever the settings say.
-                if wanted.expires_s < settings.min_expires_s.min(3_600) {
+                if wanted.expires_s < settings.min_expires_s {
                     return Err(Refused::TooBrief);
                 }
                 wanted.expires_s = wanted.expires_s.min(settings.max_expires_s);
@@ -130,6 +129,12 @@ impl Location {
             .filter(|uri| !uri.has_headers(wanted.uri));
         if uri.is_none_or(|uri| uri.params(bytes).is_none()) {
             return Err(Refused::Malformed("Contact Is No SIP URI"));
+        }
+        // RFC 5627 section 5.1: a GRUU cannot be bound to itself.
+        let is_ours =
+            |uri: Uri| asked.tables.is_ours(uri.host.of(bytes), uri.port(), asked.arrival.listen);
+        if gr(bytes, wanted.uri).is_some() && uri.is_some_and(is_ours) {
+            return Err(Refused::NotYours);
         }
         let is_same = |one: &Wanted| match wanted.reg_id {
             0 => one.uri_hash == wanted.uri_hash,

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::keyed_hash::HashKey;
+use crate::location::GruuKey;
 use crate::message::{Headers, Span};
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
@@ -48,6 +49,8 @@ pub(crate) struct Keys {
     place: HashKey,
     merged: HashKey,
     flow: HashKey,
+    /// Of temporary GRUUs.
+    pub(crate) gruu: GruuKey,
 }
 
 impl Keys {
@@ -60,6 +63,7 @@ impl Keys {
             place: derive(4),
             merged: derive(5),
             flow: derive(6),
+            gruu: GruuKey::derive(secret),
         }
     }
 

@@ -15,6 +15,12 @@ impl HashKey {
         Self::new(half(0), half(1))
     }
 
+    /// Sixteen bytes for one purpose.
+    pub(crate) fn derive_bytes(secret: &[u8; 16], purpose: u8) -> [u8; 16] {
+        let half = |index: u8| SipHasher24::new_with_key(secret).hash(&[purpose, index, 0]);
+        (u128::from(half(0)) << 64 | u128::from(half(1))).to_be_bytes()
+    }
+
     fn new(low: u64, high: u64) -> Self {
         let state = [low, high, low, high];
         let constants = *b"uespemosmodnarodarenegylsetybdet";

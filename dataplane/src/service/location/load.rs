@@ -4,9 +4,7 @@ use super::{LocationRelay, Service};
 use crate::limits::LOAD_BATCHES;
 use crate::location_log::{Batch, Errand, LoadCounts};
 use crate::mailbox::Command;
-
-/// Bytes of the length before each record, which is big-endian and does not count itself.
-const LENGTH_BYTES: usize = 4;
+use sip_core::record;
 
 impl Service {
     /// Waits until the workers have taken all that was sent to them; then they answer for location.
@@ -29,10 +27,11 @@ impl Service {
 impl LocationRelay {
     /// Sends records to the workers that own them; waits while these have too many.
     pub(super) async fn load(&self, records: &[u8]) {
-        for record in split(records) {
-            let owner = record.and_then(&self.owner).map(usize::from);
-            match (record, owner.filter(|owner| *owner < self.workers.len())) {
-                (Some(record), Some(owner)) => self.load_one(owner, record).await,
+        for record in record::records(records) {
+            let bytes = record.as_ref().map(record::Record::bytes);
+            let owner = bytes.ok().and_then(&self.owner).map(usize::from);
+            match (bytes, owner.filter(|owner| *owner < self.workers.len())) {
+                (Ok(record), Some(owner)) => self.load_one(owner, record).await,
                 _ => self.count_loaded(LoadCounts { refused: 1, ..LoadCounts::default() }),
             }
         }
@@ -82,36 +81,5 @@ impl LocationRelay {
         while self.ways.borrow().iter().any(|way| way.free.len() < LOAD_BATCHES) {
             self.has_room.notified().await;
         }
-    }
-}
-
-/// The records, each with its length; `None` ends them early where bytes make no sense. They come from one
-/// message, so that each of them fits a batch.
-fn split(mut records: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    core::iter::from_fn(move || {
-        if records.is_empty() {
-            return None;
-        }
-        let length = records.first_chunk::<LENGTH_BYTES>().map(|n| u32::from_be_bytes(*n) as usize);
-        let end = length.and_then(|length| length.checked_add(LENGTH_BYTES));
-        let record = end.and_then(|end| records.split_at_checked(end));
-        let (record, rest) = record.map_or((None, &[][..]), |(record, rest)| (Some(record), rest));
-        records = rest;
-        Some(record)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::split;
-
-    #[test]
-    fn records_are_split_and_nonsense_ends_them() {
-        let two = [0, 0, 0, 1, b'a', 0, 0, 0, 2, b'b', b'c'];
-        let records: Vec<_> = split(&two).collect();
-        assert_eq!(records, [Some(&two[..5]), Some(&two[5..])]);
-        assert_eq!(split(&two[..8]).collect::<Vec<_>>(), [Some(&two[..5]), None]);
-        assert_eq!(split(&[255; 9]).collect::<Vec<_>>(), [None]);
-        assert_eq!(split(&[]).count(), 0);
     }
 }

@@ -1,0 +1,130 @@
+//! The bindings of each worker, and how far the store has them.
+
+use super::grouped;
+use control_api::status::{Degraded, LocationStatus, StoreStatus, WorkerStatus};
+use std::fmt::Write;
+
+/// What each worker has and has done, and the store; none while nobody has registered or asked.
+pub(super) fn location_tables(workers: &[WorkerStatus], store: &StoreStatus) -> String {
+    let is_used = |worker: &WorkerStatus| {
+        let now = LocationStatus { capacity: 0, ..worker.location };
+        now != LocationStatus::default()
+    };
+    if !workers.iter().any(is_used) && store.degraded.is_none() {
+        return String::new();
+    }
+    format!("{}{}\n{}", bindings(workers), store_line(workers, store), events(workers))
+}
+
+/// Gauges: what is there now.
+fn bindings(workers: &[WorkerStatus]) -> String {
+    let mut table = format!(
+        "{:<12} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10}\n",
+        "location", "AoRs", "room for", "bindings", "text blocks", "not stored", "held"
+    );
+    for WorkerStatus { lcore, location, .. } in workers {
+        let _ = writeln!(
+            table,
+            "{:<12} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10}",
+            format!("lcore {lcore}"),
+            grouped(location.aors),
+            grouped(location.capacity),
+            grouped(location.bindings),
+            grouped(location.text_blocks_used),
+            grouped(location.waiting),
+            grouped(location.held),
+        );
+    }
+    table
+}
+
+/// The store in one line.
+fn store_line(workers: &[WorkerStatus], store: &StoreStatus) -> String {
+    let waiting: u64 = workers.iter().map(|worker| worker.location.waiting).sum();
+    match &store.degraded {
+        Some(Degraded { reason, for_ms }) => format!(
+            "location store: degraded for {} s, {} AoRs waiting, answers are from memory: {reason}\n",
+            grouped(for_ms / 1_000),
+            grouped(waiting)
+        ),
+        None if !store.is_loaded => "location store: being loaded, requests get 503\n".into(),
+        None if !store.is_connected => {
+            format!("location store: control is away, {} AoRs waiting\n", grouped(waiting))
+        }
+        None => format!(
+            "location store: well, {} of {} batches confirmed, {} records loaded at the start\n",
+            grouped(store.confirmed),
+            grouped(store.confirmed + store.unconfirmed),
+            grouped(store.loaded)
+        ),
+    }
+}
+
+/// Counters: what has happened since the start.
+fn events(workers: &[WorkerStatus]) -> String {
+    let mut table = format!(
+        "{:<12} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}\n",
+        "since start", "new", "refreshed", "removed", "expired", "no room", "store full"
+    );
+    for WorkerStatus { lcore, location, .. } in workers {
+        let _ = writeln!(
+            table,
+            "{:<12} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}",
+            format!("lcore {lcore}"),
+            grouped(location.registered),
+            grouped(location.refreshed),
+            grouped(location.removed),
+            grouped(location.expired),
+            grouped(location.refused_full),
+            grouped(location.refused_held),
+        );
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::location_tables;
+    use control_api::status::{Degraded, LocationStatus, StoreStatus, WorkerStatus};
+
+    fn worker() -> WorkerStatus {
+        let location = LocationStatus {
+            capacity: 65_536,
+            aors: 12_000,
+            bindings: 12_345,
+            waiting: 7,
+            registered: 12_400,
+            expired: 55,
+            ..LocationStatus::default()
+        };
+        WorkerStatus { lcore: 1, location, ..WorkerStatus::default() }
+    }
+
+    #[test]
+    fn a_worker_shows_its_bindings() {
+        let store = StoreStatus { is_connected: true, is_loaded: true, ..StoreStatus::default() };
+        let table = location_tables(&[worker()], &StoreStatus { confirmed: 9, ..store.clone() });
+        assert!(table.contains("location store: well, 9 of 9 batches confirmed"), "{table}");
+        let words: Vec<_> = table.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words, ["lcore", "1", "12,000", "65,536", "12,345", "0", "7", "0"]);
+        let words: Vec<_> = table.lines().last().unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words, ["lcore", "1", "12,400", "0", "0", "55", "0", "0"]);
+        let mut idle = worker();
+        idle.location = LocationStatus { capacity: 65_536, ..LocationStatus::default() };
+        assert_eq!(location_tables(&[idle], &store), "");
+    }
+
+    #[test]
+    fn a_store_that_is_not_well_is_named() {
+        let degraded = Degraded { reason: "the disk is full".into(), for_ms: 12_345 };
+        let store =
+            StoreStatus { degraded: Some(degraded), is_loaded: true, ..StoreStatus::default() };
+        let table = location_tables(&[worker()], &store);
+        let wanted = "location store: degraded for 12 s, 7 AoRs waiting, answers are from memory: the disk is full";
+        assert!(table.contains(wanted), "{table}");
+        let table = location_tables(&[worker()], &StoreStatus::default());
+        assert!(table.contains("being loaded, requests get 503"), "{table}");
+        let store = StoreStatus { is_loaded: true, ..StoreStatus::default() };
+        assert!(location_tables(&[worker()], &store).contains("control is away, 7 AoRs waiting"));
+    }
+}
