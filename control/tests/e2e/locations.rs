@@ -2,7 +2,7 @@
 //! (RFC 5627), and users of another worker.
 
 use crate::phone::{DOMAIN, Phone, Received};
-use crate::registrar::{bindings, location, registrar};
+use crate::registrar::{becomes, bindings, location, registrar};
 use std::time::Duration;
 
 /// How long nothing must happen that should not.
@@ -125,7 +125,7 @@ fn of_two_flows_the_other_is_used_when_one_is_gone() {
         );
         assert_eq!(answer.value("Flow-Timer"), "120");
     }
-    assert_eq!(location(&lab, "bindings"), 2);
+    becomes(&lab, "bindings", 2);
     // Only one of them is asked; which one, the registrar decides.
     let sent = alice.asks("INVITE", &flows[0].aor(), "");
     let (asked, other) = match flows[0].hear_for(SILENCE) {
@@ -141,7 +141,7 @@ fn of_two_flows_the_other_is_used_when_one_is_gone() {
     alice.asks_within(&call, "ACK", Some(sent.cseq()));
     other.asked("ACK");
     other.and_back("BYE", &crate::phone::Dialog::of_callee(&invite, &answer), &alice);
-    assert_eq!(location(&lab, "bindings"), 1);
+    becomes(&lab, "bindings", 1);
     // The flow comes back as itself: it takes the place of its binding, wherever it comes from.
     let back = Phone::callee("bob", 5073);
     let contact = back.contact();
@@ -217,7 +217,8 @@ fn users_of_another_worker_are_registered_and_called() {
         let found = bindings(&phone.register(""));
         assert_eq!(found.len(), 1, "{}", phone.user);
     }
-    assert_eq!([location(&lab, "aors"), location(&lab, "bindings")], [40, 40]);
+    becomes(&lab, "aors", 40);
+    becomes(&lab, "bindings", 40);
     for phone in &phones {
         let [call, _] = alice.calls(&phone.aor(), phone);
         alice.and_back("BYE", &call, phone);

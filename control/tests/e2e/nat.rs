@@ -15,7 +15,7 @@ const FORGETS_S: u64 = 7;
 
 impl Home {
     fn new(lab: &Lab) -> Self {
-        let _ = Command::new("ip").args(["netns", "delete", "tl-home"]).status();
+        let _ = Command::new("ip").args(["netns", "delete", "tl-home"]).output();
         let home = Self(());
         for line in [
             "ip netns add tl-home",
@@ -116,8 +116,14 @@ fn without_keep_alives_the_nat_forgets() {
     let (home, bob) = (Home::phone("alice"), Phone::callee("bob", 5071));
     home.registers("");
     sleep(Duration::from_secs(FORGETS_S + 3));
-    bob.asks("INVITE", &home.aor(), "");
+    let invite = bob.asks("INVITE", &home.aor(), "");
     home.not_asked("INVITE", Duration::from_secs(1));
+    // The NAT says so, by an ICMP error.
+    let refused =
+        bob.hear_for(Duration::from_secs(2)).filter(|answer| answer.status() != Some(100));
+    if let Some(refused) = refused.or_else(|| bob.hear_for(Duration::from_secs(2))) {
+        bob.acknowledge(&invite, &refused);
+    }
     // A refresh opens it again.
     home.registers("");
     talk(&bob, &home);

@@ -154,9 +154,21 @@ impl Phone {
     #[track_caller]
     pub(crate) fn register(&self, lines: &str) -> Received {
         let call = format!("{}-{}", self.user, self.at.port());
-        self.send(&self.registration(&call, number(), lines));
-        let is_final = |message: &Received| message.status().is_some_and(|status| status >= 200);
-        self.wait_for("an answer to REGISTER", is_final)
+        let request = self.registration(&call, number(), lines);
+        // As any client, again after T1 when there is no answer (RFC 3261 section 17.1.2.2).
+        for _ in 0..8 {
+            self.send(&request);
+            let cseq = Received(request.clone()).value("CSeq").to_owned();
+            let start = Instant::now();
+            while let Some(left) = Duration::from_millis(500).checked_sub(start.elapsed()) {
+                let Some(message) = self.hear_for(left) else { break };
+                let is_final = message.status().is_some_and(|status| status >= 200);
+                if is_final && message.value("CSeq") == cseq {
+                    return message;
+                }
+            }
+        }
+        panic!("{} at {} waits for an answer to REGISTER", self.user, self.at);
     }
 
     /// A REGISTER with this Call-ID and CSeq.

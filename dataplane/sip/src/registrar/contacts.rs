@@ -12,6 +12,9 @@ use crate::parse::{digits, scan};
 const MALFORMED_EXPIRES_S: u32 = 3_600;
 const MALFORMED: Refused = Refused::Malformed("Malformed Contact");
 
+/// RFC 3261 section 10.3 step 6.
+const STAR_AND_OTHERS: Refused = Refused::Malformed("Contact * Needs Expires 0 And Nothing Else");
+
 /// One Contact, and what is to be done about it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -77,7 +80,7 @@ impl Location {
                 // RFC 3261 section 10.3 step 6.
                 let is_alone = fields.contacts.is_single();
                 if !is_alone || fields.expires.is_empty() || default_s != 0 {
-                    return Err(Refused::Malformed("Contact * Needs Expires 0 And Nothing Else"));
+                    return Err(STAR_AND_OTHERS);
                 }
                 continue;
             }
@@ -99,6 +102,9 @@ impl Location {
     fn read_line(&mut self, bytes: &[u8], value: Span, default_s: u32) -> Result<(), Refused> {
         let (mut at, end) = (value.start(), value.end());
         loop {
+            if is_star_among_others(bytes.get(at..end).unwrap_or_default()) {
+                return Err(STAR_AND_OTHERS);
+            }
             let (mut contact, stop) = read(bytes, at, end, default_s).ok_or(MALFORMED)?;
             contact.uri_hash = self.hash_uri(contact.uri.of(bytes));
             contact.instance_hash = self.hash_instance(contact.instance.of(bytes));
@@ -170,6 +176,12 @@ fn q_value(text: &[u8]) -> Option<u16> {
         thousandths += u16::from(digit - b'0') * unit;
     }
     (thousandths <= 1_000).then_some(thousandths)
+}
+
+/// Whether the first of these values is `*`, which is no name before a URI.
+fn is_star_among_others(values: &[u8]) -> bool {
+    let rest = values.trim_ascii_start().strip_prefix(b"*");
+    rest.is_some_and(|rest| rest.trim_ascii_start().first().is_none_or(|byte| *byte == b','))
 }
 
 #[cfg(test)]
