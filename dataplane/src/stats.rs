@@ -3,9 +3,9 @@
 
 use crate::held_replies::HeldReplies;
 use control_api::DropReason;
-use control_api::status::{LocationStatus, QueueStatus, TransactionStatus};
+use control_api::status::{AuthStatus, LocationStatus, QueueStatus, TransactionStatus};
 use core::sync::atomic::{AtomicU64, Ordering};
-use sip_core::{LocationCounts, LocationSizes, TransactionCounts, TransactionSizes};
+use sip_core::{DigestCounts, LocationCounts, LocationSizes, TransactionCounts, TransactionSizes};
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
 #[derive(Debug, Default)]
@@ -130,6 +130,8 @@ pub struct WorkerCounters {
     pub transactions: TransactionCounters,
     /// Of its bindings.
     pub location: LocationCounters,
+    /// Of the credentials that it has checked.
+    pub auth: AuthCounters,
 }
 
 /// Declares counters with one for each field of a status.
@@ -167,6 +169,39 @@ published! {
     LocationCounters, LocationStatus;
     capacity, aors, bindings, bindings_capacity, text_blocks_used, text_blocks, waiting, held,
     registered, refreshed, removed, expired, refused_full, refused_held
+}
+
+published! {
+    AuthCounters, AuthStatus;
+    accepted, retransmitted, unproved, stale, replayed, failed, unknown_user, limited, bad, unready
+}
+
+/// What became of those who were asked for credentials.
+pub fn auth_status(counts: &DigestCounts) -> AuthStatus {
+    let DigestCounts {
+        accepted,
+        retransmitted,
+        unproved,
+        stale,
+        replayed,
+        failed,
+        unknown_user,
+        limited,
+        bad,
+        unready,
+    } = *counts;
+    AuthStatus {
+        accepted,
+        retransmitted,
+        unproved,
+        stale,
+        replayed,
+        failed,
+        unknown_user,
+        limited,
+        bad,
+        unready,
+    }
 }
 
 /// How transactions stand.

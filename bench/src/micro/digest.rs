@@ -22,6 +22,8 @@ use std::hint::black_box;
 const USERS: u32 = 1_000_000;
 /// Messages that are made beforehand, each of another user: their places fill twice the second cache.
 const MESSAGES: usize = 65_536;
+/// Messages that are looked at before the first of them is taken, as the worker does.
+const BURST: usize = 32;
 const REALM: &str = "example.com";
 const URI: &str = "sip:example.com";
 const CNONCE: &str = "0a4f113b";
@@ -76,13 +78,20 @@ fn work(task: Task) -> Work {
     let mut next = 0;
     Box::new(move |iterations| {
         for _ in 0..iterations {
+            if next == proofs.len() && task != Task::Challenge {
+                worker.forget();
+                next = 0;
+            }
+            if next.is_multiple_of(BURST) && matches!(task, Task::Check(_)) {
+                for proof in &proofs[next..next + BURST] {
+                    template.fill(proof);
+                    worker.digest.foresee(&template.text, &worker.credentials, &worker.tables);
+                }
+                worker.digest.look_ahead(&worker.credentials);
+            }
             if let Some(proof) = proofs.get(next) {
                 template.fill(proof);
                 next += 1;
-            } else if task != Task::Challenge {
-                worker.forget();
-                template.fill(&proofs[0]);
-                next = 1;
             }
             worker.take(black_box(&template.text), task);
         }

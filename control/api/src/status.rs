@@ -75,6 +75,33 @@ pub struct WorkerStatus {
     pub transactions: TransactionStatus,
     /// Its bindings.
     pub location: LocationStatus,
+    /// Credentials that it has checked.
+    pub auth: AuthStatus,
+}
+
+/// What became of the requests that one worker asked for credentials, a fraction of a second old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthStatus {
+    /// Their credentials were right.
+    pub accepted: u64,
+    /// Of these, retransmissions.
+    pub retransmitted: u64,
+    /// They had none for the realm, or none that are offered.
+    pub unproved: u64,
+    /// Their nonce was over or unknown.
+    pub stale: u64,
+    /// Their nonce count had been used.
+    pub replayed: u64,
+    /// Their digest was wrong; those of unknown users count here too.
+    pub failed: u64,
+    /// Of these, for users that do not exist or have no HA1 of the algorithm.
+    pub unknown_user: u64,
+    /// Their source or user had failed too often.
+    pub limited: u64,
+    /// Their credentials broke the grammar or were for another resource.
+    pub bad: u64,
+    /// They came before the users of their realm were known.
+    pub unready: u64,
 }
 
 /// The bindings of one worker, a fraction of a second old.

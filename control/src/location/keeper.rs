@@ -14,12 +14,21 @@ use tracing::{error, info};
 /// Says that changes are on stable storage: index of the worker and their number.
 pub type Confirm = mpsc::UnboundedSender<(u16, u64)>;
 
-/// One piece of all that is stored, and at last `None`. Without it the reading has failed.
-pub type Pieces = mpsc::Receiver<Option<Vec<u8>>>;
+/// Of all that is stored.
+#[derive(Debug)]
+pub enum Piece {
+    /// Whole records, one behind the other.
+    Records(Vec<u8>),
+    /// That was all. Without it the reading has failed.
+    End,
+}
+
+/// All that is stored, piece by piece.
+pub type Pieces = mpsc::Receiver<Piece>;
 
 enum Job {
     Commit(Commit),
-    Read(mpsc::Sender<Option<Vec<u8>>>),
+    Read(mpsc::Sender<Piece>),
     Get(String, oneshot::Sender<Result<Option<Vec<u8>>>>),
 }
 
@@ -201,7 +210,7 @@ impl Keeper {
 
     /// Reads all records in a thread of its own: changes go on meanwhile. Behind them come the changes
     /// that could not be stored.
-    fn read(&self, pieces: mpsc::Sender<Option<Vec<u8>>>) {
+    fn read(&self, pieces: mpsc::Sender<Piece>) {
         let Some(store) = self.store.clone() else { return };
         let pending: Vec<_> = self.pending.iter().map(|commit| commit.records.clone()).collect();
         let read = move || {
@@ -209,14 +218,14 @@ impl Keeper {
             for piece in stored.chain(pending.into_iter().map(Ok)) {
                 match piece {
                     Ok(piece) => {
-                        if pieces.blocking_send(Some(piece)).is_err() {
+                        if pieces.blocking_send(Piece::Records(piece)).is_err() {
                             return; // Nobody listens any more.
                         }
                     }
                     Err(error) => return error!("{error:#}"),
                 }
             }
-            let _ = pieces.blocking_send(None);
+            let _ = pieces.blocking_send(Piece::End);
         };
         if let Err(error) = std::thread::Builder::new().name("location read".into()).spawn(read) {
             error!("the location store cannot be read: {error}");
@@ -226,7 +235,7 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeeperHandle, Pieces};
+    use super::{KeeperHandle, Piece, Pieces};
     use crate::location::json::{AorLine, lines};
     use std::os::unix::fs::PermissionsExt;
     use tokio::sync::mpsc;
@@ -250,7 +259,7 @@ mod tests {
 
     async fn all(mut pieces: Pieces) -> Vec<(String, u32)> {
         let mut found = vec![];
-        while let Some(piece) = pieces.recv().await.expect("it ends with a mark") {
+        while let Piece::Records(piece) = pieces.recv().await.expect("it ends with a mark") {
             found.extend(lines(&piece).unwrap().into_iter().map(|l| (l.aor, l.bindings[0].cseq)));
         }
         found
@@ -300,7 +309,7 @@ mod tests {
         let mut trouble = keeper.trouble.clone();
         trouble.wait_for(Option::is_some).await.unwrap();
         assert!(confirmed.try_recv().is_err());
-        assert_eq!(keeper.read().recv().await, None, "reading has failed");
+        assert!(keeper.read().recv().await.is_none(), "reading has failed");
         std::fs::remove_file(&place).unwrap();
         assert_eq!(confirmed.recv().await, Some((0, 1)));
         trouble.wait_for(Option::is_none).await.unwrap();

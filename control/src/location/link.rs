@@ -1,7 +1,7 @@
 //! The connection to the data plane for location.
 
 use crate::limits::{LOCATION_RETRY, RECONNECT_FIRST, RECONNECT_MAX};
-use crate::location::keeper::{Confirm, KeeperHandle, Pieces};
+use crate::location::keeper::{Confirm, KeeperHandle, Piece, Pieces};
 use anyhow::{Context, Result, bail, ensure};
 use control_api::frame::{self, Assembler, PACKET_MAX};
 use control_api::{API_VERSION, FromDataplane, FromLocation, ToDataplane, ToLocation};
@@ -108,7 +108,8 @@ enum Loading {
 
 enum Event {
     Said(FromDataplane),
-    Piece(Option<Option<Vec<u8>>>),
+    /// None when the reading has failed.
+    Piece(Option<Piece>),
     Again,
     Confirmed((u16, u64)),
     Restored(Vec<u8>),
@@ -118,10 +119,8 @@ enum Event {
 impl<'a> Conversation<'a> {
     fn new(link: Link, keeper: &'a KeeperHandle, is_loaded: bool) -> Self {
         let (confirm, confirmed) = mpsc::unbounded_channel();
-        let loading = match is_loaded {
-            true => Loading::Done,
-            false => Loading::Reading(keeper.read(), Instant::now()),
-        };
+        let loading =
+            if is_loaded { Loading::Done } else { Loading::Reading(keeper.read(), Instant::now()) };
         Self { link, keeper, confirm, confirmed, loading, since: Instant::now() }
     }
 
@@ -182,11 +181,11 @@ impl<'a> Conversation<'a> {
     }
 
     /// Sends a piece of what is stored; after the last one the workers answer.
-    async fn load(&mut self, piece: Option<Option<Vec<u8>>>) -> Result<()> {
+    async fn load(&mut self, piece: Option<Piece>) -> Result<()> {
         let since = self.loading.since();
         match piece {
-            Some(Some(records)) => self.link.send(ToLocation::Load { records }).await,
-            Some(None) => {
+            Some(Piece::Records(records)) => self.link.send(ToLocation::Load { records }).await,
+            Some(Piece::End) => {
                 self.loading = Loading::Done;
                 self.link.send(ToLocation::Loaded).await
             }

@@ -80,7 +80,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, aor: &str) -> Result<Option<Vec<u8>>> {
-        let found = self.aors.get(aor).map_err(unreadable)?;
+        let found = self.aors.get(aor).map_err(|error| unreadable(&error))?;
         Ok(found.map(|record| record.to_vec()))
     }
 
@@ -96,7 +96,7 @@ impl Store {
             for entry in entries.by_ref() {
                 let record = match entry.into_inner() {
                     Ok((_, record)) => record,
-                    Err(error) => return Some(Err(unreadable(error))),
+                    Err(error) => return Some(Err(unreadable(&error))),
                 };
                 if bytes.len() + record.len() > piece && !bytes.is_empty() {
                     next = Some(record);
@@ -109,7 +109,7 @@ impl Store {
     }
 }
 
-fn unreadable(error: fjall::Error) -> anyhow::Error {
+fn unreadable(error: &fjall::Error) -> anyhow::Error {
     anyhow::anyhow!("the store cannot be read: {error}")
 }
 

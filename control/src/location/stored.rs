@@ -1,6 +1,6 @@
 //! What operators may do with stored bindings.
 
-use crate::location::keeper::{KeeperHandle, Pieces};
+use crate::location::keeper::{KeeperHandle, Piece, Pieces};
 use control_api::operator::FromControl;
 use tokio::sync::mpsc;
 
@@ -48,9 +48,13 @@ pub struct Reading {
 impl Reading {
     /// The next piece; none behind the last, or when reading has failed.
     pub async fn next(&mut self) -> Option<Vec<u8>> {
-        let piece = self.pieces.recv().await?;
-        self.is_whole = piece.is_none();
-        piece
+        match self.pieces.recv().await? {
+            Piece::Records(records) => Some(records),
+            Piece::End => {
+                self.is_whole = true;
+                None
+            }
+        }
     }
 
     /// What to say behind the last piece.

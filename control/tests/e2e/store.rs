@@ -91,9 +91,12 @@ fn lab(state: &Path, more: &str) -> (Lab, tempfile::TempDir) {
     let config = control::lab::default_config(1, &lcores).expect("a configuration");
     let config = config
         .lines()
-        .map(|line| match line.starts_with("state_directory") {
-            true => format!("state_directory = \"{}\"\n", state.display()),
-            false => format!("{line}\n"),
+        .map(|line| {
+            if line.starts_with("state_directory") {
+                format!("state_directory = \"{}\"\n", state.display())
+            } else {
+                format!("{line}\n")
+            }
         })
         .collect::<String>();
     let file = folder.path().join("trunkline.toml");

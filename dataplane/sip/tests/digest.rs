@@ -379,6 +379,21 @@ fn guessing_is_limited_by_source_and_by_user() {
 }
 
 #[test]
+fn credentials_of_a_kind_that_is_not_offered_are_limited_too() {
+    let mut appliance = Appliance::new();
+    let mut guesser = Phone::new("alice");
+    appliance.challenge(&mut guesser);
+    for number in 0..20 {
+        // As RFC 2069 had it.
+        let message = guesser.proved().replace("qop=auth, ", "");
+        assert_eq!(appliance.ask(&guesser, &message), ASK, "{number}");
+    }
+    let message = guesser.proved();
+    assert_eq!(appliance.ask(&guesser, &message), Authenticated::Limited);
+    assert_eq!(appliance.digest.counts().unproved, 21);
+}
+
+#[test]
 fn who_has_proved_himself_goes_on_while_others_are_limited() {
     let mut appliance = Appliance::new();
     let mut phone = Phone::new("alice");

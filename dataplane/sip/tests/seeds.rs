@@ -26,6 +26,7 @@ fn properties_hold_for_seeds_and_fixtures() {
         properties::stun(&datagram);
         properties::route(&datagram);
         properties::rewrite(&datagram);
+        properties::register(&datagram);
         properties::digest(&datagram);
     }
 }

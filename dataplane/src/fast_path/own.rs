@@ -11,7 +11,8 @@ use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 use sip_core::{
-    Digest, Location, Outbox, Outgoing, Oversize, QuotedBranch, TransactionCounts, Transactions,
+    Digest, DigestCounts, Location, Outbox, Outgoing, Oversize, QuotedBranch, TransactionCounts,
+    Transactions,
 };
 
 impl FastPath {
@@ -55,9 +56,12 @@ impl FastPath {
         let Some(epoch) = &self.epoch else { return };
         let message = &frame[datagram.payload.clone()];
         if let Some(listen) = epoch.tables.listen_id(datagram.target) {
-            let Scratch { transactions, location, .. } = &mut self.scratch;
+            let Scratch { transactions, location, digest, .. } = &mut self.scratch;
             if epoch.tables.has_location() && message.starts_with(b"REGISTER ") {
                 location.foresee(message);
+                if let Some(credentials) = &self.credentials {
+                    digest.foresee(message, credentials, &epoch.tables);
+                }
             } else {
                 transactions.foresee(message, listen, &epoch.tables);
             }
@@ -69,6 +73,14 @@ impl FastPath {
     pub fn look_ahead(&mut self) {
         self.scratch.transactions.look_ahead();
         self.scratch.location.look_ahead();
+        if let Some(credentials) = &self.credentials {
+            self.scratch.digest.look_ahead(credentials);
+        }
+    }
+
+    /// What became of those who were asked for credentials.
+    pub fn digest_counts(&self) -> DigestCounts {
+        self.scratch.digest.counts()
     }
 
     /// What is counted of transactions.

@@ -415,6 +415,7 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
         transactions: worker.counters.transactions.status(),
         location: worker.counters.location.status(),
+        auth: worker.counters.auth.status(),
     }
 }
 

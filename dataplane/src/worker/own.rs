@@ -6,7 +6,7 @@ use crate::limits::TIMERS_PER_ROUND;
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
 use crate::probe::Probe;
-use crate::stats::{Sent, location_status, transaction_status};
+use crate::stats::{Sent, auth_status, location_status, transaction_status};
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
@@ -57,6 +57,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             let held = self.fast_path.held_replies();
             counters.location.publish(&location_status(self.location_sizes, &counts, held));
         }
+        counters.auth.publish(&auth_status(&self.fast_path.digest_counts()));
     }
 
     /// Sends all messages that transactions have made.

@@ -112,7 +112,8 @@ async fn write_all(place: &Place, out: &mut impl Write) -> Result<()> {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = |error: &(dyn std::error::Error + 'static)| {
         let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        let json = error.downcast_ref::<serde_json::Error>().and_then(|e| e.io_error_kind());
+        let json =
+            error.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
         io.or(json)
     };
     error.chain().any(|error| kind(error) == Some(io::ErrorKind::BrokenPipe))

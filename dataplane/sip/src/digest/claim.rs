@@ -26,8 +26,10 @@ pub(super) struct Claim<'a> {
 /// What a request says about the realm.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found<'a> {
-    /// Nothing, or nothing that we offer: it has to be asked.
+    /// Nothing: it has to be asked.
     Nothing,
+    /// Credentials for it of a kind that we do not offer.
+    Unoffered,
     /// Credentials for it.
     Claim(Claim<'a>),
     /// Credentials for it that break the grammar.
@@ -57,7 +59,7 @@ pub(super) fn find<'a>(request: &Request<'a>, role: Role, realm: &[u8]) -> Found
 
 /// Where the value begins if the line is the one that credentials for this role stand in.
 #[inline(always)]
-fn value_start(bytes: &[u8], line: Line, role: Role) -> Option<usize> {
+pub(super) fn value_start(bytes: &[u8], line: Line, role: Role) -> Option<usize> {
     const SMALL: u64 = 0x2020_2020_2020_2020;
     let start = line.start as usize;
     let (head, name): (&[u8; 8], &[u8]) = match role {
@@ -170,11 +172,11 @@ impl Fields {
 
     /// Whether something is lacking is found out before anything is computed.
     fn claim<'a>(&self, bytes: &'a [u8]) -> Found<'a> {
-        let Some(algorithm) = self.algorithm(bytes) else { return Found::Nothing };
+        let Some(algorithm) = self.algorithm(bytes) else { return Found::Unoffered };
         let qop = self.qop.of(bytes);
         if self.hides_user || !qop.eq_ignore_ascii_case(b"auth") {
             // Without qop, the digest of RFC 2069, a nonce could be used over and over.
-            return Found::Nothing;
+            return Found::Unoffered;
         }
         let is_whole = !self.username.is_empty()
             && self.username.len() <= CREDENTIAL_TEXT_MAX
@@ -273,7 +275,7 @@ mod tests {
             unreachable!("{text}");
         };
         match find(&request, role, b"example.com") {
-            Found::Nothing => Ok(None),
+            Found::Nothing | Found::Unoffered => Ok(None),
             Found::Bad => Err(()),
             Found::Claim(claim) => {
                 let user = String::from_utf8_lossy(claim.username.of(text.as_bytes()));

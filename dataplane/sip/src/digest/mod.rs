@@ -13,6 +13,7 @@ mod claim;
 mod credentials;
 mod failures;
 mod fingerprint;
+mod foresee;
 mod hash;
 mod nonce;
 mod replay;
@@ -32,6 +33,7 @@ use claim::{Claim, Found};
 use credentials::User;
 use failures::{Failures, Limit};
 use fingerprint::Fingerprints;
+use foresee::Ahead;
 use hash::LastHa2;
 use nonce::Nonces;
 use replay::{Replays, Sight, Use};
@@ -151,6 +153,7 @@ pub struct Digest {
     sources: Failures,
     users: Failures,
     last_ha2: LastHa2,
+    ahead: Ahead,
     counts: DigestCounts,
 }
 
@@ -168,6 +171,7 @@ impl Digest {
             sources: Failures::new(sizes.failures),
             users: Failures::new(sizes.failures),
             last_ha2: LastHa2::default(),
+            ahead: Ahead::new(),
             counts: DigestCounts::default(),
         }
     }
@@ -211,12 +215,12 @@ impl Digest {
         let claim = match claim::find(demand.request, demand.role(), realm.as_bytes()) {
             Found::Bad => return Authenticated::Bad,
             Found::Claim(claim) if auth.algorithms.contains(&claim.algorithm) => claim,
-            Found::Claim(_) | Found::Nothing => {
-                if self.sources.is_blocked(source, &source_limit(auth), self.now_ms) {
-                    return Authenticated::Limited;
-                }
-                self.counts.unproved += 1;
-                return Authenticated::Challenge { stale: false };
+            Found::Nothing => return self.ask(source, auth),
+            // Whoever goes on with what is not offered is no phone that was asked.
+            Found::Claim(_) | Found::Unoffered => {
+                let answer = self.ask(source, auth);
+                self.sources.note(source, &source_limit(auth), self.now_ms);
+                return answer;
             }
         };
         if !resource::is_same(demand, claim.uri) {
@@ -268,6 +272,14 @@ impl Digest {
         let ha2 = self.last_ha2.get(claim.algorithm, request.method_name(), uri);
         let expected = hash::response(claim, &user.ha1, &ha2);
         bool::from(expected.is(claim.response) & Choice::from(u8::from(user.is_known)))
+    }
+
+    fn ask(&mut self, source: u64, auth: &AuthSettings) -> Authenticated {
+        if self.sources.is_blocked(source, &source_limit(auth), self.now_ms) {
+            return Authenticated::Limited;
+        }
+        self.counts.unproved += 1;
+        Authenticated::Challenge { stale: false }
     }
 
     fn stale(&mut self, source: u64, auth: &AuthSettings) -> Authenticated {

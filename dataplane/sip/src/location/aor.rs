@@ -36,7 +36,7 @@ impl AorId {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "below `workers`")]
     pub(super) fn owner(self, workers: u8) -> u8 {
-        ((self.0 >> 96) * u128::from(workers) >> 32) as u8
+        (((self.0 >> 96) * u128::from(workers)) >> 32) as u8
     }
 }
 

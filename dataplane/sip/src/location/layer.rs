@@ -294,14 +294,20 @@ impl Location {
         self.keys.stable.begin().text(instance).finish(2)
     }
 
-    /// Whether there is room for so many bindings with texts of these lengths, and for an AoR if
-    /// `is_new`.
-    pub(crate) fn has_room(&self, is_new: bool, bindings: usize, lengths: usize) -> bool {
+    /// Whether there is room for so many more bindings, for so many texts of these lengths together, and for
+    /// an AoR if `is_new`.
+    pub(crate) fn has_room(
+        &self,
+        is_new: bool,
+        bindings: usize,
+        texts: usize,
+        lengths: usize,
+    ) -> bool {
         let aor = if is_new { self.aor.len() } else { 0 };
         (!is_new || self.table.has_room())
             && bindings <= self.table.bindings_free() as usize
             // Each of the texts may leave most of a block empty.
-            && self.texts.fits(aor + lengths + (1 + bindings) * 60)
+            && self.texts.fits(aor + lengths + (1 + texts) * 60)
     }
 
     /// AoRs that a source address has brought, about.
@@ -330,7 +336,7 @@ impl Location {
         let source = self.table.aor(slot).map(|aor| aor.source);
         if let Some(mut text) = self.table.remove(slot) {
             self.texts.free(&mut text);
-            source.into_iter().for_each(|source| self.sources.remove(source));
+            self.sources.remove(source.unwrap_or(0));
         }
     }
 

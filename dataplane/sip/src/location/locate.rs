@@ -1,6 +1,5 @@
 //! Where a user is (RFC 3261 section 16.5, RFC 5627 section 5.3).
 
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::binding::Binding;
@@ -85,7 +84,7 @@ impl Location {
                 targets.text.truncate(start);
                 continue;
             }
-            match self.target(binding, start, tables, &mut targets.text) {
+            match target(binding, start, tables, &targets.text) {
                 Some(mut target) => {
                     if binding.reg_id != 0 {
                         target.group = self.group(aor, slot, &mut groups);
@@ -111,39 +110,6 @@ impl Location {
         *groups = groups.saturating_add(1);
         let place = (1..).zip(self.table.bindings_of(aor)).find(|(_, (_, one))| same(one));
         place.map_or(*groups, |(place, _)| place)
-    }
-
-    /// The target that a binding is, whose text stands at `start` of `text`.
-    #[inline]
-    fn target(
-        &self,
-        binding: &Binding,
-        start: usize,
-        tables: &Tables,
-        text: &mut Vec<u8>,
-    ) -> Option<Target> {
-        let uri = Span::new(start, start + usize::from(binding.uri_length));
-        let route_at = uri.end() + usize::from(binding.instance_length);
-        let route = Span::new(route_at, route_at + usize::from(binding.path_length));
-        let next_hop = if binding.is_flow {
-            binding.source()
-        } else if route.is_empty() {
-            address(text, uri, tables)?
-        } else {
-            // A first hop that is a name is where the REGISTER came from.
-            let first = NameAddr::parse(text, route.start(), route.end())?.uri;
-            address(text, first, tables).unwrap_or_else(|| binding.source())
-        };
-        (tables.listen_id(next_hop).is_none()).then(|| Target {
-            next_hop,
-            leave_from: binding.is_flow.then_some(binding.listen),
-            q: binding.q,
-            uri,
-            route,
-            group: 0,
-            is_flow: binding.is_flow,
-            expires_ms: binding.expires_ms,
-        })
     }
 
     /// Somebody on the way says that the flow of a binding is no more (430; RFC 5626 sections 5.3, 11.6):
@@ -178,6 +144,33 @@ impl Location {
     fn find_binding(&self, aor: u32, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
         self.table.bindings_of(aor).find(|(_, one)| fits(one)).map(|(slot, _)| slot)
     }
+}
+
+/// The target that a binding is, whose text stands at `start` of `text`.
+#[inline]
+fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Option<Target> {
+    let uri = Span::new(start, start + usize::from(binding.uri_length));
+    let route_at = uri.end() + usize::from(binding.instance_length);
+    let route = Span::new(route_at, route_at + usize::from(binding.path_length));
+    let next_hop = if binding.is_flow {
+        binding.source()
+    } else if route.is_empty() {
+        address(text, uri, tables)?
+    } else {
+        // A first hop that is a name is where the REGISTER came from.
+        let first = NameAddr::parse(text, route.start(), route.end())?.uri;
+        address(text, first, tables).unwrap_or_else(|| binding.source())
+    };
+    (tables.listen_id(next_hop).is_none()).then(|| Target {
+        next_hop,
+        leave_from: binding.is_flow.then_some(binding.listen),
+        q: binding.q,
+        uri,
+        route,
+        group: 0,
+        is_flow: binding.is_flow,
+        expires_ms: binding.expires_ms,
+    })
 }
 
 /// Where a URI in `text` leads.

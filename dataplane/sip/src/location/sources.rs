@@ -17,7 +17,7 @@ pub(super) struct Sources {
 }
 
 /// Two counts for each address: the smaller one is nearer to the truth.
-const ROWS: u64 = 2;
+const ROWS: usize = 2;
 
 impl Sources {
     pub(super) fn new(aors: u32) -> Self {
@@ -35,12 +35,14 @@ impl Sources {
 
     /// The keyed hash of an address.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
     pub(super) fn hash(key: &HashKey, address: IpAddr) -> u64 {
         let octets = u128::from_be_bytes(octets(address));
         key.begin().word((octets >> 64) as u64).word(octets as u64).finish(2)
     }
 
-    fn places(&self, source: u64) -> [usize; ROWS as usize] {
+    #[expect(clippy::cast_possible_truncation, reason = "below the size")]
+    fn places(&self, source: u64) -> [usize; ROWS] {
         [source & self.mask, (source >> 32) & self.mask].map(|place| place as usize)
     }
 

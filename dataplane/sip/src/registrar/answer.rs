@@ -67,12 +67,11 @@ impl Location {
             };
             is_its && one.uri_hash == binding.uri
         });
-        let (uri, instance) = match said {
-            Some(Wanted { uri, instance, .. }) => (uri.of(bytes), instance.of(bytes)),
-            None => {
-                let stored = self.copy_text(binding, text);
-                (stored.uri.of(text), stored.instance.of(text))
-            }
+        let (uri, instance) = if let Some(Wanted { uri, instance, .. }) = said {
+            (uri.of(bytes), instance.of(bytes))
+        } else {
+            let stored = self.copy_text(binding, text);
+            (stored.uri.of(text), stored.instance.of(text))
         };
         let left_s = (binding.expires_ms - self.now_ms).div_ceil(1_000);
         out.push(b"Contact: <")?;

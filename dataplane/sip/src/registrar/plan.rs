@@ -18,7 +18,7 @@ impl Location {
     ) -> Result<(), Refused> {
         let settings = asked.tables.registrar();
         let call = self.hash_call(asked.request.call_id());
-        let (mut adds, mut removes, mut new_texts, mut length) = (0, 0, 0, 0);
+        let (mut adds, mut removes, mut places, mut new_texts, mut length) = (0, 0, 0, 0, 0);
         for index in 0..self.work.wanted.len() {
             let Some(mut wanted) = self.work.wanted.get(index).copied() else { break };
             if !is_outbound {
@@ -32,29 +32,33 @@ impl Location {
             }
             let found = aor.and_then(|aor| self.matching(asked, aor, &wanted));
             wanted.plan = self.plan_of(asked, &wanted, found, call)?;
+            // One that is over, and only waits for its timer, counts as none.
+            let is_over = found.is_some_and(|slot| self.is_over(slot));
             match wanted.plan {
                 Plan::Add => {
                     self.check_new(asked, &wanted, index)?;
-                    (adds, new_texts) = (adds + 1, new_texts + 1);
+                    (adds, places, new_texts) = (adds + 1, places + 1, new_texts + 1);
                     length += self.said(asked, &wanted).len();
                 }
                 Plan::Update { is_same: false, .. } => {
                     self.check_new(asked, &wanted, index)?;
-                    new_texts += 1;
+                    (adds, new_texts) = (adds + usize::from(is_over), new_texts + 1);
                     length += self.said(asked, &wanted).len();
                 }
-                Plan::Remove(_) => removes += 1,
+                Plan::Update { .. } => adds += usize::from(is_over),
+                Plan::Remove(_) => removes += usize::from(!is_over),
                 _ => {}
             }
             if let Some(place) = self.work.wanted.get_mut(index) {
                 *place = wanted;
             }
         }
-        if new_texts == 0 {
+        if new_texts + adds == 0 {
             return Ok(());
         }
-        let before = aor.and_then(|aor| self.table.aor(aor)).map_or(0, |aor| aor.bindings);
-        if usize::from(before) + adds > usize::from(settings.contacts_per_aor) + removes {
+        let bindings = aor.into_iter().flat_map(|aor| self.table.bindings_of(aor));
+        let before = bindings.filter(|(slot, _)| !self.is_over(*slot)).count();
+        if adds > 0 && before + adds > usize::from(settings.contacts_per_aor) + removes {
             return Err(Refused::OverLimit("Too Many Contacts"));
         }
         let limit = settings.aors_per_source;
@@ -64,7 +68,14 @@ impl Location {
         if aor.is_none() && core::str::from_utf8(&self.aor).is_err() {
             return Err(Refused::Malformed("User Is Not UTF-8"));
         }
-        if !self.has_room(aor.is_none(), new_texts, length) { Err(Refused::Full) } else { Ok(()) }
+        let has_room = self.has_room(aor.is_none(), places, new_texts, length);
+        if has_room { Ok(()) } else { Err(Refused::Full) }
+    }
+
+    /// Whether a binding has ended, though its timer has not fired yet.
+    #[inline]
+    fn is_over(&self, slot: u32) -> bool {
+        self.table.binding(slot).is_some_and(|binding| binding.expires_ms <= self.now_ms)
     }
 
     /// What is to be done about one Contact, whose binding was found in this slot.

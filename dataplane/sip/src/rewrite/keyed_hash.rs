@@ -62,14 +62,12 @@ impl QuickKey {
         };
         let (chunks, rest) = text.as_chunks::<16>();
         let hash = chunks.iter().fold(text.len() as u64, fold);
-        let hash = match text.last_chunk::<16>() {
-            Some(last) => fold(hash, last),
-            None => {
-                let mut last = [0; 16];
-                last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                fold(hash, &last)
-            }
-        };
+        let mut padded = [0; 16];
+        let last = text.last_chunk::<16>().unwrap_or_else(|| {
+            padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            &padded
+        });
+        let hash = fold(hash, last);
         multiply(hash ^ high, low | 1)
     }
 }

@@ -5,6 +5,7 @@
 
 mod digest;
 mod parse;
+mod register;
 mod rewrite;
 mod route;
 mod scan;
@@ -12,6 +13,7 @@ mod stun;
 
 pub use digest::check as digest;
 pub use parse::check as parse;
+pub use register::check as register;
 pub use rewrite::check as rewrite;
 pub use route::check as route;
 pub use scan::check as scan;
