@@ -134,6 +134,8 @@ impl Way<'_> {
         user: Option<Span>,
         scratch: &mut Scratch,
     ) -> Result<Outgoing, Refused> {
+        // Before anything is changed: an answer that waits for the store cannot wait for its neighbour, too.
+        self.find_adjacency(arrival.source, scratch).map_err(Refused::Verdict)?;
         let Scratch { location, held, prefix, .. } = scratch;
         let user = user.map(|name| request.text(name));
         let must_wait =
@@ -154,7 +156,9 @@ impl Way<'_> {
             Registered::Reply(target) | Registered::Changed(target) => target,
             Registered::Drop(reason) => return Err(Refused::Verdict(sip_drop(reason))),
         };
-        self.find_adjacency(target, scratch).map_err(Refused::Verdict)?;
+        if target != arrival.source {
+            self.find_adjacency(target, scratch).map_err(Refused::Verdict)?;
+        }
         self.leave_from(arrival.listen, scratch);
         Ok(Outgoing::Reply)
     }

@@ -222,8 +222,7 @@ impl<'a, 'r> Path<'a, 'r> {
             self.strip_own_maddr(tables, arrival);
         }
         let (mut own, mut flows) = (OWN_ROUTES_MAX, FLOW_ROUTES_MAX);
-        loop {
-            let Some(top) = self.routes.top()? else { break };
+        while let Some(top) = self.routes.top()? {
             let (uri, params) = self.route_uri(&top)?;
             if !tables.is_ours(uri.host.of(self.bytes), uri.port(), arrival.listen) {
                 break;

@@ -32,6 +32,7 @@ pub struct Tables {
 
 /// What stays the same when members of destination sets come and go.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(super) struct Fixed {
     pub(super) listen: Vec<ListenEntry>,
     pub(super) by_address: HashTable<(SocketAddr, ListenId)>,
