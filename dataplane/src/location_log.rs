@@ -92,6 +92,8 @@ pub struct LocationLog {
     number: u64,
     /// Changes up to this position are on stable storage.
     flushed_to: u64,
+    /// The last look found stored records: more are on their way.
+    is_loading: bool,
 }
 
 /// The service core's end towards one worker.
@@ -110,6 +112,7 @@ pub(crate) fn rings() -> (LocationLog, ServiceLog) {
         shuttle: Shuttle::new(Arc::clone(&down), Arc::clone(&up), ours),
         number: 0,
         flushed_to: 0,
+        is_loading: false,
     };
     (worker, ServiceLog { to_worker: down, from_worker: up })
 }
@@ -129,6 +132,12 @@ impl LocationLog {
         has_taken || has_sent
     }
 
+    /// Whether it is worth while to look again soon, because stored records are coming.
+    #[inline]
+    pub fn is_loading(&self) -> bool {
+        self.is_loading
+    }
+
     /// Changes up to this position are on stable storage.
     #[inline]
     pub fn flushed_to(&self) -> u64 {
@@ -137,6 +146,7 @@ impl LocationLog {
 
     fn take(&mut self, bindings: &mut impl Bindings) -> bool {
         let mut has_taken = false;
+        self.is_loading = false;
         while let Some(mut batch) = self.shuttle.next() {
             has_taken = true;
             match batch.errand {
@@ -145,6 +155,7 @@ impl LocationLog {
                     self.shuttle.send_home(batch, true);
                 }
                 Errand::Load => {
+                    self.is_loading = true;
                     batch.errand = Errand::Loaded(bindings.load(&batch.records));
                     self.shuttle.send_home(batch, false);
                     break; // Each costs as much as several bursts.

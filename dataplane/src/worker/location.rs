@@ -17,7 +17,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if self.location_sizes.aors == 0 {
             return false;
         }
-        let is_log_round = self.rounds.is_multiple_of(LOG_ROUNDS);
+        let is_log_round = self.rounds.is_multiple_of(LOG_ROUNDS) || self.mailbox.log.is_loading();
         let has_moved = is_log_round && self.fast_path.exchange_bindings(&mut self.mailbox.log);
         self.send_released() || has_moved
     }
