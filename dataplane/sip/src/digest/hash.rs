@@ -175,7 +175,9 @@ fn long(algorithm: DigestAlgorithm, parts: [&[u8]; 3]) -> Hash {
 }
 
 fn joined<D: md5::Digest>(mut hasher: D, parts: [&[u8]; 3]) -> md5::digest::Output<D> {
-    parts.iter().for_each(|part| hasher.update(part));
+    for part in parts {
+        hasher.update(part);
+    }
     hasher.finalize()
 }
 
