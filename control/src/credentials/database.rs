@@ -12,7 +12,7 @@ use tokio_postgres::NoTls;
 /// How long a server may take to be reached.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long it may take to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_mins(1);
 
 /// Asks for the users of a realm, whose name is `$1` in `query`. Rows are user name, HA1 of MD5 and, if there is
 /// a third column, HA1 of SHA-256; one of them may be NULL.

@@ -75,7 +75,10 @@ fn challenge(answer: &Received, algorithm: &str) -> Challenge {
 /// The n-th answer to a challenge.
 fn proof(challenge: &Challenge, user: &str, realm: &str, password: &str, count: u32) -> String {
     let Challenge { nonce, algorithm } = challenge;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digit = |value: u8| char::from_digit(value.into(), 16).expect("a digit");
+    let hex = |bytes: &[u8]| {
+        bytes.iter().flat_map(|byte| [byte >> 4, byte & 15].map(digit)).collect::<String>()
+    };
     let hash = |text: String| match algorithm.as_str() {
         "SHA-256" => hex(&Sha256::digest(text)),
         _ => hex(&Md5::digest(text)),
@@ -245,8 +248,9 @@ fn sipvicious_finds_no_user_and_no_password() {
         assert!(!said.contains("phone1") && !said.contains("phone2"), "{method}: {said}");
     }
     let passwords = folder.path().join("passwords");
-    let wrong: String = (0..100).map(|number| format!("wrong{number}\n")).collect();
-    write(&passwords, format!("{wrong}secret1\n")).expect("passwords");
+    let mut guesses: Vec<String> = (0..100).map(|number| format!("wrong{number}")).collect();
+    guesses.push("secret1".into());
+    write(&passwords, guesses.join("\n")).expect("passwords");
     let passwords = passwords.display().to_string();
     let said = run(&["svcrack", "-u", "phone1", "-d", &passwords, "10.77.1.1"]);
     assert!(!said.contains("secret1"), "{said}");

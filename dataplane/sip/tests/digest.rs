@@ -25,7 +25,10 @@ struct Appliance {
 }
 
 fn hash(algorithm: DigestAlgorithm, text: &str) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap();
+    let hex = |bytes: &[u8]| {
+        bytes.iter().flat_map(|byte| [byte >> 4, byte & 15].map(digit)).collect::<String>()
+    };
     match algorithm {
         DigestAlgorithm::Md5 => hex(&Md5::digest(text)),
         DigestAlgorithm::Sha256 => hex(&Sha256::digest(text)),
@@ -200,7 +203,7 @@ impl Phone {
     }
 }
 
-fn is_user(answer: &Authenticated) -> bool {
+fn is_user(answer: Authenticated) -> bool {
     matches!(answer, Authenticated::User(_))
 }
 
@@ -212,12 +215,12 @@ fn a_phone_proves_itself_with_either_algorithm() {
     for algorithm in [DigestAlgorithm::Md5, DigestAlgorithm::Sha256] {
         for method in ["REGISTER", "INVITE"] {
             let mut appliance = Appliance::new();
-            let mut phone = Phone { algorithm, method, ..Phone::new("alice") };
+            let mut phone = Phone { method, algorithm, ..Phone::new("alice") };
             appliance.challenge(&mut phone);
             for _ in 0..100 {
                 let message = phone.proved();
                 let (answer, user) = appliance.take(&message, &phone.arrival);
-                assert!(is_user(&answer), "{answer:?} {message}");
+                assert!(is_user(answer), "{answer:?} {message}");
                 assert_eq!(user, "alice");
             }
             assert_eq!(appliance.digest.counts().accepted, 100);
@@ -287,8 +290,8 @@ fn a_retransmission_is_taken_and_a_replay_is_not() {
     let mut phone = Phone::new("alice");
     appliance.challenge(&mut phone);
     let message = phone.proved();
-    assert!(is_user(&appliance.ask(&phone, &message)));
-    assert!(is_user(&appliance.ask(&phone, &message)), "the same once more");
+    assert!(is_user(appliance.ask(&phone, &message)));
+    assert!(is_user(appliance.ask(&phone, &message)), "the same once more");
     let elsewhere =
         message.replace("Contact: <sip:alice@10.77.1.2>", "Contact: <sip:alice@10.66.6.6>");
     assert_eq!(appliance.ask(&phone, &elsewhere), STALE);
@@ -312,7 +315,7 @@ fn a_stale_nonce_costs_one_more_challenge() {
     );
     phone.learn(&challenge);
     let message = phone.proved();
-    assert!(is_user(&appliance.ask(&phone, &message)));
+    assert!(is_user(appliance.ask(&phone, &message)));
     // After a restart: the secret is another one.
     appliance.digest = Digest::new(DigestSizes::default(), 0, &[7; 16]);
     appliance.digest.set_time(appliance.now_ms);
@@ -334,7 +337,7 @@ fn the_uri_must_mean_the_request_uri() {
     let message = phone.proved_with("00000001", "sip:carol@example.com");
     assert_eq!(appliance.ask(&phone, &message), Authenticated::Bad);
     let message = phone.proved_with("00000001", "sips:bob@EXAMPLE.COM:5061");
-    assert!(is_user(&appliance.ask(&phone, &message)));
+    assert!(is_user(appliance.ask(&phone, &message)));
 }
 
 #[test]
@@ -347,7 +350,7 @@ fn a_name_with_a_quote_is_found() {
         other.nonce
     };
     let message = phone.proved().replace("sip:q\"uote", "sip:q");
-    assert!(is_user(&appliance.ask(&phone, &message)), "{message}");
+    assert!(is_user(appliance.ask(&phone, &message)), "{message}");
 }
 
 #[test]
@@ -375,7 +378,7 @@ fn guessing_is_limited_by_source_and_by_user() {
     assert_eq!(appliance.ask(&guesser, &message), Authenticated::Limited);
     appliance.pass(60_001);
     let message = phone.proved();
-    assert!(is_user(&appliance.ask(&phone, &message)));
+    assert!(is_user(appliance.ask(&phone, &message)));
 }
 
 #[test]
@@ -399,7 +402,7 @@ fn who_has_proved_himself_goes_on_while_others_are_limited() {
     let mut phone = Phone::new("alice");
     appliance.challenge(&mut phone);
     let message = phone.proved();
-    assert!(is_user(&appliance.ask(&phone, &message)));
+    assert!(is_user(appliance.ask(&phone, &message)));
     for host in 0..10 {
         let source = format!("10.66.6.{host}:5060").parse().unwrap();
         let arrival = Arrival { source, listen: ListenId(0) };
@@ -410,7 +413,7 @@ fn who_has_proved_himself_goes_on_while_others_are_limited() {
         assert_eq!(appliance.ask(&guesser, &message), ASK, "{host}");
     }
     let message = phone.proved();
-    assert!(is_user(&appliance.ask(&phone, &message)), "its nonce is proved");
+    assert!(is_user(appliance.ask(&phone, &message)), "its nonce is proved");
     let mut fresh = Phone::new("alice");
     appliance.challenge(&mut fresh);
     let message = fresh.proved();
@@ -423,7 +426,7 @@ fn one_good_account_does_not_free_a_guesser() {
     let mut mallory = Phone::new("bob");
     appliance.challenge(&mut mallory);
     let message = mallory.proved();
-    assert!(is_user(&appliance.ask(&mallory, &message)));
+    assert!(is_user(appliance.ask(&mallory, &message)));
     for _ in 0..10 {
         let mut guess = Phone { user: "alice", password: String::new(), ..mallory.clone() };
         let message = guess.proved();
