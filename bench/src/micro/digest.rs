@@ -68,12 +68,12 @@ fn work(task: Task) -> Work {
     };
     let mut template = Template::new(algorithm);
     let mut proofs = Vec::new();
-    if task != Task::Challenge {
+    if task == Task::Challenge {
+        template.remove_credentials();
+    } else {
         worker.learn(&template);
         proofs = worker.proofs(algorithm);
         worker.forget();
-    } else {
-        template.remove_credentials();
     }
     let mut next = 0;
     Box::new(move |iterations| {

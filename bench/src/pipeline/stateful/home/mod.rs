@@ -98,7 +98,7 @@ impl<Pr: Probe> Home<Pr> {
         let round = timed_round(&mut self.worker, &self.counters, &self.clock);
         let wire = self.worker.io_mut();
         for frame in &wire.sent {
-            users.check(frame)?;
+            Users::check(frame)?;
         }
         self.spare.append(&mut wire.sent);
         Ok(round)
@@ -120,8 +120,8 @@ impl<Pr: Probe> Home<Pr> {
         [status.aors, status.bindings]
     }
 
-    fn into_queues(self) -> Result<DpdkQueues> {
-        Ok(self.worker.into_io().into_queues())
+    fn into_queues(self) -> DpdkQueues {
+        self.worker.into_io().into_queues()
     }
 }
 

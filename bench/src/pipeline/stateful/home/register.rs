@@ -96,7 +96,7 @@ fn work(queues: DpdkQueues, count: u32, length: Duration) -> Result<Found> {
     let allocations = allocations(&mut home, &mut users)?;
     let (bindings, register_bytes) = (home.bindings(), users.message_bytes());
     ensure!(bindings == [u64::from(count); 2], "{bindings:?} bindings are there, not {count}");
-    let stages = stages(home.into_queues()?, count, length)?;
+    let stages = stages(home.into_queues(), count, length)?;
     Ok(Found { bindings, runs, allocations, longest_fill_ns, register_bytes, stages })
 }
 

@@ -104,7 +104,7 @@ impl Users {
     ///
     /// # Errors
     /// When it has not.
-    pub(super) fn check(&self, packet: &impl PacketBuf) -> Result<()> {
+    pub(super) fn check(packet: &impl PacketBuf) -> Result<()> {
         let answer = payload(packet.frame());
         let is_good = answer.starts_with(b"SIP/2.0 200 OK\r\n");
         ensure!(is_good, "the worker answered: {}", String::from_utf8_lossy(answer));
