@@ -283,6 +283,75 @@ fn the_registrar_and_realms_become_settings() {
     );
 }
 
+/// What is changed in the file, to what, and how the refusal begins.
+const REGISTRAR_MISTAKES: &[(&str, &str, &str)] = &[
+    ("auth = \"example.com\"", "auth = \"example.org\"", "32|routes[2].auth|there is no realm"),
+    ("locate = true", "locate = true\nfork = \"serial\"", "36|routes[3]|fork is for sets"),
+    ("locate = true", "locate = true\nstateful = true", "36|routes[3].stateful|leave it out"),
+    ("locate = true", "locate = true\nrelay = true", "36|routes[3]|needs exactly one of"),
+    ("locate = true", "locate = true\nlocat = true", "38|routes[3].locat|unknown key `locat`: did"),
+    ("min_expires_s = 30", "min_expires_s = 0", "39|registrar.min_expires_s|0 s; 1 to 3600 s are"),
+    ("min_expires_s = 30", "max_expires_s = 59", "39|registrar.max_expires_s|59 s; 60 to"),
+    (
+        "min_expires_s = 30",
+        "default_expires_s = 9000",
+        "39|registrar.default_expires_s|9000 s; 60 to 7200",
+    ),
+    (
+        "min_expires_s = 30",
+        "min_expire_s = 30",
+        "40|registrar.min_expire_s|unknown key `min_expire_s`: did you mean `min_expires_s`?",
+    ),
+    (
+        "contacts_per_aor = 4",
+        "contacts_per_aor = 17",
+        "39|registrar.contacts_per_aor|17 bindings; 1 to 16",
+    ),
+    (
+        "contacts_per_aor = 4",
+        "contacts_per_aor = 300",
+        "41|registrar.contacts_per_aor|300 is out of range",
+    ),
+    ("contacts_per_aor = 4", "keepalive_s = 4", "39|registrar.keepalive_s|4 s; 5 to 600 s are"),
+    ("\"always\"", "\"alway\"", "42|registrar.nat|unknown value `alway`: did you mean `always`?"),
+    (
+        "sip:192.0.2.1;lr",
+        "sip:192.0.2.1",
+        "39|registrar.service_route[0]|\"sip:192.0.2.1\" is no SIP",
+    ),
+    ("\"memory\"", "\"disk\"", "45|registrar.durability|unknown value `disk`"),
+    ("[\"SHA-256\"]", "[]", "47|auth.algorithms|there is none"),
+    (
+        "[\"SHA-256\"]",
+        "[\"SHA256\"]",
+        "48|auth.algorithms[0]|unknown value `SHA256`: did you mean `SHA-256`?",
+    ),
+    ("blocked = \"forbid\"", "nonce_s = 9", "47|auth.nonce_s|9 s; 10 to 86400 are"),
+    (
+        "name = \"staff\"",
+        "name = \"example.com\"",
+        "47|auth.realms[1].name|\"example.com\" stands twice",
+    ),
+    ("name = \"staff\"", "name = \"a\\\"b\"", "47|auth.realms[1].name|\"a\\\"b\" holds a quote"),
+    ("file = \"users.csv\"", "", "51|auth.realms[0]|needs exactly one of file"),
+    (
+        "[registrar]",
+        "[memory]\naors = 0\n[registrar]",
+        "32|routes[2].register|workers have no memory",
+    ),
+    ("[registrar]", "[memory]\ntransactions = 0\n[registrar]", "36|routes[3].locate|each request"),
+    (
+        "domains = [\"example.com\"]\nrecord",
+        "record",
+        "31|routes[2].register|users are registered at a domain",
+    ),
+    (
+        "register = true",
+        "register = true\nmatch = { domains = [\"example.org\"] }",
+        "32|routes[2].match.domains|\"example.org\" is none of ours",
+    ),
+];
+
 #[test]
 fn mistakes_about_the_registrar_and_realms_say_what_to_do() {
     let text = [WHOLE, REGISTRAR].concat();
@@ -290,93 +359,7 @@ fn mistakes_about_the_registrar_and_realms_say_what_to_do() {
         assert!(text.contains(from), "{from}");
         refusals(&text.replacen(from, to, 1)).remove(0)
     };
-    for (from, to, expected) in [
-        ("auth = \"example.com\"", "auth = \"example.org\"", "32|routes[2].auth|there is no realm"),
-        ("locate = true", "locate = true\nfork = \"serial\"", "36|routes[3]|fork is for sets"),
-        ("locate = true", "locate = true\nstateful = true", "36|routes[3].stateful|leave it out"),
-        ("locate = true", "locate = true\nrelay = true", "36|routes[3]|needs exactly one of"),
-        (
-            "locate = true",
-            "locate = true\nlocat = true",
-            "38|routes[3].locat|unknown key `locat`: did",
-        ),
-        (
-            "min_expires_s = 30",
-            "min_expires_s = 0",
-            "39|registrar.min_expires_s|0 s; 1 to 3600 s are",
-        ),
-        ("min_expires_s = 30", "max_expires_s = 59", "39|registrar.max_expires_s|59 s; 60 to"),
-        (
-            "min_expires_s = 30",
-            "default_expires_s = 9000",
-            "39|registrar.default_expires_s|9000 s; 60 to 7200",
-        ),
-        (
-            "min_expires_s = 30",
-            "min_expire_s = 30",
-            "40|registrar.min_expire_s|unknown key `min_expire_s`: did you mean `min_expires_s`?",
-        ),
-        (
-            "contacts_per_aor = 4",
-            "contacts_per_aor = 17",
-            "39|registrar.contacts_per_aor|17 bindings; 1 to 16",
-        ),
-        (
-            "contacts_per_aor = 4",
-            "contacts_per_aor = 300",
-            "41|registrar.contacts_per_aor|300 is out of range",
-        ),
-        ("contacts_per_aor = 4", "keepalive_s = 4", "39|registrar.keepalive_s|4 s; 5 to 600 s are"),
-        (
-            "\"always\"",
-            "\"alway\"",
-            "42|registrar.nat|unknown value `alway`: did you mean `always`?",
-        ),
-        (
-            "sip:192.0.2.1;lr",
-            "sip:192.0.2.1",
-            "39|registrar.service_route[0]|\"sip:192.0.2.1\" is no SIP",
-        ),
-        ("\"memory\"", "\"disk\"", "45|registrar.durability|unknown value `disk`"),
-        ("[\"SHA-256\"]", "[]", "47|auth.algorithms|there is none"),
-        (
-            "[\"SHA-256\"]",
-            "[\"SHA256\"]",
-            "48|auth.algorithms[0]|unknown value `SHA256`: did you mean `SHA-256`?",
-        ),
-        ("blocked = \"forbid\"", "nonce_s = 9", "47|auth.nonce_s|9 s; 10 to 86400 are"),
-        (
-            "name = \"staff\"",
-            "name = \"example.com\"",
-            "47|auth.realms[1].name|\"example.com\" stands twice",
-        ),
-        (
-            "name = \"staff\"",
-            "name = \"a\\\"b\"",
-            "47|auth.realms[1].name|\"a\\\"b\" holds a quote",
-        ),
-        ("file = \"users.csv\"", "", "51|auth.realms[0]|needs exactly one of file"),
-        (
-            "[registrar]",
-            "[memory]\naors = 0\n[registrar]",
-            "32|routes[2].register|workers have no memory",
-        ),
-        (
-            "[registrar]",
-            "[memory]\ntransactions = 0\n[registrar]",
-            "36|routes[3].locate|each request",
-        ),
-        (
-            "domains = [\"example.com\"]\nrecord",
-            "record",
-            "31|routes[2].register|users are registered at a domain",
-        ),
-        (
-            "register = true",
-            "register = true\nmatch = { domains = [\"example.org\"] }",
-            "32|routes[2].match.domains|\"example.org\" is none of ours",
-        ),
-    ] {
+    for (from, to, expected) in REGISTRAR_MISTAKES {
         let refusal = refusal(from, to);
         assert!(refusal.starts_with(expected), "{to}: {refusal}");
     }

@@ -237,7 +237,8 @@ impl Phone {
     pub(crate) fn asks_within(&self, dialog: &Dialog, method: &str, cseq: Option<u32>) {
         let Dialog { target, routes, from, to, call } = dialog;
         let (at, contact, next) = (self.at, self.contact(), number());
-        let routes: String = routes.iter().map(|route| format!("Route: {route}\n")).collect();
+        let routes: Vec<_> = routes.iter().map(|route| format!("Route: {route}\n")).collect();
+        let routes = routes.concat();
         self.send(&format!(
             "{method} {target} SIP/2.0\nVia: SIP/2.0/UDP {at};rport;branch=z9hG4bK-{next}\nMax-Forwards: 70\n\
              {routes}From: {from}\nTo: {to}\nCall-ID: {call}\nCSeq: {} {method}\nContact: <{contact}>\n\
@@ -274,7 +275,7 @@ impl Phone {
 
 /// Lines with an end to the last of them.
 fn ended(lines: &str) -> String {
-    lines.lines().map(|line| format!("{line}\n")).collect()
+    lines.lines().flat_map(|line| [line, "\n"]).collect()
 }
 
 impl Dialog {
@@ -323,7 +324,7 @@ impl Received {
     /// The value of the first line with this name.
     #[track_caller]
     pub(crate) fn value(&self, name: &str) -> &str {
-        *self.values(name).first().unwrap_or_else(|| panic!("no {name} in\n{}", self.0))
+        self.values(name).first().unwrap_or_else(|| panic!("no {name} in\n{}", self.0))
     }
 
     /// The URI of the first Contact.

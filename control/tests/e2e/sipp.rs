@@ -120,7 +120,7 @@ fn request(method: &str) -> String {
 
 /// Each call of a scenario has a user of its own.
 fn registration(lines: &str) -> String {
-    let lines: String = lines.lines().map(|line| format!("{line}\n")).collect();
+    let lines: String = lines.lines().flat_map(|line| [line, "\n"]).collect();
     format!(
         "REGISTER sip:lab.test SIP/2.0\n\
          Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]\n\

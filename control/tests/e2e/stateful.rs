@@ -84,7 +84,7 @@ fn stateful_on(queues: u16, t1_ms: u32, transactions: u32) -> (Lab, tempfile::Te
     let timers = format!("\n[transactions]\nt1_ms = {t1_ms}\nfailover_ms = 300\n");
     let memory = format!("\n[memory]\ntransactions = {transactions}\n");
     let file = folder.path().join("trunkline.toml");
-    let all = [&general, sets.as_str(), "# The user part", &routes, &timers, &memory].concat();
+    let all = [general, sets.as_str(), "# The user part", &routes, &timers, &memory].concat();
     std::fs::write(&file, all).expect("a configuration");
     let lab = Lab::up_with(&["--config", &file.display().to_string()]);
     // Datagrams to this port are lost without an error.

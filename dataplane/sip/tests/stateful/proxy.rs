@@ -3,9 +3,10 @@
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Egress, Fork, Headers, ListenId,
     ListenPoint, Located, Location, LocationSizes, Member, Message, Output, Owner, Recognised,
-    Registered, Relay, Reply, RequestRoute, ResponseFate, Rule, Settings, Tables, Targets,
-    TransactionCounts, TransactionSizes, Transactions, begin_route, finish_route, parse,
-    quoted_branch, rewrite_located, rewrite_request, rewrite_response, route_response, write_reply,
+    Registered, Relay, Reply, Request, RequestRoute, Response, ResponseFate, Rule, Settings,
+    Tables, Targets, TransactionCounts, TransactionSizes, Transactions, begin_route, finish_route,
+    parse, quoted_branch, rewrite_located, rewrite_request, rewrite_response, route_response,
+    write_reply,
 };
 use std::net::SocketAddr;
 
@@ -129,102 +130,83 @@ impl Proxy {
         let is_caller = source.ip() == CALLER.parse::<SocketAddr>().unwrap().ip();
         let arrival = Arrival { source, listen: ListenId(u8::from(!is_caller)) };
         let mut headers = Headers::default();
-        let mut sent: Vec<Sent> = Vec::new();
-        match parse(text.as_bytes(), &mut headers).unwrap() {
-            Message::Request(request) => {
-                let mut route = RequestRoute::default();
-                let Self { transactions, tables, ways, choices, .. } = self;
-                begin_route(&request, &mut route).unwrap();
-                match transactions.recognise(&request, &route, tables, &arrival, ways) {
-                    Recognised::Absorbed => return self.drain(sent),
-                    Recognised::New(key) => {
-                        finish_route(&request, tables, &arrival, choices, &mut route).unwrap();
-                        route.branch_from(key, &arrival);
-                        let mut out = Output::new();
-                        if route.registers() {
-                            let Registered::Changed(to) = self
-                                .location
-                                .register(&request, &route, tables, &arrival, None, &mut out)
-                            else {
-                                panic!("not registered: {}", String::from_utf8_lossy(out.bytes()))
-                            };
-                            let text = String::from_utf8(out.bytes().to_vec()).unwrap();
-                            return vec![Sent { to: to.to_string(), text }];
-                        }
-                        let mut targets = Targets::new();
-                        if let Some(uri) = route.located() {
-                            let found =
-                                self.location.locate(&request, uri, tables, &arrival, &mut targets);
-                            assert_eq!(found, Located::Found);
-                            targets.aim(&mut route);
-                        }
-                        let way = ways.listen_towards(route.next_hop, 5060);
-                        let mut edits = EditList::new();
-                        let leave_from = way.unwrap_or(arrival.listen);
-                        if !route.is_stateful() {
-                            rewrite_request(
-                                &request, &route, tables, &arrival, leave_from, &mut edits,
-                            );
-                            sent.push(emit(&edits, text, route.next_hop).0);
-                            return sent;
-                        }
-                        let opened = transactions.open(&request, &mut route, tables, &arrival, way);
-                        match opened {
-                            Ok(id) => {
-                                if route.located().is_some() {
-                                    let listen = [leave_from, arrival.listen];
-                                    targets.write_lines(request.method(), listen, tables, &mut out);
-                                    transactions.offer(id, &targets, out.len(), tables);
-                                    rewrite_located(
-                                        &request,
-                                        &route,
-                                        &targets,
-                                        out.bytes(),
-                                        tables,
-                                        &arrival,
-                                        leave_from,
-                                        &mut edits,
-                                    );
-                                } else {
-                                    rewrite_request(
-                                        &request, &route, tables, &arrival, leave_from, &mut edits,
-                                    );
-                                }
-                                let (message, [start, rest]) = emit(&edits, text, route.next_hop);
-                                transactions.sent(id, &start, &rest, tables, ways);
-                                if way.is_some() {
-                                    sent.push(message);
-                                }
-                            }
-                            Err(reply) => sent.push(self.refuse(text, reply, &arrival)),
-                        }
-                    }
-                }
-            }
-            Message::Response(response) => {
-                let Self { transactions, tables, ways, .. } = self;
-                let mut edits = EditList::new();
-                match transactions.owner(&response, tables) {
-                    Owner::Stateless => {
-                        let route = route_response(&response, tables).unwrap();
-                        rewrite_response(&response, &route, &mut edits);
-                        sent.push(emit(&edits, text, route.next_hop).0);
-                    }
-                    Owner::Here(id) => {
-                        if let ResponseFate::Forward(route) =
-                            transactions.response(id, &response, tables, ways)
-                        {
-                            rewrite_response(&response, &route, &mut edits);
-                            let (message, [start, rest]) = emit(&edits, text, route.next_hop);
-                            transactions.passed(id, response.status(), &start, &rest);
-                            sent.push(message);
-                        }
-                    }
-                    other => panic!("{other:?}: {text}"),
-                }
-            }
-        }
+        let sent = match parse(text.as_bytes(), &mut headers).unwrap() {
+            Message::Request(request) => self.take_request(&request, text, &arrival),
+            Message::Response(response) => self.take_response(&response, text),
+        };
         self.drain(sent)
+    }
+
+    fn take_request(&mut self, request: &Request, text: &str, arrival: &Arrival) -> Vec<Sent> {
+        let mut route = RequestRoute::default();
+        let Self { transactions, tables, ways, choices, location, .. } = self;
+        begin_route(request, &mut route).unwrap();
+        let recognised = transactions.recognise(request, &route, tables, arrival, ways);
+        let Recognised::New(key) = recognised else { return Vec::new() };
+        finish_route(request, tables, arrival, choices, &mut route).unwrap();
+        route.branch_from(key, arrival);
+        if route.registers() {
+            return vec![self.register(request, &route, arrival)];
+        }
+        let mut targets = Targets::new();
+        if let Some(uri) = route.located() {
+            let found = location.locate(request, uri, tables, arrival, &mut targets);
+            assert_eq!(found, Located::Found);
+            targets.aim(&mut route);
+        }
+        let way = ways.listen_towards(route.next_hop, 5060);
+        let leave_from = way.unwrap_or(arrival.listen);
+        let mut edits = EditList::new();
+        if !route.is_stateful() {
+            rewrite_request(request, &route, tables, arrival, leave_from, &mut edits);
+            return vec![emit(&edits, text, route.next_hop).0];
+        }
+        let id = match transactions.open(request, &mut route, tables, arrival, way) {
+            Ok(id) => id,
+            Err(reply) => return vec![self.refuse(text, reply, arrival)],
+        };
+        if targets.is_empty() {
+            rewrite_request(request, &route, tables, arrival, leave_from, &mut edits);
+        } else {
+            let (mut own, listen) = (Output::new(), [leave_from, arrival.listen]);
+            targets.write_lines(request.method(), listen, tables, &mut own);
+            transactions.offer(id, &targets, own.len(), tables);
+            let (own, edits) = (own.bytes(), &mut edits);
+            rewrite_located(request, &route, &targets, own, tables, arrival, leave_from, edits);
+        }
+        let (message, [start, rest]) = emit(&edits, text, route.next_hop);
+        transactions.sent(id, &start, &rest, tables, ways);
+        way.map(|_| message).into_iter().collect()
+    }
+
+    fn register(&mut self, request: &Request, route: &RequestRoute, arrival: &Arrival) -> Sent {
+        let mut out = Output::new();
+        let Self { location, tables, .. } = self;
+        let registered = location.register(request, route, tables, arrival, None, &mut out);
+        let text = String::from_utf8(out.bytes().to_vec()).unwrap();
+        let Registered::Changed(to) = registered else { panic!("not registered: {text}") };
+        Sent { to: to.to_string(), text }
+    }
+
+    fn take_response(&mut self, response: &Response, text: &str) -> Vec<Sent> {
+        let Self { transactions, tables, ways, .. } = self;
+        let mut edits = EditList::new();
+        match transactions.owner(response, tables) {
+            Owner::Stateless => {
+                let route = route_response(response, tables).unwrap();
+                rewrite_response(response, &route, &mut edits);
+                vec![emit(&edits, text, route.next_hop).0]
+            }
+            Owner::Here(id) => {
+                let fate = transactions.response(id, response, tables, ways);
+                let ResponseFate::Forward(route) = fate else { return Vec::new() };
+                rewrite_response(response, &route, &mut edits);
+                let (message, [start, rest]) = emit(&edits, text, route.next_hop);
+                transactions.passed(id, response.status(), &start, &rest);
+                vec![message]
+            }
+            other => panic!("{other:?}: {text}"),
+        }
     }
 
     fn refuse(&self, text: &str, reply: Reply, arrival: &Arrival) -> Sent {
