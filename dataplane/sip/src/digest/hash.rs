@@ -189,7 +189,6 @@ mod tests {
     use crate::message::Span;
 
     /// The right response, in hex digits, to these texts.
-    #[expect(clippy::too_many_arguments, reason = "the inputs of the RFC's examples")]
     fn answer(
         algorithm: DigestAlgorithm,
         [user, realm, password]: [&str; 3],

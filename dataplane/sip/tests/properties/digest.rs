@@ -56,7 +56,7 @@ fn assert_is_challenge(out: &Output) {
     let said = text(out.bytes());
     match parse(out.bytes(), &mut headers) {
         Ok(Message::Response(response)) => {
-            assert!(matches!(response.status(), 401 | 407), "{said}")
+            assert!(matches!(response.status(), 401 | 407), "{said}");
         }
         other => panic!("{other:?} {said}"),
     }
