@@ -66,7 +66,11 @@ enum Scenario {
     Timers,
     /// Refreshes of the bindings of many users, in random order.
     Register,
-    /// The same in samples of 100 ms, while the bindings of as many others end.
+    /// The same with credentials that are asked for and checked (MD5).
+    RegisterDigest,
+    /// Calls as in stateful, each to one of many users, whose bindings are looked up.
+    Locate,
+    /// Refreshes in samples of 100 ms, while the bindings of as many others end.
     Expiry,
     /// Stored bindings that a worker takes in at its start.
     Load,
@@ -87,6 +91,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Scenario::Stateful => stateful::run(arguments),
         Scenario::Timers => stateful::run_timers(arguments),
         Scenario::Register => stateful::run_register(arguments),
+        Scenario::RegisterDigest => stateful::run_with_digest(arguments),
+        Scenario::Locate => stateful::run_locate(arguments),
         Scenario::Expiry => stateful::run_expiry(arguments),
         Scenario::Load => stateful::run_load(arguments),
     }

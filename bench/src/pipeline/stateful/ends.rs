@@ -25,6 +25,8 @@ use dataplane::packet::PacketBuf;
 
 /// A call number that stands for all of them: as long as any, and nowhere else in an INVITE.
 const MARK: usize = 98_765_432;
+/// Stands for the number of a user.
+const USER: &str = "87654321";
 /// Digits of a call number.
 const DIGITS: usize = 8;
 /// Room for a message.
@@ -36,6 +38,9 @@ pub(super) struct Ends {
     invite: Vec<u8>,
     /// Where the number of the call stands in it.
     marks: Vec<usize>,
+    /// Where the number of the user stands in it, when it is for one.
+    user_at: usize,
+    users: usize,
     /// The next message of each call that is under way, until its time has come.
     held: Vec<String>,
     received: Vec<u8>,
@@ -62,12 +67,20 @@ pub(super) enum Turned {
 
 impl Ends {
     /// Ends for `calls` calls at a time, counted from the number `first`.
-    pub(super) fn new(calls: usize, first: usize) -> Self {
-        let invite = corpus::invite(MARK).into_bytes();
+    /// They are for one of `users` users each, or when there is none for all the same place.
+    pub(super) fn new(calls: usize, first: usize, users: u32) -> Self {
+        let mut invite = corpus::invite(MARK);
+        if users > 0 {
+            let (_, rest) = invite.split_once(" SIP/2.0").expect("a request");
+            invite = format!("INVITE sip:u{USER}@example.com SIP/2.0{rest}");
+        }
+        let invite = invite.into_bytes();
         let mark = MARK.to_string();
         Self {
             frames: Frames::new(),
             marks: memchr::memmem::find_iter(&invite, mark.as_bytes()).collect(),
+            user_at: memchr::memmem::find(&invite, USER.as_bytes()).unwrap_or(0),
+            users: users as usize,
             invite,
             held: vec![String::with_capacity(ROOM); calls],
             received: Vec::with_capacity(ROOM),
@@ -86,14 +99,12 @@ impl Ends {
 
     /// Makes `packet` the INVITE of a new call.
     pub(super) fn invite(&mut self, packet: &mut impl PacketBuf) {
-        let mut number = [b'0'; DIGITS];
-        let mut rest = self.next;
-        for digit in number.iter_mut().rev() {
-            *digit = b"0123456789"[rest % 10];
-            rest /= 10;
-        }
+        let number = digits(self.next);
         for mark in &self.marks {
             self.invite[*mark..mark + DIGITS].copy_from_slice(&number);
+        }
+        if let Some(user) = self.next.checked_rem(self.users) {
+            self.invite[self.user_at..self.user_at + DIGITS].copy_from_slice(&digits(user));
         }
         self.frames.write(packet, Side::Caller, &self.invite);
         self.next += 1;
@@ -149,6 +160,15 @@ impl Ends {
     }
 }
 
+fn digits(mut number: usize) -> [u8; DIGITS] {
+    let mut text = [b'0'; DIGITS];
+    for digit in text.iter_mut().rev() {
+        *digit = b"0123456789"[number % 10];
+        number /= 10;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn calls_go_round_through_the_appliance() {
         let mut appliance = Appliance::default();
-        let mut ends = Ends::new(10, 0);
+        let mut ends = Ends::new(10, 0, 0);
         let mut arriving: Vec<MemoryPacket> = vec![MemoryPacket::new(&[0; 1_000]); 10];
         for packet in &mut arriving {
             ends.invite(packet);

@@ -31,6 +31,8 @@ pub(super) struct Task {
     pub(super) calls: usize,
     /// Share of the responses that come to the wrong worker in the last runs.
     pub(super) stray: f64,
+    /// Users whom the calls are for; 0 forwards all to one place.
+    pub(super) users: u32,
     pub(super) meeting: Barrier,
     /// Where strays wait, by the worker that they come to.
     strays: Vec<Arc<ArrayQueue<Frame>>>,
@@ -87,6 +89,7 @@ impl Task {
             sizes,
             calls,
             stray,
+            users: 0,
             meeting: Barrier::new(workers),
             strays: (0..workers).map(|_| ring()).collect(),
             handoffs: handoffs.map(|end| Mutex::new(Some(end))).collect(),
@@ -100,7 +103,7 @@ impl Task {
     /// Time passes so fast that as many transactions are alive as are wanted.
     fn plan(&self, index: usize) -> Plan {
         let ns_per_call = KEPT_MS * 1_000_000 / u64::from(self.alive.max(1));
-        Plan { index, calls: self.calls, sizes: self.sizes, ns_per_call }
+        Plan { index, calls: self.calls, users: self.users, sizes: self.sizes, ns_per_call }
     }
 }
 

@@ -37,7 +37,7 @@ use std::time::Duration;
 /// Message buffers for each transaction, as the appliance has them by default.
 const BUFFERS_PER_TRANSACTION: u32 = 4;
 
-pub(super) use home::{run_expiry, run_load, run_register};
+pub(super) use home::{run_expiry, run_load, run_register, run_with_digest};
 pub(super) use timers::run as run_timers;
 
 /// At most this part of the transactions are those of calls under way: time passes the faster the fewer are
@@ -49,8 +49,21 @@ const CALLS_PART: u32 = 128;
 /// # Errors
 /// One line that says what is missing.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    run_either(arguments, 0)
+}
+
+/// Runs the same with calls for users whose bindings are looked up: as many as transactions are alive.
+///
+/// # Errors
+/// One line that says what is missing.
+pub(super) fn run_locate(arguments: &Arguments) -> Result<()> {
+    ensure!(arguments.lcores.len() == 1, "locate is measured on one lcore: give --lcores one");
+    run_either(arguments, arguments.alive)
+}
+
+fn run_either(arguments: &Arguments, users: u32) -> Result<()> {
     ask_for_huge_pages().context("cannot start anew, as the appliance does")?;
-    let report = measure(arguments)?;
+    let report = measure(arguments, users)?;
     if let Some(path) = arguments.json.as_deref() {
         crate::json::write(&report, path)?;
     }
@@ -60,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn measure(arguments: &Arguments) -> Result<StatefulReport> {
+fn measure(arguments: &Arguments, users: u32) -> Result<StatefulReport> {
     let lcores = &arguments.lcores;
     let sizes = sizes_for(arguments.alive, lcores.len())?;
     let _hugepages = hugepages::reserve();
@@ -70,7 +83,8 @@ fn measure(arguments: &Arguments) -> Result<StatefulReport> {
     let length = Duration::from_secs(arguments.seconds);
     let calls = arguments.calls.min(arguments.alive / CALLS_PART).max(u32::try_from(BURST_MAX)?);
     let counts = [arguments.alive, calls];
-    let task = Task::new(lcores.len(), length, counts, sizes, arguments.stray);
+    let mut task = Task::new(lcores.len(), length, counts, sizes, arguments.stray);
+    task.users = users;
     let found =
         run_on_lcores(&plan, Path::new(""), move |index, queues| work(index, queues, &task))?;
     let disturbance = watch.finish(&[])?;
@@ -80,7 +94,11 @@ fn measure(arguments: &Arguments) -> Result<StatefulReport> {
         let faults = [found.dropped, counts.retransmitted, counts.timed_out, counts.outbox_full];
         ensure!(faults == [0; 4], "{} messages were dropped; {counts:?}", found.dropped);
     }
-    Ok(StatefulReport::new(lcores, sizes, &found, plan.memory.hugepages, disturbance))
+    let mut report = StatefulReport::new(lcores, sizes, &found, plan.memory.hugepages, disturbance);
+    if users > 0 {
+        report.scenario = "locate";
+    }
+    Ok(report)
 }
 
 /// A table of which a fifth stays free, if each of the workers can have it.

@@ -1,6 +1,7 @@
 //! One worker with its callers and callees, round by round; only the worker's own time is taken.
 
 use super::ends::{Ends, Turned};
+use super::home::{EPOCH_MS, KEY, Users, sizes_for};
 use super::wire::Wire;
 use anyhow::{Context, Result, ensure};
 use control_api::status::TransactionStatus;
@@ -15,7 +16,7 @@ use dataplane::probe::Probe;
 use dataplane::stats::QueueCounters;
 use dataplane::testing::appliance::{lab_epoch, lab_fib, lab_settings};
 use dataplane::worker::{Worker, WorkerPort};
-use sip_core::{Fork, Relay, Settings, TransactionSizes};
+use sip_core::{Action, Durability, Fork, Relay, Rule, Settings, TransactionSizes};
 use std::sync::Arc;
 
 /// Numbers of calls of different lcores lie so far apart.
@@ -36,6 +37,8 @@ pub(super) struct Plan {
     pub(super) index: usize,
     /// Calls under way at a time.
     pub(super) calls: usize,
+    /// Users whom the calls are for; 0 forwards all to one place.
+    pub(super) users: u32,
     pub(super) sizes: TransactionSizes,
     /// Nanoseconds that pass with each new call.
     pub(super) ns_per_call: u64,
@@ -121,9 +124,41 @@ fn begin_calls(wire: &mut Wire, ends: &mut Ends, calls: usize) -> Result<()> {
     Ok(())
 }
 
-/// The lab's settings, with transactions for all calls.
-fn settings() -> Settings {
+/// Lets all users register from the callee's host.
+fn register<Pr: Probe>(worker: &mut Worker<Wire, Pr>, count: u32) -> Result<()> {
+    let mut users = Users::of_callee(count);
+    users.begin_pass();
+    let mut spare = Vec::with_capacity(BURST_MAX);
+    while users.is_under_way() {
+        let wire = worker.io_mut();
+        spare.append(&mut wire.sent);
+        while spare.len() < BURST_MAX {
+            spare.push(wire.new_packet().context("the mempool has no mbuf for a REGISTER")?);
+        }
+        while let Some(mut frame) = spare.pop() {
+            if !users.write_next(&mut frame) {
+                break;
+            }
+            wire.arrived.push_back(frame);
+        }
+        worker.run_once();
+        for frame in &worker.io_mut().sent {
+            Users::check(frame)?;
+        }
+    }
+    worker.io_mut().sent.clear();
+    Ok(())
+}
+
+/// The lab's settings, with transactions for all calls: to one place, or to users.
+fn settings(users: u32) -> Settings {
     let mut settings = lab_settings();
+    if users > 0 {
+        settings.domains = vec!["example.com".to_owned()];
+        settings.rules = vec![Rule::always(Action::Register), Rule::always(Action::Locate)];
+        settings.registrar.durability = Durability::Memory;
+        return settings;
+    }
     for rule in &mut settings.rules {
         rule.relay = Relay::Stateful(Fork::No);
     }
@@ -171,17 +206,26 @@ impl<Pr: Probe> Site<Pr> {
         let (mailbox, service) = mailbox();
         let frames = plan.calls * FRAMES_PER_CALL;
         let mut wire = Wire::new(queues, frames, clock.clone());
-        let mut ends = Ends::new(plan.calls, plan.index * NUMBERS);
-        begin_calls(&mut wire, &mut ends, plan.calls)?;
+        let mut ends = Ends::new(plan.calls, plan.index * NUMBERS, plan.users);
+        if plan.users == 0 {
+            begin_calls(&mut wire, &mut ends, plan.calls)?;
+        }
         let rules = DecodeRules { verify_checksums: true };
         let ports = vec![WorkerPort { rules, counters: Arc::clone(&counters) }];
         let worker = Worker::new(wire, ports, mailbox, mocked, probe).beside(handoff);
-        let mut worker = worker.with_transactions(plan.sizes, u8::try_from(plan.index)?, BOOT);
+        let worker = worker.with_transactions(plan.sizes, u8::try_from(plan.index)?, BOOT);
+        let sizes = sizes_for(plan.users);
+        let mut worker = worker.with_location(sizes, [0, 1], KEY, EPOCH_MS);
         let fib = lab_fib(1, [0, 0], true); // Both sides of the call on the one port.
         ensure!(service.send(Command::Fib(Arc::new(fib))).is_ok(), "the mailbox is full");
-        let epoch = Arc::new(lab_epoch(&settings()));
+        let epoch = Arc::new(lab_epoch(&settings(plan.users)));
         ensure!(service.send(Command::Epoch(epoch)).is_ok(), "the mailbox is full");
+        ensure!(service.send(Command::LocationReady).is_ok(), "the mailbox is full");
         worker.attend();
+        if plan.users > 0 {
+            register(&mut worker, plan.users)?;
+            begin_calls(worker.io_mut(), &mut ends, plan.calls)?;
+        }
         let turned = Vec::with_capacity(frames);
         let ns_per_call = plan.ns_per_call;
         Ok(Self { worker, ends, service, counters, time, clock, ns_per_call, turned, stray: None })

@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn storm(queues: DpdkQueues, alive: u32, sizes: TransactionSizes) -> Result<Found> {
     let calls = u64::from(alive) / 2;
     let ns_per_call = SPAN_MS * 1_000_000 / calls;
-    let plan = Plan { index: 0, calls: CALLS, sizes, ns_per_call };
+    let plan = Plan { index: 0, calls: CALLS, users: 0, sizes, ns_per_call };
     let mut site = Site::new(queues, &plan, Handoff::default(), NoProbe)?;
     while site.ends.started < calls {
         site.round()?;

@@ -3,16 +3,13 @@
 //! As in the stateful scenario only the worker's own time counts, less that of the queues. Nobody takes
 //! changed bindings to a store here: what that costs is the business of another measurement.
 
+mod digest;
 mod expiry;
 mod load;
 mod register;
 mod users;
 
-pub(in crate::pipeline) use expiry::run as run_expiry;
-pub(in crate::pipeline) use load::run as run_load;
-pub(in crate::pipeline) use register::run as run_register;
-
-use super::site::{Round, timed_round};
+pub(super) use super::site::{Round, timed_round};
 use super::wire::Wire;
 use anyhow::{Context, Result, ensure};
 use dataplane::decode::DecodeRules;
@@ -24,14 +21,17 @@ use dataplane::probe::Probe;
 use dataplane::stats::QueueCounters;
 use dataplane::testing::appliance::{lab_epoch, lab_fib, lab_settings};
 use dataplane::worker::{Worker, WorkerPort};
-use sip_core::{Action, Durability, LocationSizes, Rule, Settings};
+pub(in crate::pipeline) use expiry::run as run_expiry;
+pub(in crate::pipeline) use load::run as run_load;
+pub(in crate::pipeline) use register::{run as run_register, run_with_digest};
+use sip_core::{Action, Digest, DigestSizes, Durability, LocationSizes, Rule, Settings};
 use std::sync::Arc;
-use users::Users;
+pub(super) use users::Users;
 
 /// Stands for the random number of a process.
-const KEY: [u8; 16] = [7; 16];
+pub(super) const KEY: [u8; 16] = [7; 16];
 /// Stands for the time at which the worker begins, in milliseconds since 1970.
-const EPOCH_MS: u64 = 1_800_000_000_000;
+pub(super) const EPOCH_MS: u64 = 1_800_000_000_000;
 
 /// A worker and its users.
 struct Home<Pr: Probe> {
@@ -47,7 +47,7 @@ struct Home<Pr: Probe> {
 }
 
 /// Room for so many users with one binding each.
-fn sizes_for(users: u32) -> LocationSizes {
+pub(super) fn sizes_for(users: u32) -> LocationSizes {
     LocationSizes { aors: users, bindings: users, text_blocks: users * 2 + 1_000 }
 }
 
@@ -63,6 +63,16 @@ fn settings() -> Settings {
 impl<Pr: Probe> Home<Pr> {
     /// A worker without bindings.
     fn new(queues: DpdkQueues, sizes: LocationSizes, probe: Pr) -> Result<Self> {
+        Self::with(queues, sizes, &settings(), probe)
+    }
+
+    /// The same with these settings.
+    fn with(
+        queues: DpdkQueues,
+        sizes: LocationSizes,
+        settings: &Settings,
+        probe: Pr,
+    ) -> Result<Self> {
         let (clock, (mocked, time)) = (quanta::Clock::new(), quanta::Clock::mock());
         let counters: Arc<QueueCounters> = Arc::default();
         let (mailbox, service) = mailbox();
@@ -72,10 +82,11 @@ impl<Pr: Probe> Home<Pr> {
         let rules = DecodeRules { verify_checksums: true };
         let ports = vec![WorkerPort { rules, counters: Arc::clone(&counters) }];
         let worker = Worker::new(wire, ports, mailbox, mocked, probe);
-        let mut worker = worker.with_location(sizes, [0, 1], KEY, EPOCH_MS);
+        let worker = worker.with_location(sizes, [0, 1], KEY, EPOCH_MS);
+        let mut worker = worker.with_digest(Digest::new(DigestSizes::default(), 0, &KEY));
         let commands = [
             Command::Fib(Arc::new(lab_fib(1, [0, 0], true))),
-            Command::Epoch(Arc::new(lab_epoch(&settings()))),
+            Command::Epoch(Arc::new(lab_epoch(settings))),
             Command::LocationReady,
         ];
         for command in commands {

@@ -5,8 +5,9 @@ use super::super::super::lcore::cost_of_a_mark;
 use super::super::super::report::StageCost;
 use super::super::plan;
 use super::super::site::Round;
+use super::digest::{self, Provers};
 use super::users::Users;
-use super::{Home, check_memory, sizes_for};
+use super::{Home, check_memory, settings, sizes_for};
 use crate::disturbance::{Disturbance, Watch};
 use crate::hugepages;
 use anyhow::{Context, Result, ensure};
@@ -39,7 +40,9 @@ pub(crate) struct RegisterReport {
     ns_per_register_range: [f64; 2],
     /// One core.
     registers_per_second: f64,
-    allocations_per_register: f64,
+    /// Nanoseconds for a challenge, where credentials are asked for: each registration takes one of both.
+    ns_per_challenge: Option<f64>,
+    allocations_per_register: Option<f64>,
     /// Tables, index, timers and texts for one user with one binding.
     bytes_per_aor: f64,
     register_bytes: usize,
@@ -54,10 +57,93 @@ pub(crate) struct RegisterReport {
 struct Found {
     bindings: [u64; 2],
     runs: Vec<f64>,
-    allocations: f64,
+    allocations: Option<f64>,
     longest_fill_ns: u64,
     register_bytes: usize,
+    challenge_ns: Option<f64>,
     stages: Vec<StageCost>,
+}
+
+/// Who registers.
+enum Traffic {
+    /// Users of whom nothing is asked.
+    Plain(Users),
+    /// Users who are asked for credentials.
+    Proved(Provers),
+}
+
+impl Traffic {
+    fn new(users: u32, is_proved: bool) -> Self {
+        if is_proved {
+            return Self::Proved(Provers::new(users));
+        }
+        let mut plain = Users::new(0, users, EXPIRES_S);
+        plain.begin_pass();
+        Self::Plain(plain)
+    }
+
+    fn is_under_way(&self) -> bool {
+        match self {
+            Self::Plain(users) => users.is_under_way(),
+            Self::Proved(users) => users.is_under_way(),
+        }
+    }
+
+    /// The round that counts, which `before` comes right before.
+    fn round<Pr: Probe>(
+        &mut self,
+        home: &mut Home<Pr>,
+        before: impl FnOnce(&mut Home<Pr>),
+    ) -> Result<Round> {
+        match self {
+            Self::Plain(users) => {
+                before(home);
+                home.round(users)
+            }
+            Self::Proved(users) => users.round(home, before),
+        }
+    }
+
+    fn message_bytes(&mut self) -> usize {
+        match self {
+            Self::Plain(users) => users.message_bytes(),
+            Self::Proved(users) => users.message_bytes(),
+        }
+    }
+
+    /// Nanoseconds of the worker for a challenge.
+    #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
+    fn ns_per_challenge(&self, clock: &quanta::Clock) -> Option<f64> {
+        let Self::Proved(users) = self else { return None };
+        let Round { ticks, messages, .. } = users.challenges;
+        Some(clock.delta_as_nanos(0, ticks) as f64 / messages.max(1) as f64)
+    }
+}
+
+/// A worker whose users have registered, and the longest whole round that it took for that.
+fn filled<Pr: Probe>(
+    queues: DpdkQueues,
+    count: u32,
+    is_proved: bool,
+    probe: Pr,
+) -> Result<(Home<Pr>, Traffic, u64)> {
+    let settings = if is_proved { digest::settings(settings()) } else { settings() };
+    let mut home = Home::with(queues, sizes_for(count), &settings, probe)?;
+    if is_proved {
+        digest::introduce(&mut home, count)?;
+    }
+    let (mut users, mut longest) = (Traffic::new(count, is_proved), 0);
+    while users.is_under_way() {
+        let round = users.round(&mut home, |_| {})?;
+        if round.is_whole {
+            longest = longest.max(home.clock.delta_as_nanos(0, round.ticks));
+        }
+    }
+    match &mut users {
+        Traffic::Plain(users) => users.is_endless = true,
+        Traffic::Proved(users) => users.challenges = Round::default(),
+    }
+    Ok((home, users, longest))
 }
 
 /// Runs the scenario.
@@ -65,6 +151,18 @@ struct Found {
 /// # Errors
 /// One line that says what is missing.
 pub(in crate::pipeline) fn run(arguments: &Arguments) -> Result<()> {
+    run_either(arguments, false)
+}
+
+/// The same with credentials that are asked for and checked.
+///
+/// # Errors
+/// One line that says what is missing.
+pub(in crate::pipeline) fn run_with_digest(arguments: &Arguments) -> Result<()> {
+    run_either(arguments, true)
+}
+
+fn run_either(arguments: &Arguments, is_proved: bool) -> Result<()> {
     ask_for_huge_pages().context("cannot start anew, as the appliance does")?;
     let lcores = &arguments.lcores[arguments.lcores.len() - 1..];
     let (users, length) = (arguments.alive, Duration::from_secs(arguments.seconds));
@@ -73,7 +171,9 @@ pub(in crate::pipeline) fn run(arguments: &Arguments) -> Result<()> {
     let plan = plan(lcores)?;
     let watch = Watch::start(lcores)?;
     eprintln!("pipeline: {users} users register, then {RUNS} runs of refreshes");
-    let found = run_on_lcores(&plan, Path::new(""), move |_, queues| work(queues, users, length))?;
+    let found = run_on_lcores(&plan, Path::new(""), move |_, queues| {
+        work(queues, users, is_proved, length)
+    })?;
     let found = found.into_iter().next().context("no lcore measured")??;
     let disturbance = watch.finish(&[])?;
     let report = RegisterReport::new(found, users, plan.memory.hugepages, disturbance);
@@ -86,42 +186,29 @@ pub(in crate::pipeline) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn work(queues: DpdkQueues, count: u32, length: Duration) -> Result<Found> {
-    let mut users = Users::new(0, count, EXPIRES_S);
-    let mut home = Home::new(queues, sizes_for(count), NoProbe)?;
-    let longest_fill_ns = fill(&mut home, &mut users)?;
-    users.is_endless = true;
-    slice(&mut home, &mut users, |_| {})?;
+fn work(queues: DpdkQueues, count: u32, is_proved: bool, length: Duration) -> Result<Found> {
+    let (mut home, mut users, longest_fill_ns) = filled(queues, count, is_proved, NoProbe)?;
+    slice(&mut home, &mut users, |_| {}, |_| {})?;
     let runs = (0..RUNS).map(|_| measured(&mut home, &mut users, length)).collect::<Result<_>>()?;
-    let allocations = allocations(&mut home, &mut users)?;
+    // Whoever makes credentials allocates between the rounds.
+    let allocations = if is_proved { None } else { Some(allocations(&mut home, &mut users)?) };
     let (bindings, register_bytes) = (home.bindings(), users.message_bytes());
     ensure!(bindings == [u64::from(count); 2], "{bindings:?} bindings are there, not {count}");
-    let stages = stages(home.into_queues(), count, length)?;
-    Ok(Found { bindings, runs, allocations, longest_fill_ns, register_bytes, stages })
-}
-
-/// Registers all users, and gives the longest whole round.
-fn fill<Pr: Probe>(home: &mut Home<Pr>, users: &mut Users) -> Result<u64> {
-    users.begin_pass();
-    let mut longest = 0;
-    while users.is_under_way() {
-        let round = home.round(users)?;
-        if round.is_whole {
-            longest = longest.max(home.clock.delta_as_nanos(0, round.ticks));
-        }
-    }
-    Ok(longest)
+    let challenge_ns = users.ns_per_challenge(&home.clock);
+    let stages = stages(home.into_queues(), count, is_proved, length)?;
+    Ok(Found { bindings, runs, allocations, longest_fill_ns, register_bytes, challenge_ns, stages })
 }
 
 /// Some rounds; those during which others had the core do not count.
 fn slice<Pr: Probe>(
     home: &mut Home<Pr>,
-    users: &mut Users,
+    users: &mut Traffic,
+    before: impl Fn(&mut Home<Pr>),
     mut each: impl FnMut(&mut Home<Pr>),
 ) -> Result<Round> {
     let mut sum = Round::default();
     for _ in 0..SLICE_ROUNDS {
-        let round = home.round(users)?;
+        let round = users.round(home, &before)?;
         if round.is_whole {
             sum.ticks += round.ticks;
             sum.messages += round.messages;
@@ -132,11 +219,11 @@ fn slice<Pr: Probe>(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
-fn measured(home: &mut Home<NoProbe>, users: &mut Users, length: Duration) -> Result<f64> {
+fn measured(home: &mut Home<NoProbe>, users: &mut Traffic, length: Duration) -> Result<f64> {
     let end = Instant::now() + length;
     let mut slices = Vec::with_capacity(4_096);
     while Instant::now() < end {
-        let sum = slice(home, users, |_| {})?;
+        let sum = slice(home, users, |_| {}, |_| {})?;
         if sum.messages > 0 {
             slices.push(home.clock.delta_as_nanos(0, sum.ticks) as f64 / sum.messages as f64);
         }
@@ -151,31 +238,33 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// Of the worker and its users, who allocate nothing.
 #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
-fn allocations(home: &mut Home<NoProbe>, users: &mut Users) -> Result<f64> {
+fn allocations(home: &mut Home<NoProbe>, users: &mut Traffic) -> Result<f64> {
     let (mut result, began) = (Ok(Round::default()), home.counters.received.get());
-    let counted = allocation_counter::measure(|| result = slice(home, users, |_| {}));
+    let counted = allocation_counter::measure(|| result = slice(home, users, |_| {}, |_| {}));
     result?;
     Ok(counted.count_total as f64 / (home.counters.received.get() - began).max(1) as f64)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
-fn stages(queues: DpdkQueues, count: u32, length: Duration) -> Result<Vec<StageCost>> {
+fn stages(
+    queues: DpdkQueues,
+    count: u32,
+    is_proved: bool,
+    length: Duration,
+) -> Result<Vec<StageCost>> {
     let clock = quanta::Clock::new();
     let mark_ns = cost_of_a_mark(&clock);
-    let mut users = Users::new(0, count, EXPIRES_S);
-    let mut home = Home::new(queues, sizes_for(count), StageClock::new(clock.clone()))?;
-    home.fill(&mut users)?;
-    users.is_endless = true;
+    let probe = StageClock::new(clock.clone());
+    let (mut home, mut users, _) = filled(queues, count, is_proved, probe)?;
+    let anew = |home: &mut Home<StageClock>| home.worker.probe = StageClock::new(clock.clone());
     let mut slices = Stage::ALL.map(|_| vec![]);
     let end = Instant::now() + length;
     while Instant::now() < end {
         let mut sums = Stage::ALL.map(|_| 0.0);
-        home.worker.probe = StageClock::new(clock.clone());
-        let sum = slice(&mut home, &mut users, |home| {
+        let sum = slice(&mut home, &mut users, anew, |home| {
             for (sum, stage) in sums.iter_mut().zip(Stage::ALL) {
                 *sum += home.worker.probe.ns(stage, mark_ns);
             }
-            home.worker.probe = StageClock::new(clock.clone());
         })?;
         for (slice, stage) in slices.iter_mut().zip(sums) {
             slice.push(stage / sum.messages.max(1) as f64);
@@ -195,7 +284,8 @@ impl RegisterReport {
         runs.sort_by(f64::total_cmp);
         let ns = runs[runs.len() / 2];
         Self {
-            scenario: "register",
+            scenario: if found.challenge_ns.is_some() { "register-digest" } else { "register" },
+            ns_per_challenge: found.challenge_ns,
             aors: found.bindings[0],
             bindings: found.bindings[1],
             ns_per_register: ns,
@@ -228,9 +318,15 @@ fn print(report: &RegisterReport) -> std::io::Result<()> {
     )?;
     writeln!(
         out,
-        "  {:.4} allocations per REGISTER; {:.0} bytes per AoR; longest round of 32 new bindings {:.1} us",
-        report.allocations_per_register, report.bytes_per_aor, report.longest_fill_round_us
+        "  {:.0} bytes per AoR; longest round of 32 new bindings {:.1} us",
+        report.bytes_per_aor, report.longest_fill_round_us
     )?;
+    if let Some(allocations) = report.allocations_per_register {
+        writeln!(out, "  {allocations:.4} allocations per REGISTER")?;
+    }
+    if let Some(ns) = report.ns_per_challenge {
+        writeln!(out, "  {ns:.1} ns per REGISTER that is challenged, before each of these")?;
+    }
     if let Some(reason) = &report.disturbance.reason {
         writeln!(out, "  DISTURBED: {reason}")?;
     }

@@ -1,7 +1,7 @@
 //! Users who register.
 
 use super::super::frame::{Frames, Side, payload};
-use crate::corpus::CALLER;
+use crate::corpus::{CALLEE, CALLER};
 use anyhow::{Result, ensure};
 use dataplane::packet::PacketBuf;
 use rand::seq::SliceRandom as _;
@@ -16,8 +16,9 @@ const EXPIRES: &str = "76543210";
 const DIGITS: usize = 8;
 
 /// Users and the REGISTER that they send.
-pub(super) struct Users {
+pub(in super::super) struct Users {
     frames: Frames,
+    side: Side,
     message: Vec<u8>,
     user: Vec<usize>,
     cseq: Vec<usize>,
@@ -33,18 +34,28 @@ pub(super) struct Users {
 }
 
 impl Users {
+    /// As [`Self::new`], at the callee's host.
+    pub(in super::super) fn of_callee(count: u32) -> Self {
+        Self::at(Side::Callee, 0, count, [3_600, 3_600])
+    }
+
     /// So many users from the number `first` on, in random order, who ask for times evenly spread from
     /// the first to the last of `expires_s`.
     pub(super) fn new(first: u32, count: u32, expires_s: [u32; 2]) -> Self {
+        Self::at(Side::Caller, first, count, expires_s)
+    }
+
+    fn at(side: Side, first: u32, count: u32, expires_s: [u32; 2]) -> Self {
+        let host = if side == Side::Caller { CALLER } else { CALLEE };
         let message = format!(
             "REGISTER sip:example.com SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {CALLER};branch=z9hG4bK-{USER}-{CSEQ}\r\n\
+             Via: SIP/2.0/UDP {host};branch=z9hG4bK-{USER}-{CSEQ}\r\n\
              Max-Forwards: 70\r\n\
              From: <sip:u{USER}@example.com>;tag=t{USER}\r\n\
              To: <sip:u{USER}@example.com>\r\n\
              Call-ID: {USER}-reg@10.77.1.2\r\n\
              CSeq: {CSEQ} REGISTER\r\n\
-             Contact: <sip:u{USER}@{CALLER};transport=udp>;\
+             Contact: <sip:u{USER}@{host};transport=udp>;\
              +sip.instance=\"<urn:uuid:00000000-0000-1000-8000-0000{USER}>\"\r\n\
              Expires: {EXPIRES}\r\n\
              User-Agent: trunkline-bench\r\n\
@@ -56,6 +67,7 @@ impl Users {
         order.shuffle(&mut SmallRng::seed_from_u64(1));
         Self {
             frames: Frames::new(),
+            side,
             user: marks(USER),
             cseq: marks(CSEQ),
             expires: marks(EXPIRES),
@@ -69,13 +81,13 @@ impl Users {
     }
 
     /// Lets all of them register once more.
-    pub(super) fn begin_pass(&mut self) {
+    pub(in super::super) fn begin_pass(&mut self) {
         self.pass += 1;
         self.at = 0;
     }
 
     /// Whether some of them have not yet registered in this pass.
-    pub(super) fn is_under_way(&self) -> bool {
+    pub(in super::super) fn is_under_way(&self) -> bool {
         self.at < self.order.len()
     }
 
@@ -85,7 +97,7 @@ impl Users {
     }
 
     /// Makes `packet` the REGISTER of the next user; false when there is none.
-    pub(super) fn write_next(&mut self, packet: &mut impl PacketBuf) -> bool {
+    pub(in super::super) fn write_next(&mut self, packet: &mut impl PacketBuf) -> bool {
         if self.at == self.order.len() && self.is_endless {
             self.begin_pass();
         }
@@ -95,7 +107,7 @@ impl Users {
         put(&mut self.message, &self.user, user);
         put(&mut self.message, &self.cseq, self.pass);
         put(&mut self.message, &self.expires, u32::try_from(from + spread).unwrap_or(u32::MAX));
-        self.frames.write(packet, Side::Caller, &self.message);
+        self.frames.write(packet, self.side, &self.message);
         self.at += 1;
         true
     }
@@ -104,7 +116,7 @@ impl Users {
     ///
     /// # Errors
     /// When it has not.
-    pub(super) fn check(packet: &impl PacketBuf) -> Result<()> {
+    pub(in super::super) fn check(packet: &impl PacketBuf) -> Result<()> {
         let answer = payload(packet.frame());
         let is_good = answer.starts_with(b"SIP/2.0 200 OK\r\n");
         ensure!(is_good, "the worker answered: {}", String::from_utf8_lossy(answer));
