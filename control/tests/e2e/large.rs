@@ -137,13 +137,13 @@ fn a_smaller_path_mtu_is_learnt_and_kept_to() {
         assert_eq!(invite(&lab, family, 100), "200 echo", "{family:?}");
         let before = lab.status();
         // Fits our link and not the path: the first copy is lost, and its ICMP error tells why.
-        assert_eq!(invite(&lab, family, 920), "200 echo", "{family:?}");
+        assert_eq!(invite(&lab, family, 820), "200 echo", "{family:?}");
         let learnt = lab.status();
         assert_eq!(kernel(&learnt, "path_mtus"), number as u64 + 1, "{learnt:#}");
         assert_eq!(kernel(&learnt, "too_big"), kernel(&before, "too_big") + 1, "{learnt:#}");
         // From now on nothing is lost.
         let start = Instant::now();
-        assert_eq!(invite(&lab, family, 920), "200 echo", "{family:?}");
+        assert_eq!(invite(&lab, family, 820), "200 echo", "{family:?}");
         assert!(start.elapsed() < Duration::from_millis(450), "took {:?}", start.elapsed());
         assert_eq!(kernel(&lab.status(), "too_big"), kernel(&learnt, "too_big"));
     }

@@ -60,7 +60,9 @@ impl Transactions {
 /// Sent-by and branch of `Via: SIP/2.0/UDP sent-by;branch=...` in the second line.
 #[inline]
 fn usual_via(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Without the rest nothing stops behind `end`.
     let end = message.len().min(LOOK_MAX);
+    let message = message.get(..end)?;
     // Stops at blanks, too.
     let mut stop = scan::find_stop(message, 0, end, [b'\n']);
     while *message.get(stop)? != b'\n' {
@@ -79,7 +81,7 @@ fn usual_via(message: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use std::prelude::v1::*;
 
-    use super::usual_via;
+    use super::{LOOK_MAX, usual_via};
 
     #[test]
     fn the_usual_via_is_found_and_no_other() {
@@ -88,7 +90,15 @@ mod tests {
         assert_eq!(usual_via(found.as_bytes()), Some((&b"10.0.0.1:5060"[..], &b"z9hG4bK1"[..])));
         let found = via("h;branch=z9hG4bK1\r\n");
         assert_eq!(usual_via(found.as_bytes()), Some((&b"h"[..], &b"z9hG4bK1"[..])));
-        for other in [via("h;rport;branch=z9hG4bK1\r\n"), via(""), "x".into(), String::new()] {
+        let endless = "x ".repeat(LOOK_MAX);
+        let others = [
+            via("h;rport;branch=z9hG4bK1\r\n"),
+            via(""),
+            "x".into(),
+            endless,
+            via(&"h".repeat(LOOK_MAX)),
+        ];
+        for other in others.into_iter().chain([String::new()]) {
             assert_eq!(usual_via(other.as_bytes()), None, "{other}");
         }
     }
