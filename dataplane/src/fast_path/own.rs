@@ -64,6 +64,12 @@ impl FastPath {
                 }
             } else {
                 transactions.foresee(message, listen, &epoch.tables);
+                // Those that mostly stand outside of dialogs, and go to a user.
+                let is_located =
+                    message.starts_with(b"INVITE ") || message.starts_with(b"MESSAGE ");
+                if is_located && epoch.tables.has_location() {
+                    location.foresee(message);
+                }
             }
         }
     }
