@@ -50,6 +50,16 @@ pub(super) enum Plan {
     Remove(u32),
 }
 
+impl Plan {
+    /// The binding that it is about.
+    pub(super) fn slot(self) -> Option<u32> {
+        match self {
+            Self::Again(slot) | Self::Update { slot, .. } | Self::Remove(slot) => Some(slot),
+            Self::Nothing | Self::Add => None,
+        }
+    }
+}
+
 impl Asked<'_> {
     /// `Contact: *` (RFC 3261 section 10.2.2).
     pub(super) fn is_star(&self) -> bool {

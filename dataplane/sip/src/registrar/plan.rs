@@ -32,6 +32,12 @@ impl Location {
             }
             let found = aor.and_then(|aor| self.matching(asked, aor, &wanted));
             wanted.plan = self.plan_of(asked, &wanted, found, call)?;
+            if let Some(slot) = found
+                && index > 0
+                && self.shares(slot, &mut wanted, index)?
+            {
+                removes -= usize::from(!self.is_over(slot));
+            }
             // One that is over, and only waits for its timer, counts as none.
             let is_over = found.is_some_and(|slot| self.is_over(slot));
             match wanted.plan {
@@ -70,6 +76,25 @@ impl Location {
         }
         let has_room = self.has_room(aor.is_none(), places, new_texts, length);
         if has_room { Ok(()) } else { Err(Refused::Full) }
+    }
+
+    /// Two Contacts of a REGISTER may be about one binding: a phone removes the address that it had and names
+    /// its new one, both of the same flow. It has been changed, then, and is not removed; two changes
+    /// are refused. Gives whether an earlier Contact, which was to remove it, does nothing now.
+    fn shares(&mut self, slot: u32, wanted: &mut Wanted, index: usize) -> Result<bool, Refused> {
+        let earlier = self.work.wanted.iter_mut().take(index);
+        let Some(earlier) = earlier.rev().find(|one| one.plan.slot() == Some(slot)) else {
+            return Ok(false);
+        };
+        match (earlier.plan, wanted.plan) {
+            (_, Plan::Remove(_)) => wanted.plan = Plan::Nothing,
+            (Plan::Remove(_), _) => {
+                earlier.plan = Plan::Nothing;
+                return Ok(true);
+            }
+            _ => return Err(Refused::Malformed("Contact Named Twice")),
+        }
+        Ok(false)
     }
 
     /// Whether a binding has ended, though its timer has not fired yet.

@@ -240,6 +240,46 @@ fn the_same_contact_in_other_words_is_one_binding() {
 
 /// RFC 3261 sections 10.3 steps 1 to 5, 8.2.2.3 and 21.4.
 #[test]
+fn a_binding_that_two_contacts_are_about_is_changed_once() {
+    let (gone, here) =
+        ("Contact: <sip:a@192.0.2.7>;expires=0\r\n", "Contact: <sip:a@192.0.2.7>\r\n");
+    let mut registrar = Registrar::new();
+    let bound = |registrar: &mut Registrar| registrar.locate("sip:alice@example.com").1.len();
+    for (cseq, lines, status, left) in [
+        (1, here.to_owned(), "200", 1),
+        (2, format!("{gone}{gone}"), "200", 0),
+        (3, here.to_owned(), "200", 1),
+        (4, format!("{gone}{here}"), "200", 1),
+        (5, format!("{here}{gone}"), "200", 1),
+        (6, format!("{gone}{here}{gone}"), "200", 1),
+        (7, format!("{here}{here}"), "400", 1),
+        (8, gone.to_owned(), "200", 0),
+    ] {
+        let answer = registrar.register(cseq, &lines);
+        assert_eq!(
+            (answer.split(' ').nth(1), bound(&mut registrar)),
+            (Some(status), left),
+            "{lines}"
+        );
+        assert_eq!(registrar.location.counts().bindings, left as u64);
+    }
+}
+
+#[test]
+fn a_flow_that_takes_another_address_may_remove_the_old_one() {
+    let mut registrar = Registrar::new();
+    let flow = |address: &str| {
+        format!("Contact: <sip:alice@{address}>;+sip.instance=\"<urn:uuid:1>\";reg-id=1\r\n")
+    };
+    registrar.register(1, &format!("Supported: outbound\r\n{}", flow("192.0.2.7")));
+    let gone = "Contact: <sip:alice@192.0.2.7>;expires=0\r\n";
+    let answer =
+        registrar.register(2, &format!("Supported: outbound\r\n{gone}{}", flow("192.0.2.8")));
+    assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+    assert_eq!(registrar.locate("sip:alice@example.com").1, ["sip:alice@192.0.2.8"]);
+}
+
+#[test]
 fn what_is_not_for_us_is_refused() {
     let mut registrar = Registrar::new();
     let to = |uri: &str| {
