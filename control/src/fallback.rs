@@ -150,7 +150,7 @@ mod tests {
 
     fn settings(address: SocketAddr) -> Settings {
         Settings {
-            listen: vec![ListenPoint { address }],
+            listen: vec![ListenPoint::udp(address)],
             retry_after_seconds: 7,
             ..Settings::default()
         }

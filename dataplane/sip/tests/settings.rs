@@ -16,7 +16,7 @@ fn refused(settings: &Settings, expected: &str) {
 }
 
 fn listening(addresses: &[&str]) -> Settings {
-    let point = |at: &&str| ListenPoint { address: at.parse().unwrap() };
+    let point = |at: &&str| ListenPoint::udp(at.parse().unwrap());
     Settings { listen: addresses.iter().map(point).collect(), ..settings() }
 }
 

@@ -33,7 +33,7 @@ impl Registrar {
         change(&mut registrar);
         let settings = Settings {
             domains: vec!["example.com".into()],
-            listen: vec![ListenPoint { address: "10.0.0.1:5060".parse().unwrap() }],
+            listen: vec![ListenPoint::udp("10.0.0.1:5060".parse().unwrap())],
             retry_after_seconds: 5,
             rules: vec![Rule::always(Action::Register), Rule::always(Action::Locate)],
             registrar,
