@@ -63,13 +63,20 @@ pub const KEEPALIVE_MAX: usize = 4;
 /// Connections to the management socket at one time: control, a status command, a monitor, and room.
 pub const LINKS_MAX: usize = 32;
 
-/// Parcels of the service core: messages from the kernel that are with the workers at one time. 64 of
-/// 68 KiB are 4 MiB; with none left the kernel's socket buffers hold what comes, and then drop.
-pub const SERVICE_PARCELS: usize = 64;
+/// Parcels of the service core: messages from the kernel and from connections that are with the workers at one
+/// time. 512 of 68 KiB are 34 MiB, of which memory is only what was used; with none left the kernel's
+/// socket buffers hold what comes, and then drop, and connections are not read.
+pub const SERVICE_PARCELS: usize = 512;
 
-/// Parcels of one worker: messages that came in one frame and leave in fragments. The service core
-/// looks every millisecond, so a worker can send 32,000 of them per second.
-pub const WORKER_PARCELS: usize = 32;
+/// Parcels of one worker: messages that came in one frame and leave in fragments or over connections. The
+/// service core looks every millisecond, so a worker can send 256,000 of them per second.
+pub const WORKER_PARCELS: usize = 256;
+
+/// Bytes that may wait for one connection thread of control, which reads as fast as its core lets it.
+pub const CONNECTION_LINK_BYTES: usize = 16 << 20;
+
+/// Empty packets that are kept for each of them.
+pub const CONNECTION_PACKETS_KEPT: usize = 16;
 
 /// Parcels that a worker takes at one look: each may cost as much as a burst of frames.
 pub const PARCELS_PER_LOOK: usize = 8;

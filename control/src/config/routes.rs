@@ -33,9 +33,15 @@ pub struct DestinationSet {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// Address and port, over UDP. Required.
+    /// Address and port. Required.
     #[serde(deserialize_with = "value::address")]
     pub address: SocketAddr,
+    /// What it is spoken to over: `udp` (default), `tcp` or `tls`.
+    #[serde(default)]
+    pub transport: sip::Transport,
+    /// Requests that UDP would have to send in fragments go over TCP (RFC 3261 18.1.1). Default false.
+    #[serde(default)]
+    pub large_over_tcp: bool,
     /// Share relative to the other members. Default 1; 0 (out of service) to 65,535.
     #[serde(default = "one", deserialize_with = "value::weight")]
     pub weight: u16,
@@ -202,6 +208,8 @@ impl DestinationSet {
     /// The same set as the router knows it.
     pub(super) fn to_sip(&self) -> sip::DestinationSet {
         let member = |member: &Member| sip::Member {
+            transport: member.transport,
+            large_over_tcp: member.large_over_tcp,
             address: member.address,
             weight: member.weight,
             priority: member.priority,

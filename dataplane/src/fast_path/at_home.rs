@@ -120,7 +120,8 @@ impl Way<'_> {
             .digest
             .write_challenge(&demand, stale, &mut scratch.prefix)
             .map_err(|reason| Refused::Verdict(sip_drop(reason)))?;
-        self.find_adjacency(target, scratch).map_err(Refused::Verdict)?;
+        let back = self.find_way_back(target, Some(arrival.listen), scratch);
+        back.map_err(Refused::Verdict)?;
         self.leave_from(arrival.listen, scratch);
         Ok(Proved::Answer(Outgoing::Reply))
     }
@@ -135,7 +136,8 @@ impl Way<'_> {
         scratch: &mut Scratch,
     ) -> Result<Outgoing, Refused> {
         // Before anything is changed: an answer that waits for the store cannot wait for its neighbour, too.
-        self.find_adjacency(arrival.source, scratch).map_err(Refused::Verdict)?;
+        let back = self.find_way_back(arrival.source, Some(arrival.listen), scratch);
+        back.map_err(Refused::Verdict)?;
         let Scratch { location, held, prefix, .. } = scratch;
         let user = user.map(|name| request.text(name));
         let must_wait =
@@ -157,7 +159,8 @@ impl Way<'_> {
             Registered::Drop(reason) => return Err(Refused::Verdict(sip_drop(reason))),
         };
         if target != arrival.source {
-            self.find_adjacency(target, scratch).map_err(Refused::Verdict)?;
+            let back = self.find_way_back(target, Some(arrival.listen), scratch);
+            back.map_err(Refused::Verdict)?;
         }
         self.leave_from(arrival.listen, scratch);
         Ok(Outgoing::Reply)

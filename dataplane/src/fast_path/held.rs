@@ -46,7 +46,7 @@ impl FastPath {
     /// Puts that answer, when it is larger than the MTU, into a parcel. Gives false when it does not fit.
     pub fn pack_held(&mut self, parcel: &mut Parcel) -> bool {
         let Scratch { held, egress, .. } = &self.scratch;
-        (parcel.source, parcel.target) = (egress.source, egress.target);
+        parcel.set_egress(egress);
         held.first().is_some_and(|reply| parcel.fill(reply.message, &[]))
     }
 }

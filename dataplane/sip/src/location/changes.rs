@@ -104,6 +104,7 @@ impl Location {
                 is_flow: binding.is_flow,
                 source: binding.source(),
                 listen: tables.listen_point(binding.listen).address,
+                transport: tables.transport_of(binding.listen),
             };
             let lengths = [binding.uri_length, binding.instance_length, binding.path_length];
             record::push_binding(&view, lengths.map(usize::from), batch);

@@ -76,7 +76,7 @@ impl Location {
             cseq: binding.cseq,
             expires_ms: self.now_ms + (binding.expires_unix_ms - self.unix_ms),
             source: binding.source,
-            listen: tables.listen_id(binding.listen).unwrap_or(ListenId(0)),
+            listen: tables.listen_id_of(binding.transport, binding.listen).unwrap_or(ListenId(0)),
             is_flow: binding.is_flow,
             nat: tables.registrar().nat,
         };

@@ -12,6 +12,7 @@ use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
 use crate::route::tables::Tables;
 use crate::route::target;
+use crate::settings::Transport;
 
 /// What came of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,17 +153,19 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
     let uri = Span::new(start, start + usize::from(binding.uri_length));
     let route_at = uri.end() + usize::from(binding.instance_length);
     let route = Span::new(route_at, route_at + usize::from(binding.path_length));
-    let next_hop = if binding.is_flow {
-        binding.source()
+    let came = (binding.source(), tables.transport_of(binding.listen));
+    let (next_hop, transport) = if binding.is_flow {
+        came
     } else if route.is_empty() {
         address(text, uri, tables)?
     } else {
         // A first hop that is a name is where the REGISTER came from.
         let first = NameAddr::parse(text, route.start(), route.end())?.uri;
-        address(text, first, tables).unwrap_or_else(|| binding.source())
+        address(text, first, tables).unwrap_or(came)
     };
-    (tables.listen_id(next_hop).is_none()).then(|| Target {
+    (!tables.is_listen_address(next_hop)).then(|| Target {
         next_hop,
+        transport,
         leave_from: binding.is_flow.then_some(binding.listen),
         q: binding.q,
         uri,
@@ -173,9 +176,9 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
     })
 }
 
-/// Where a URI in `text` leads.
+/// Where a URI in `text` leads, and over what.
 #[inline]
-pub(crate) fn address(text: &[u8], uri: Span, tables: &Tables) -> Option<SocketAddr> {
+pub(crate) fn address(text: &[u8], uri: Span, tables: &Tables) -> Option<(SocketAddr, Transport)> {
     let parts = Uri::parse(text, uri)?;
     let params = parts.params(text)?;
     target::next_hop(text, &parts, &params, tables, ParseErrorKind::RequestUri).ok()

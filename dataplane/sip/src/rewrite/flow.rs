@@ -10,11 +10,11 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::branch::{Keys, hex2, hex16, read_hex};
+use super::branch::{Keys, hex2, hex16, read_hex, transport_param};
 use super::output::{Full, Output};
 use super::reply::push_line;
 use crate::route::tables::Tables;
-use crate::settings::ListenId;
+use crate::settings::{ListenId, ListenPoint};
 use crate::transaction::Target;
 
 const PREFIX: &[u8] = b"tlf";
@@ -71,7 +71,8 @@ pub(crate) fn push_flow_route(
     out.push(name)?;
     out.push(b": <sip:")?;
     push_token(flow, &tables.keys, out)?;
-    out.push_fmt(format_args!("@{};lr", tables.listen_point(host).address))
+    let ListenPoint { address, transport } = tables.listen_point(host);
+    out.push_fmt(format_args!("@{address}{};lr", transport_param(*transport)))
 }
 
 fn push_bytes(bytes: &[u8], out: &mut Output) -> Result<(), Full> {

@@ -82,7 +82,7 @@ fn rewrite(
         // RFC 3261 section 16.6 step 3
         None => edits.push(b"Max-Forwards: 70\r\n"),
     }
-    if call.is_some() && tables.keeps_flows() && is_behind_nat(request, route, arrival) {
+    if call.is_some() && needs_flow(request, route, tables, arrival) {
         push_own_flow(b"Record-Route", b">\r\n", tables, arrival, edits);
     }
     if let Some((last, None)) = route.append {
@@ -95,7 +95,8 @@ fn rewrite(
         push_all(edits, &[b", <", last.of(bytes), b">"]);
         edits.finish(Span::new(at, at), new);
     }
-    received::mark(bytes, &route.via, arrival.source, |place, name, value| {
+    let came = (arrival.source, tables.transport_of(arrival.listen));
+    received::mark(bytes, &route.via, came, |place, name, value| {
         let new = edits.begin();
         edits.push(name);
         edits.push(value);
@@ -104,6 +105,21 @@ fn rewrite(
     for &cut in &route.cuts {
         edits.delete(cut);
     }
+}
+
+/// Whether requests find back to the client only the way that this one came: through its NAT, or over its
+/// connection.
+#[inline]
+fn needs_flow(
+    request: &Request<'_>,
+    route: &RequestRoute,
+    tables: &Tables,
+    arrival: &Arrival,
+) -> bool {
+    if tables.transport_of(arrival.listen).is_connection() {
+        return request.headers.more_vias == 0;
+    }
+    tables.keeps_flows() && is_behind_nat(request, route, arrival)
 }
 
 /// Whether the client itself has sent the request, through a NAT: its Via names another address than

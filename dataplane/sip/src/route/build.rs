@@ -55,6 +55,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     let mut fixed = Fixed {
         listen: Vec::new(),
         by_address: HashTable::new(),
+        connections: Vec::new(),
         by_ip: HashMap::new(),
         sent_by: Names::default(),
         domains: domains(&settings.domains)?,
@@ -147,25 +148,28 @@ fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError
         let (setting, id) = (format!("listen[{index}].address"), ListenId(id));
         let address = point.address;
         check_address(&setting, address)?;
-        if has_listen_point(fixed, address) {
-            return wrong(setting, format!("{address} stands twice"));
+        if fixed.listen.iter().any(|other| other.point == *point) {
+            let name = point.transport.name();
+            return wrong(setting, format!("{address} stands twice for {name}"));
         }
-        let hash = |(address, _): &(SocketAddr, ListenId)| address_hash(*address);
-        fixed.by_address.insert_unique(address_hash(address), (address, id), hash);
-        fixed.by_ip.entry(address.ip()).or_default().push((address.port(), id));
+        if point.transport.is_connection() {
+            fixed.connections.push((*point, id));
+        } else {
+            let hash = |(address, _): &(SocketAddr, ListenId)| address_hash(*address);
+            fixed.by_address.insert_unique(address_hash(address), (address, id), hash);
+            fixed.by_ip.entry(address.ip()).or_default().push((address.port(), id));
+        }
         fixed.sent_by.insert(&address.to_string());
-        let other = |came: &ListenPoint| (came.address != address).then_some(came.address);
+        let other = |came: &ListenPoint| (came != point).then_some(*came);
         fixed.listen.push(ListenEntry {
             point: *point,
             host: uri::host_text(address.ip()).into_bytes().into(),
-            via: TopLines::new(address, &[]),
+            via: TopLines::new(*point, &[]),
             recorded: points
                 .iter()
                 .map(|came| {
-                    TopLines::new(
-                        address,
-                        &iter::once(address).chain(other(came)).collect::<Vec<_>>(),
-                    )
+                    let recorded: Vec<_> = iter::once(*point).chain(other(came)).collect();
+                    TopLines::new(*point, &recorded)
                 })
                 .collect(),
         });
@@ -175,7 +179,7 @@ fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError
 
 /// Whether this is one of ours.
 pub(super) fn has_listen_point(fixed: &Fixed, address: SocketAddr) -> bool {
-    fixed.by_address.find(address_hash(address), |(at, _)| *at == address).is_some()
+    fixed.listen.iter().any(|entry| entry.point.address == address)
 }
 
 /// An address that a datagram can be sent to or come from.

@@ -92,10 +92,11 @@ impl Transactions {
             Ok((_, cut)) => cut,
             Err(reason) => return ResponseFate::Drop(reason),
         };
-        let (now, timers, status) = (self.now, timers(tables), response.status);
+        let (now, status) = (self.now, response.status);
         let Some(branch) = self.table.branch_mut(id.slot, id.number) else {
             return ResponseFate::Drop(SipDrop::ResponseStale);
         };
+        let timers = timers(tables, branch.leave_from);
         let reaction = branch.client.respond(status, now, &timers);
         let is_forwarded = match status {
             100..=199 => self.provisional(id, status, reaction, around),
@@ -152,8 +153,8 @@ impl Transactions {
         if status == 100 || progress.is_answered {
             return false;
         }
-        let timers = timers(around.tables);
-        self.serve(id.slot, |server| server.respond(status, now, &timers));
+        let tables = around.tables;
+        self.serve(id.slot, |server, at| server.respond(status, now, &timers(tables, at)));
         true
     }
 
@@ -177,8 +178,8 @@ impl Transactions {
         let is_first = !core::mem::replace(&mut record.progress.is_answered, true);
         if is_first {
             self.table.unmerge(id.slot);
-            let (now, timers) = (self.now, timers(around.tables));
-            self.serve(id.slot, |server| server.respond(200, now, &timers));
+            let (now, tables) = (self.now, around.tables);
+            self.serve(id.slot, |server, at| server.respond(200, now, &timers(tables, at)));
             self.settle(id.slot, around);
         } else if !is_invite {
             return false;
@@ -438,8 +439,8 @@ impl Transactions {
 
     /// The final response, which is no 2xx, goes or went upstream.
     fn answered<E: Egress>(&mut self, slot: u32, status: u16, around: &mut Around<'_, E>) {
-        let (now, timers) = (self.now, timers(around.tables));
-        self.serve(slot, |server| server.respond(status, now, &timers));
+        let (now, tables) = (self.now, around.tables);
+        self.serve(slot, |server, listen| server.respond(status, now, &timers(tables, listen)));
         if let Some(record) = self.table.get_mut(slot) {
             record.progress.is_answered = true;
         }
