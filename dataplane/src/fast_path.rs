@@ -294,10 +294,15 @@ impl Way<'_> {
     ) -> Result<Outgoing, Refused> {
         let mut route = RequestRoute::default();
         let registers = request.method() == Method::Register && self.tables.has_location();
-        if self.has_transactions(scratch) && !registers {
+        let has_transactions = self.has_transactions(scratch);
+        if has_transactions && !registers {
             self.ask_transactions(request, arrival, scratch, &mut route)?;
         } else {
             route_request(request, self.tables, arrival, &mut scratch.choices, &mut route)?;
+            if has_transactions && route.is_stateful() {
+                // A REGISTER for another registrar.
+                self.ask_transactions(request, arrival, scratch, &mut route)?;
+            }
         }
         probe.end(Stage::Route);
         if request.method() == Method::Ack
@@ -353,7 +358,13 @@ impl Way<'_> {
         {
             return done;
         }
-        let route = route_response(response, self.tables).map_err(sip_drop)?;
+        let route = match route_response(response, self.tables) {
+            Ok(route) => route,
+            Err(_) if scratch.location.take_keepalive_answer(response, self.tables) => {
+                return Err(Verdict::Absorb);
+            }
+            Err(reason) => return Err(sip_drop(reason)),
+        };
         probe.end(Stage::Route);
         self.find_way_back(route.next_hop, route.leave_from, scratch)?;
         self.edit_response(response, &route, scratch, probe)

@@ -94,9 +94,8 @@ pub const LOAD_BATCHES: usize = 32;
 /// make one full batch.
 pub const LOG_ROUNDS: u32 = 8;
 
-/// Bytes of answers to REGISTER of one worker that wait for the store: 16,000 of 500 bytes, which is what
-/// comes in the 10 ms that a disk takes at 1,600,000 per second, or in a second at 16,000 per second.
-pub const HELD_BYTES: usize = 8 << 20;
+/// Bytes of answers to REGISTER of one worker that wait for the store. The memory is planned for as many.
+pub const HELD_BYTES: usize = nic_config::registrar::HELD_BYTES as usize;
 
 /// Answers that leave between two bursts when the store has confirmed: about as much work as a burst.
 pub const RELEASES_PER_ROUND: usize = 64;

@@ -74,6 +74,8 @@ pub struct Route {
     pub relay: sip::Relay,
     /// `auth = "REALM"`: the realm of which a request must have credentials. Default none.
     pub auth: Option<String>,
+    /// `path = true`: a REGISTER that is sent on gets our Path (RFC 3327). Default false.
+    pub path: bool,
 }
 
 /// What a request must look like; every list that is given must fit, an absent one fits anything.
@@ -169,6 +171,8 @@ struct RouteText {
     stateful: bool,
     fork: Option<sip::Fork>,
     auth: Option<String>,
+    #[serde(default)]
+    path: bool,
 }
 
 impl TryFrom<RouteText> for Route {
@@ -200,7 +204,8 @@ impl TryFrom<RouteText> for Route {
                 return Err("fork needs a transaction: write stateful = true beside it");
             }
         };
-        Ok(Self { matching: text.matching, action, relay, auth: text.auth })
+        let RouteText { matching, auth, path, .. } = text;
+        Ok(Self { matching, action, relay, auth, path })
     }
 }
 
@@ -257,6 +262,7 @@ impl Route {
             },
             relay: self.relay,
             auth: self.auth.clone(),
+            path: self.path,
         }
     }
 }

@@ -48,7 +48,7 @@ mod transaction;
 
 pub use digest::{
     Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
-    DigestSizes, Role,
+    DigestSizes, Role, consume_credentials,
 };
 pub use location::{
     AorOwner, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target, Targets,
@@ -78,6 +78,6 @@ pub use settings::{
     RealmId, RegistrarSettings, Relay, Rule, Settings, TransactionSettings, Transport,
 };
 pub use transaction::{
-    BranchId, Egress, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate, ServerKey,
-    TransactionCounts, TransactionSizes, Transactions, quoted_branch,
+    BranchId, Egress, LostFlow, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate,
+    ServerKey, TransactionCounts, TransactionSizes, Transactions, quoted_branch,
 };

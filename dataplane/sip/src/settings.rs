@@ -196,6 +196,9 @@ pub struct Rule {
     pub relay: Relay,
     /// The realm of which a request must have credentials; `None` asks for none.
     pub auth: Option<String>,
+    /// Whether a REGISTER that is sent on to another registrar gets our Path (RFC 3327), by which all requests to
+    /// the client come back this way.
+    pub path: bool,
 }
 
 impl Rule {
@@ -210,6 +213,7 @@ impl Rule {
             action,
             relay: Relay::Stateless,
             auth: None,
+            path: false,
         }
     }
 }

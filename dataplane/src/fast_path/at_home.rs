@@ -15,6 +15,7 @@ use sip_core::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
 use sip_core::{
     AorOwner, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located, Method,
     NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
+    consume_credentials,
 };
 
 /// Longest answer to a REGISTER that can wait for the store: with as many bindings as an AoR can have,
@@ -50,6 +51,11 @@ impl Way<'_> {
                 Proved::User(name) => user = Some(name),
                 Proved::Answer(outgoing) => return Ok(Some(outgoing)),
             }
+            if !route.registers() {
+                consume_credentials(request, self.tables, route);
+            }
+        } else if request.method() == Method::Ack {
+            consume_credentials(request, self.tables, route);
         }
         if route.registers() {
             let answer = self.register(request, arrival, route, user, scratch);

@@ -108,7 +108,11 @@ impl FastPath {
     pub fn unreachable(&mut self, quoted: QuotedBranch) {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else { return };
         let tables = &epoch.tables;
-        self.scratch.transactions.unreachable(quoted, tables, &mut Ways { tables, fib });
+        let Scratch { transactions, location, .. } = &mut self.scratch;
+        if let Some(lost) = transactions.unreachable_flow(quoted, tables) {
+            location.forget_flow(&lost, tables);
+        }
+        transactions.unreachable(quoted, tables, &mut Ways { tables, fib });
     }
 
     /// The next hop of the request just processed, when it does not answer and the request went, or will

@@ -189,11 +189,10 @@ impl<'t> Way<'t> {
             return Err(Verdict::Park(next_hop));
         }
         probe.end(Stage::Adjacency);
-        if response.status() == FLOW_FAILED && self.tables.has_location() {
-            let listen = self.tables.listen_id_of(self.transport, self.datagram.target);
-            let listen = listen.unwrap_or(ListenId(0));
-            let arrival = Arrival { source: self.datagram.source, listen };
-            scratch.location.forget_flow(response, self.tables, &arrival);
+        if response.status() == FLOW_FAILED
+            && let Some(lost) = scratch.transactions.failed_flow(id)
+        {
+            scratch.location.forget_flow(&lost, self.tables);
         }
         let fate = scratch.transactions.response(id, response, self.tables, &mut self.ways());
         probe.end(Stage::Transaction);

@@ -80,6 +80,6 @@ impl Location {
             is_flow: binding.is_flow,
             nat: tables.registrar().nat,
         };
-        super::layer::fits(&said) && self.add(slot, &contact, &said, tables).is_some()
+        super::fits(&said) && self.add(slot, &contact, &said, tables).is_some()
     }
 }

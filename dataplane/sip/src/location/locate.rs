@@ -5,9 +5,8 @@ use core::net::SocketAddr;
 use super::binding::Binding;
 use super::layer::{Location, urn_of};
 use super::targets::{Target, Targets};
-use crate::message::{Arrival, Request, Response, Span};
+use crate::message::{Arrival, Request, Span};
 use crate::parse::error::ParseErrorKind;
-use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
 use crate::route::tables::Tables;
@@ -111,39 +110,6 @@ impl Location {
         *groups = groups.saturating_add(1);
         let place = (1..).zip(self.table.bindings_of(aor)).find(|(_, (_, one))| same(one));
         place.map_or(*groups, |(place, _)| place)
-    }
-
-    /// Somebody on the way says that the flow of a binding is no more (430; RFC 5626 sections 5.3, 11.6):
-    /// the bindings of the user whom the response is about that are reached by way of `arrival` are taken away.
-    #[cold]
-    pub fn forget_flow(
-        &mut self,
-        response: &Response<'_>,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> bool {
-        let (bytes, next_hop) = (response.bytes, arrival.source);
-        let to = response.headers.value(HeaderId::To);
-        let Some(to) = NameAddr::parse(bytes, to.start(), to.end()) else { return false };
-        let Ok((id, _)) = self.named_by(bytes, to.uri, tables, arrival) else { return false };
-        let Some(aor) = self.table.find(id) else { return false };
-        let failed = |one: &Binding| one.is_flow && one.source() == next_hop;
-        let mut found = false;
-        while let Some(slot) = self.find_binding(aor, failed) {
-            self.remove(slot);
-            self.counts.flows_failed += 1;
-            found = true;
-        }
-        if found {
-            self.changed(aor);
-        }
-        found
-    }
-}
-
-impl Location {
-    fn find_binding(&self, aor: u32, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
-        self.table.bindings_of(aor).find(|(_, one)| fits(one)).map(|(slot, _)| slot)
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) struct Keys {
     place: HashKey,
     merged: HashKey,
     flow: HashKey,
+    keep_alive: HashKey,
     /// Of temporary GRUUs.
     pub(crate) gruu: GruuKey,
 }
@@ -63,6 +64,7 @@ impl Keys {
             place: derive(4),
             merged: derive(5),
             flow: derive(6),
+            keep_alive: derive(7),
             gruu: GruuKey::derive(secret),
         }
     }
@@ -113,13 +115,18 @@ impl Keys {
         self.place.begin().word(place).word(boot).finish(0)
     }
 
-    /// The check of a flow token.
-    pub(crate) fn flow(&self, address: SocketAddr, listen: ListenId) -> u64 {
+    /// The check of a flow token that is given for a `purpose`.
+    pub(crate) fn flow(&self, address: SocketAddr, listen: ListenId, purpose: u8) -> u64 {
         let hash = match address.ip() {
             IpAddr::V4(ip) => self.flow.begin().text(&ip.octets()),
             IpAddr::V6(ip) => self.flow.begin().text(&ip.octets()),
         };
-        hash.word(address.port().into()).finish(listen.0)
+        hash.word(u64::from(purpose) << 16 | u64::from(address.port())).finish(listen.0)
+    }
+
+    /// The check of the branch of a keep-alive of ours.
+    pub(crate) fn keep_alive(&self, mark: u64) -> u64 {
+        self.keep_alive.begin().word(mark).finish(0)
     }
 
     /// What copies of a request share that took different ways (RFC 3261 section 8.2.2.2), and the

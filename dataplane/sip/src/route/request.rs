@@ -28,7 +28,7 @@ use crate::parse::params::Param;
 use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::rewrite::branch::{self, Keys};
-use crate::rewrite::flow::{self, Flow};
+use crate::rewrite::flow::{self, Flow, Purpose};
 use crate::settings::{HashKey, Transport};
 
 /// Pops of our own Route values: a double Record-Route puts us in twice (RFC 5658).
@@ -174,7 +174,7 @@ struct Path<'a, 'r> {
     params: UriParams,
     routes: RouteSet<'a>,
     /// The flow of the client that the request goes to.
-    flow: Option<Flow>,
+    flow: Option<(Flow, Purpose)>,
     /// What becomes of it.
     route: &'r mut RequestRoute,
 }
@@ -252,12 +252,8 @@ impl<'a, 'r> Path<'a, 'r> {
     #[cold]
     fn take_flow(&mut self, uri: &Uri, tables: &Tables, arrival: &Arrival) -> Result<(), Refusal> {
         let user = uri.user.of(self.bytes);
-        let flow = flow::read_token(user, &tables.keys).map_err(|_| Reply::Forbidden)?;
-        if let Some(flow) = flow
-            && flow.address != arrival.source
-        {
-            self.flow = Some(flow);
-        }
+        let found = flow::read_token(user, &tables.keys).map_err(|_| Reply::Forbidden)?;
+        self.flow = found.filter(|(flow, _)| flow.address != arrival.source).or(self.flow);
         Ok(())
     }
 
@@ -329,10 +325,13 @@ impl<'a, 'r> Path<'a, 'r> {
         let is_ours =
             self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port(), arrival.listen);
         let has_route = self.routes.top()?.is_some();
-        if let Some(flow) = self.flow
-            && !has_route
-        {
-            return Ok((Hop::Flow(flow), RouteReason::InDialog));
+        match self.flow {
+            // Whatever Routes are left are for those behind whom the client is.
+            Some((flow, Purpose::Path)) => return Ok((Hop::Flow(flow), RouteReason::Path)),
+            Some((flow, Purpose::Dialog)) if !has_route => {
+                return Ok((Hop::Flow(flow), RouteReason::InDialog));
+            }
+            _ => {}
         }
         let has_way = !is_ours || has_route;
         if in_dialog && has_way {

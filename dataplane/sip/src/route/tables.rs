@@ -17,7 +17,7 @@ use crate::message::Method;
 use crate::parse::uri::{self, Scheme};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    AuthSettings, Fork, ListenId, ListenPoint, MemberChange, MemberState, Nat, RealmId,
+    AuthSettings, Fork, ListenId, ListenPoint, MemberChange, MemberState, RealmId,
     RegistrarSettings, Relay, Settings, TransactionSettings, Transport,
 };
 
@@ -54,6 +54,7 @@ pub(super) struct Fixed {
     pub(super) auth: AuthSettings,
     pub(super) has_location: bool,
     pub(super) has_realms: bool,
+    pub(super) keeps_flows: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
 }
@@ -200,6 +201,12 @@ impl Tables {
             || self.fixed.connections.iter().any(|(point, _)| point.address == address)
     }
 
+    /// Whether some listen point has connections.
+    #[inline]
+    pub(crate) fn has_connections(&self) -> bool {
+        !self.fixed.connections.is_empty()
+    }
+
     /// Whether connections of this transport can be opened.
     pub(crate) fn connects_by(&self, transport: Transport) -> bool {
         matches!(transport, Transport::Tcp | Transport::Tls)
@@ -299,10 +306,17 @@ impl Tables {
         self.fixed.has_location
     }
 
-    /// Whether requests find back to callers behind NAT: where phones register, unless the settings say no.
+    /// Whether requests find back to clients by their flow: where phones register with us, unless the settings say no,
+    /// or through us.
     #[inline]
     pub(crate) fn keeps_flows(&self) -> bool {
-        self.fixed.has_location && self.fixed.registrar.nat != Nat::Never
+        self.fixed.keeps_flows
+    }
+
+    /// Whether a REGISTER that is sent on for this reason gets our Path.
+    #[inline]
+    pub(crate) fn adds_path(&self, reason: RouteReason) -> bool {
+        self.rule_of(reason).is_some_and(|rule| rule.adds_path)
     }
 
     /// Whether some rule asks for credentials.
@@ -331,13 +345,19 @@ impl Tables {
         if matches!(method, Method::Ack | Method::Cancel) {
             return None;
         }
+        self.realm_of(reason)
+    }
+
+    /// The realm of the rule that is the reason.
+    #[inline]
+    pub(crate) fn realm_of(&self, reason: RouteReason) -> Option<RealmId> {
         self.rule_of(reason)?.auth
     }
 
     #[inline]
     fn rule_of(&self, reason: RouteReason) -> Option<&CompiledRule> {
         match reason {
-            RouteReason::InDialog => None,
+            RouteReason::InDialog | RouteReason::Path => None,
             RouteReason::RequestUri { rule }
             | RouteReason::Register { rule }
             | RouteReason::Locate { rule }
@@ -359,6 +379,7 @@ impl Tables {
             return Relay::Stateless;
         }
         match reason {
+            RouteReason::Path => Relay::Stateful(Fork::No),
             RouteReason::InDialog if self.fixed.transactions.in_dialog => Relay::Stateful(Fork::No),
             RouteReason::InDialog => Relay::Stateless,
             reason => self.rule_of(reason).map_or(Relay::Stateless, |rule| rule.relay),

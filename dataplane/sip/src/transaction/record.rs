@@ -76,6 +76,8 @@ pub(super) struct Progress {
     pub(super) is_cancelled: bool,
     /// A 6xx has come: nobody else is asked.
     pub(super) is_declined: bool,
+    /// It went on by the flow of a client that registered through us.
+    pub(super) is_by_path: bool,
 }
 
 impl Progress {
@@ -162,6 +164,7 @@ impl Transaction {
         branches: 0,
         progress: Progress {
             is_alive: false,
+            is_by_path: false,
             is_answered: false,
             is_cancelled: false,
             is_declined: false,

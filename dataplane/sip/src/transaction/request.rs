@@ -176,7 +176,10 @@ impl Transactions {
                 fork,
                 set,
                 branches: 1,
-                progress: Progress::default(),
+                progress: Progress {
+                    is_by_path: route.reason == RouteReason::Path,
+                    ..Progress::default()
+                },
                 first,
                 ..Transaction::FREE
             };

@@ -6,7 +6,7 @@ use super::compose::{self, is_challenge, rank};
 use super::layer::{Around, Egress, Transactions, copy, timers};
 use super::machines::{InviteClientState, Reaction};
 use super::place::BranchId;
-use super::record::{Branch, Client, ServerState};
+use super::record::{Branch, Client, NO_TARGET, ServerState};
 use crate::message::{Method, Response, Span};
 use crate::parse::cseq;
 use crate::parse::header::HeaderId;
@@ -380,7 +380,8 @@ impl Transactions {
         let is_best = !has_other
             || rank(status) < rank(record.best_status) && !is_challenge(record.best_status);
         // RFC 3261 section 16.7 step 6: others than we may well be able to serve.
-        if parts.is_some() && is_best && status != 503 {
+        let is_flow_lost = status == 430 && record.first.entry != NO_TARGET;
+        if parts.is_some() && is_best && status != 503 && !is_flow_lost {
             self.answered(slot, status, around);
             return true;
         }
@@ -393,7 +394,9 @@ impl Transactions {
     fn send_best<E: Egress>(&mut self, slot: u32, around: &mut Around<'_, E>) {
         let Some(record) = self.table.get_mut(slot) else { return };
         let (status, is_invite) = (record.best_status, record.is_invite());
-        if !record.best.is_empty() && status != 503 {
+        let is_located = record.first.entry != NO_TARGET;
+        let (is_answer, is_by_path) = (!record.best.is_empty(), record.progress.is_by_path);
+        if is_answer && status != 503 && !(status == 430 && is_located) {
             let best = core::mem::take(&mut record.best);
             let old = core::mem::replace(&mut record.response, best);
             let mut old = old;
@@ -407,7 +410,15 @@ impl Transactions {
             self.table.unmerge(slot);
             return self.settle(slot, around);
         }
-        let status = if status == 503 { 500 } else { status };
+        let status = match status {
+            // No flow to the user is left.
+            430 if is_located => 480,
+            503 if is_located && !is_answer => 480,
+            // RFC 5626 section 5.3: whoever has the bindings may know of another flow.
+            503 if is_by_path && !is_answer => 430,
+            503 => 500,
+            status => status,
+        };
         self.respond_ourselves(slot, status, around.tables);
         self.answered(slot, status, around);
     }

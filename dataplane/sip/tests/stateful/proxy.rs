@@ -194,7 +194,7 @@ impl Proxy {
     }
 
     fn take_response(&mut self, response: &Response, text: &str) -> Vec<Sent> {
-        let Self { transactions, tables, ways, .. } = self;
+        let Self { transactions, tables, ways, location, .. } = self;
         let mut edits = EditList::new();
         match transactions.owner(response, tables) {
             Owner::Stateless => {
@@ -203,6 +203,11 @@ impl Proxy {
                 vec![emit(&edits, text, route.next_hop).0]
             }
             Owner::Here(id) => {
+                if response.status() == 430
+                    && let Some(lost) = transactions.failed_flow(id)
+                {
+                    location.forget_flow(&lost, tables);
+                }
                 let fate = transactions.response(id, response, tables, ways);
                 let ResponseFate::Forward(route) = fate else { return Vec::new() };
                 rewrite_response(response, &route, &mut edits);
@@ -261,6 +266,9 @@ impl Proxy {
     pub fn unreachable(&mut self, text: &str) -> Vec<Sent> {
         let quoted = quoted_branch(text.as_bytes()).unwrap();
         assert_eq!(quoted.worker(), 3);
+        if let Some(lost) = self.transactions.unreachable_flow(quoted, &self.tables) {
+            self.location.forget_flow(&lost, &self.tables);
+        }
         self.transactions.unreachable(quoted, &self.tables, &mut self.ways);
         self.drain(Vec::new())
     }

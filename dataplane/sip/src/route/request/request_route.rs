@@ -44,6 +44,8 @@ pub struct RequestRoute {
 pub enum RouteReason {
     /// The request belongs to a dialog that has our marked Record-Route: Route or Request-URI.
     InDialog,
+    /// Its topmost Route is the Path that we gave to a client which registered through us.
+    Path,
     /// The rule of this index relays to Route or Request-URI.
     RequestUri {
         /// Index in [`Settings::rules`](crate::Settings::rules).
