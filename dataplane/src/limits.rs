@@ -87,6 +87,10 @@ pub const LOAD_BATCHES: usize = 32;
 /// make one full batch.
 pub const LOG_ROUNDS: u32 = 8;
 
+/// Users without bindings that a worker without a store forgets at each of these looks: as many as full
+/// bursts between two of them can remove.
+pub const FORGOTTEN_PER_LOOK: usize = 32 * LOG_ROUNDS as usize;
+
 /// Bytes of answers to REGISTER of one worker that wait for the store: 16,000 of 500 bytes, which is what
 /// comes in the 10 ms that a disk takes at 1,600,000 per second, or in a second at 16,000 per second.
 pub const HELD_BYTES: usize = 8 << 20;

@@ -75,7 +75,7 @@ pub use settings::{
     Action, Algorithm, AuthSettings, Blocked, DestinationSet, DigestAlgorithm, Durability, Fork,
     HashKey, HeaderMatch, HeaderTest, KeepAlive, ListenId, ListenPoint, Maddr, Member,
     MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, Oversize, PrefixTable,
-    RealmId, RegistrarSettings, Relay, Rule, Settings, TransactionSettings,
+    RealmId, RegistrarSettings, Relay, Rule, Settings, Store, TransactionSettings,
 };
 pub use transaction::{
     BranchId, Egress, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate, ServerKey,

@@ -134,7 +134,7 @@ impl Location {
             found = true;
         }
         if found {
-            self.changed(aor);
+            self.changed(aor, tables);
         }
         found
     }

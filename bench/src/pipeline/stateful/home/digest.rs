@@ -1,7 +1,7 @@
 //! Users who prove who they are: each REGISTER is challenged once and sent again with credentials.
 
 use super::super::frame::{Frames, Side, payload};
-use super::super::site::{Round, timed_round};
+use super::super::site::Round;
 use super::users::Users;
 use super::{Home, KEY};
 use crate::corpus::CALLER;
@@ -103,7 +103,7 @@ impl Provers {
             self.frames.write(&mut frame, Side::Caller, self.message.as_bytes());
             home.worker.io_mut().arrived.push_back(frame);
         }
-        let challenged = timed_round(&mut home.worker, &home.counters, &home.clock);
+        let challenged = home.work();
         if challenged.is_whole {
             self.challenges.ticks += challenged.ticks;
             self.challenges.messages += challenged.messages;
@@ -117,7 +117,7 @@ impl Provers {
             home.worker.io_mut().arrived.push_back(frame);
         }
         before(home);
-        let round = timed_round(&mut home.worker, &home.counters, &home.clock);
+        let round = home.work();
         let wire = home.worker.io_mut();
         for frame in &wire.sent {
             Users::check(frame)?;
