@@ -108,13 +108,13 @@ impl Provers {
             self.challenges.ticks += challenged.ticks;
             self.challenges.messages += challenged.messages;
         }
-        let sent = core::mem::take(&mut home.worker.io_mut().sent);
-        ensure!(sent.len() == self.burst.len(), "the worker did not answer all");
-        for (mut frame, at) in sent.into_iter().zip(0..) {
+        let wire = home.worker.io_mut();
+        ensure!(wire.sent.len() == self.burst.len(), "the worker did not answer all");
+        for (mut frame, at) in wire.sent.drain(..).zip(0..) {
             let nonce = nonce(payload(frame.frame()))?;
             self.write(self.burst[at], Some(&nonce));
             self.frames.write(&mut frame, Side::Caller, self.message.as_bytes());
-            home.worker.io_mut().arrived.push_back(frame);
+            wire.arrived.push_back(frame);
         }
         before(home);
         let round = home.work();

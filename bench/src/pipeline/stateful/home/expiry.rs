@@ -1,8 +1,8 @@
 //! The expiry scenario: whether refreshes get slower while bindings of others end.
 //!
 //! Half of the users refresh their bindings without a pause; those of the other half end, evenly spread over
-//! the time of the measurement. The worker's clock goes as fast as the worker works. By turns with these samples
-//! come others during which that clock stands, so that nothing ends: what both have is the machine's.
+//! the time of the measurement. The worker's clock goes as fast as the worker works. After every second of these
+//! samples comes another during which that clock stands, so that nothing ends: what both have is the machine's.
 
 use super::super::super::Arguments;
 use super::super::plan;
@@ -25,6 +25,8 @@ use std::path::Path;
 const STEADY_S: [u32; 2] = [7_200, 7_200];
 /// Seconds from the first registration to the first end: all of them are there by then.
 const START_S: u32 = 60;
+/// Samples before one of the control.
+const CONTROL_EVERY: usize = 2;
 /// Dips that are printed one by one.
 const DIPS_SHOWN: usize = 20;
 
@@ -36,7 +38,7 @@ pub(crate) struct ExpiryReport {
     expired: u64,
     /// Bindings that were there all the time.
     refreshed_bindings: u64,
-    /// Of the worker, while bindings ended, and as long while none did.
+    /// Of the worker, while bindings ended.
     seconds: f64,
     allocations_per_register: f64,
     expiring: Kind,
@@ -75,7 +77,7 @@ pub(in crate::pipeline) fn run(arguments: &Arguments) -> Result<()> {
     let plan = plan(lcores)?;
     let watch = Watch::start(lcores)?;
     eprintln!(
-        "pipeline: {users} users refresh, the bindings of {users} others end within {seconds} s; by turns none ends"
+        "pipeline: {users} users refresh, the bindings of {users} others end within {seconds} s; between their samples none ends"
     );
     let found =
         run_on_lcores(&plan, Path::new(""), move |_, queues| work(queues, users, seconds, lcore))?;
@@ -111,9 +113,11 @@ fn work(queues: DpdkQueues, count: u32, seconds: f64, lcore: u16) -> Result<Foun
     home.allocations = 0;
     let count = (seconds * 1e9 / SAMPLE_NS as f64).round().max(1.0) as usize;
     let (mut expiring, mut control) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    for _ in 0..count {
+    for index in 0..count {
         expiring.push(sample(&mut home, &mut steady, lcore, true)?);
-        control.push(sample(&mut home, &mut steady, lcore, false)?);
+        if index % CONTROL_EVERY == 0 {
+            control.push(sample(&mut home, &mut steady, lcore, false)?);
+        }
     }
     let received = home.counters.received.get() - received;
     let allocations_per_register = home.allocations as f64 / received as f64;
@@ -142,9 +146,9 @@ impl ExpiryReport {
         let (expiring, control) = (&self.expiring, &self.control);
         [
             ("bindings end", &expiring.as_measured, &expiring.samples, MEASURED),
-            ("  per CPU time had", &expiring.per_cpu, &expiring.samples, PER_CPU),
+            ("bindings end, per CPU", &expiring.per_cpu, &expiring.samples, PER_CPU),
             ("none ends", &control.as_measured, &control.samples, MEASURED),
-            ("  per CPU time had", &control.per_cpu, &control.samples, PER_CPU),
+            ("none ends, per CPU", &control.per_cpu, &control.samples, PER_CPU),
         ]
     }
 }
@@ -183,7 +187,7 @@ fn plot(stem: &Path, report: &ExpiryReport) -> Result<()> {
     let mut name = stem.as_os_str().to_owned();
     name.push("-distribution");
     let title = "Samples as low as that, with bindings that end and without".to_owned();
-    let chart = chart(title, "% of the median of its kind", "samples", true);
+    let chart = chart(title, "% of the median of its kind", "% of the samples", true);
     lines(Path::new(&name), &chart, &by_height(report))
 }
 
@@ -196,7 +200,7 @@ fn in_order(report: &ExpiryReport) -> [Series; 3] {
     let limit = 0.9 * report.expiring.as_measured.median / 1e6;
     let ends = [0.0, report.seconds].map(|second| (second, limit)).to_vec();
     [
-        Series::new("per CPU time had", points(PER_CPU)),
+        Series::new("per CPU time", points(PER_CPU)),
         Series::new("as measured", points(MEASURED)),
         Series { dashed: true, ..Series::new("nine tenths of the median", ends) },
     ]
@@ -208,11 +212,14 @@ fn by_height(report: &ExpiryReport) -> Vec<Series> {
         let mut sorted: Vec<f64> =
             samples.iter().map(|sample| 100.0 * rate(sample) / distribution.median).collect();
         sorted.sort_by(f64::total_cmp);
-        let points = sorted.iter().zip(1..).map(|(&height, count)| (height, f64::from(count)));
-        Series::new(name.trim_start(), points.collect())
+        let percent = 100.0 / sorted.len() as f64;
+        let points =
+            sorted.iter().zip(1..).map(|(&height, count)| (height, percent * f64::from(count)));
+        Series::new(name, points.collect())
     };
     let mut all: Vec<_> = report.ways().into_iter().map(series).collect();
-    let ends = [1.0, report.expiring.samples.len() as f64].map(|count| (90.0, count)).to_vec();
+    let ends = [100.0 / report.expiring.samples.len() as f64, 100.0];
+    let ends = ends.map(|percent| (90.0, percent)).to_vec();
     all.push(Series { dashed: true, ..Series::new("nine tenths", ends) });
     all
 }
@@ -251,13 +258,16 @@ fn print(report: &ExpiryReport) -> std::io::Result<()> {
 #[expect(clippy::cast_precision_loss, reason = "a small number of samples")]
 fn print_dips(report: &ExpiryReport, out: &mut impl Write) -> std::io::Result<()> {
     let mut dips = vec![];
-    for (name, kind) in [("bindings end", &report.expiring), ("none ends", &report.control)] {
+    let (expiring, control) = (&report.expiring, &report.control);
+    for (name, kind, every) in
+        [("bindings end", expiring, 1), ("none ends", control, CONTROL_EVERY)]
+    {
         for (index, sample) in kind.samples.iter().enumerate() {
             let part = |rate: Rate, all: &Distribution| 100.0 * rate(sample) / all.median;
             let measured = part(MEASURED, &kind.as_measured);
             let per_cpu = part(PER_CPU, &kind.per_cpu);
             if measured.min(per_cpu) < 90.0 {
-                dips.push((measured, per_cpu, name, index, sample));
+                dips.push((measured, per_cpu, name, (every * index) as f64 / 10.0, sample));
             }
         }
     }
@@ -278,11 +288,11 @@ fn print_dips(report: &ExpiryReport, out: &mut impl Write) -> std::io::Result<()
         "switches",
         "longest us CPU"
     )?;
-    for (measured, per_cpu, name, index, sample) in dips.into_iter().take(DIPS_SHOWN) {
+    for (measured, per_cpu, name, second, sample) in dips.into_iter().take(DIPS_SHOWN) {
         writeln!(
             out,
             "  {name:<14} {:>8.1} {measured:>10.1} {per_cpu:>10.1} {:>9.2} {:>9.0} {:>9.2} {:>9} {:>14.1}",
-            index as f64 / 10.0,
+            second,
             sample.taken_ms,
             sample.steal_ms,
             sample.run_delay_ms,
