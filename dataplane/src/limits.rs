@@ -94,6 +94,10 @@ pub const LOAD_BATCHES: usize = 32;
 /// make one full batch.
 pub const LOG_ROUNDS: u32 = 8;
 
+/// Users without bindings that a worker without a store forgets at each of these looks: as many as full
+/// bursts between two of them can remove.
+pub const FORGOTTEN_PER_LOOK: usize = 32 * LOG_ROUNDS as usize;
+
 /// Bytes of answers to REGISTER of one worker that wait for the store. The memory is planned for as many.
 pub const HELD_BYTES: usize = nic_config::registrar::HELD_BYTES as usize;
 

@@ -31,6 +31,8 @@ pub struct Status {
 /// The way of changed bindings to control's store, from the side of the data plane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {
+    /// Whether there is none by configuration: bindings are in memory only.
+    pub is_none: bool,
     /// Whether control is connected for location.
     pub is_connected: bool,
     /// Whether all that was stored has been loaded: before that, location is answered with 503.

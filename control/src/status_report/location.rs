@@ -41,6 +41,9 @@ fn bindings(workers: &[WorkerStatus]) -> String {
 /// The store in one line.
 fn store_line(workers: &[WorkerStatus], store: &StoreStatus) -> String {
     let waiting: u64 = workers.iter().map(|worker| worker.location.waiting).sum();
+    if store.is_none && store.is_loaded {
+        return "location store: none, bindings are in memory only\n".into();
+    }
     match &store.degraded {
         Some(Degraded { reason, for_ms }) => format!(
             "location store: degraded for {} s, {} AoRs waiting, answers are from memory: {reason}\n",
@@ -176,6 +179,8 @@ mod tests {
         assert!(table.contains(wanted), "{table}");
         let table = location_tables(&[worker()], &StoreStatus::default());
         assert!(table.contains("being loaded, requests get 503"), "{table}");
+        let store = StoreStatus { is_loaded: true, is_none: true, ..StoreStatus::default() };
+        assert!(location_tables(&[worker()], &store).contains("location store: none, bindings"));
         let store = StoreStatus { is_loaded: true, ..StoreStatus::default() };
         assert!(location_tables(&[worker()], &store).contains("control is away, 7 AoRs waiting"));
     }

@@ -75,7 +75,7 @@ pub use settings::{
     Action, Algorithm, AuthSettings, Blocked, DestinationSet, DigestAlgorithm, Durability, Fork,
     HashKey, HeaderMatch, HeaderTest, KeepAlive, ListenId, ListenPoint, Maddr, Member,
     MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, Oversize, PrefixTable,
-    RealmId, RegistrarSettings, Relay, Rule, Settings, TransactionSettings, Transport,
+    RealmId, RegistrarSettings, Relay, Rule, Settings, Store, TransactionSettings, Transport,
 };
 pub use transaction::{
     BranchId, Egress, LostFlow, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate,

@@ -15,7 +15,7 @@ mod transactions;
 
 pub use auth::{AuthSettings, Blocked, DigestAlgorithm, RealmId};
 pub use prefixes::PrefixTable;
-pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings};
+pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings, Store};
 pub use sets::{Algorithm, DestinationSet, HashKey, Member, MemberChange, MemberState};
 pub use transactions::{Fork, MergedRequests, Relay, TransactionSettings};
 

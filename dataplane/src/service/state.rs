@@ -281,8 +281,7 @@ impl Service {
         self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
         self.epoch.set(number);
         let is_used = settings.rules.iter().any(|rule| rule.action == Action::Register);
-        let patience = Duration::from_millis(settings.registrar.flush_patience_ms.into());
-        self.set_patience(is_used, patience);
+        self.set_patience(is_used, &settings.registrar);
         self.change.notify_one();
         tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
         Ok(())

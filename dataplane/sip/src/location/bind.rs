@@ -108,9 +108,9 @@ impl Location {
     /// The place in the queue of changes of what was done to an AoR. What was not changed now may have
     /// been so by the same request when it came first.
     #[inline]
-    pub(crate) fn place_of(&mut self, aor: Option<u32>, has_changed: bool) -> u64 {
+    pub(crate) fn place_of(&mut self, aor: Option<u32>, has_changed: bool, tables: &Tables) -> u64 {
         match aor {
-            Some(slot) if has_changed => self.changed(slot),
+            Some(slot) if has_changed => self.changed(slot, tables),
             Some(slot) => self.table.aor(slot).map_or(0, |aor| aor.position),
             None => self.changes.given(),
         }

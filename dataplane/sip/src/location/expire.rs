@@ -51,7 +51,7 @@ impl Location {
             let aor = binding.aor;
             self.remove(slot);
             self.counts.expired += 1;
-            self.changed(aor);
+            self.changed(aor, tables);
             return;
         }
         if binding.is_flow {

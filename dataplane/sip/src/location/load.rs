@@ -59,7 +59,7 @@ impl Location {
         counts.refused += u64::from(!is_whole);
         match self.table.aor(slot) {
             Some(aor) if aor.bindings > 0 => counts.aors += 1,
-            Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot),
+            Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot, tables),
             // What finds no room stays in the store.
             _ => self.forget(slot),
         }

@@ -28,7 +28,7 @@ impl Location {
             found = true;
         }
         if found {
-            self.changed(aor);
+            self.changed(aor, tables);
         }
         found
     }

@@ -206,7 +206,7 @@ impl Location {
         let done = self.carry_out_with(asked, id, aor, &work);
         self.work = work;
         let (aor, has_changed) = done.ok_or(Refused::Full)?;
-        let position = self.place_of(aor, has_changed);
+        let position = self.place_of(aor, has_changed, asked.tables);
         Ok(Done { aor, position: Some(position), is_outbound })
     }
 
@@ -315,7 +315,7 @@ impl Location {
                 has_changed = true;
             }
         }
-        let position = self.place_of(aor, has_changed);
+        let position = self.place_of(aor, has_changed, asked.tables);
         Ok(Done { aor, position: Some(position), is_outbound: false })
     }
 }
