@@ -54,7 +54,7 @@ impl Location {
             }
             for &slot in &due {
                 if let Some(binding) = self.table.binding(slot) {
-                    core::hint::black_box(self.table.touch(binding.aor));
+                    core::hint::black_box(self.table.first_of(binding.aor));
                 }
             }
             for slot in due {
@@ -88,7 +88,9 @@ impl Location {
             KeepAlive::Crlf => self.outbox.push(target, leave_from, |out| out.push(CRLF)),
             KeepAlive::Options => {
                 self.scratch.clear();
-                binding.text(&self.texts).for_each(|part| self.scratch.extend_from_slice(part));
+                binding
+                    .text(binding.text_length(), &self.texts)
+                    .for_each(|part| self.scratch.extend_from_slice(part));
                 let uri = self.scratch.get(..usize::from(binding.uri_length)).unwrap_or_default();
                 let mark = binding.uri ^ self.now_ms;
                 let listen = tables.listen_point(leave_from).address;

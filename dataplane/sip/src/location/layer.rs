@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::aor::{self, AorId, AorOwner, NoAor};
+use super::aor::{self, AorId, AorOwner, AorUri, NoAor};
 use super::binding::{Binding, Contact};
 use super::changes::Changes;
 use super::counts::LocationCounts;
@@ -12,7 +12,7 @@ use super::sources::Sources;
 use super::table::Table;
 use super::texts::{Said, Texts, rest_length};
 use crate::limits::{AOR_MAX, AORS_MAX, BINDING_TEXT_MAX};
-use crate::message::{Arrival, Request, Span};
+use crate::message::{Arrival, Request};
 use crate::registrar::Work;
 use crate::rewrite::keyed_hash::{HashKey, QuickKey};
 use crate::route::tables::Tables;
@@ -163,7 +163,10 @@ impl Location {
     ) -> AorOwner {
         match aor::to_uri(request) {
             _ if self.workers == 1 => AorOwner::Here,
-            Some(uri) => self.owner_of_uri(request, uri, tables, arrival),
+            Some(uri) => match AorUri::read(request.bytes, uri, tables, arrival) {
+                Ok(uri) => self.owner_of_uri(request, &uri, tables),
+                Err(none) => AorOwner::Nobody(none),
+            },
             None => AorOwner::Nobody(NoAor::Malformed),
         }
     }
@@ -173,14 +176,13 @@ impl Location {
     pub fn owner_of_uri(
         &mut self,
         request: &Request<'_>,
-        uri: Span,
+        uri: &AorUri,
         tables: &Tables,
-        arrival: &Arrival,
     ) -> AorOwner {
         if self.workers == 1 {
             return AorOwner::Here;
         }
-        match self.named_by(request.bytes, uri, tables, arrival) {
+        match self.named_by(request.bytes, uri, tables) {
             Ok((id, _)) => self.owner(id),
             Err(none) => AorOwner::Nobody(none),
         }
@@ -201,19 +203,17 @@ impl Location {
         arrival: &Arrival,
     ) -> Result<AorId, NoAor> {
         let uri = aor::to_uri(request).ok_or(NoAor::Malformed)?;
-        self.aor_of(request.bytes, uri, tables, arrival)
+        AorUri::read(request.bytes, uri, tables, arrival)?.write(request.bytes, &mut self.aor)?;
+        Ok(AorId::of(&self.keys.aor, &self.aor))
     }
 
-    /// The AoR that a URI names; its text is in `self.aor` then.
+    /// The AoR that a URI names.
     #[inline]
-    pub(super) fn aor_of(
-        &mut self,
-        bytes: &[u8],
-        uri: Span,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> Result<AorId, NoAor> {
-        aor::write(bytes, uri, tables, arrival, &mut self.aor)?;
+    pub(super) fn aor_of(&mut self, bytes: &[u8], uri: &AorUri) -> Result<AorId, NoAor> {
+        if let Some(text) = uri.text(bytes) {
+            return Ok(AorId::of(&self.keys.aor, text));
+        }
+        uri.write(bytes, &mut self.aor)?;
         Ok(AorId::of(&self.keys.aor, &self.aor))
     }
 
@@ -270,7 +270,7 @@ impl Location {
 
     /// The text of a binding, in parts.
     pub(crate) fn text_of<'t>(&'t self, binding: &'t Binding) -> impl Iterator<Item = &'t [u8]> {
-        binding.text(&self.texts)
+        binding.text(binding.text_length(), &self.texts)
     }
 
     /// The place in the queue of changes of what was done to an AoR. What was not changed now may have
