@@ -4,6 +4,7 @@ use super::aor::{AorId, AorOwner};
 use super::binding::Contact;
 use super::counts::LoadCounts;
 use super::layer::Location;
+use super::locate::leads_to;
 use super::record::{BadRecord, BindingView, Record, records};
 use super::texts::Said;
 use crate::route::tables::Tables;
@@ -78,6 +79,7 @@ impl Location {
             source: binding.source,
             listen: tables.listen_id_of(binding.transport, binding.listen).unwrap_or(ListenId(0)),
             is_flow: binding.is_flow,
+            is_at_source: leads_to(said.uri, (binding.source, binding.transport), tables),
             nat: tables.registrar().nat,
         };
         super::fits(&said) && self.add(slot, &contact, &said, tables).is_some()

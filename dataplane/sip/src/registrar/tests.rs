@@ -7,7 +7,7 @@ use std::string::String;
 use std::{format, vec, vec::Vec};
 
 use super::*;
-use crate::location::{Located, LocationSizes, Target, Targets};
+use crate::location::{AorUri, Located, LocationSizes, Target, Targets};
 use crate::message::{Headers, Message};
 use crate::parse::parse;
 use crate::route::request::{RequestRoute, begin_route};
@@ -79,8 +79,8 @@ impl Registrar {
         };
         let arrival = Arrival { source: "192.0.2.9:5060".parse().unwrap(), listen: ListenId(0) };
         let mut targets = Targets::new();
-        let located =
-            self.location.locate(&request, request.uri, &self.tables, &arrival, &mut targets);
+        let uri = AorUri::read(request.bytes, request.uri, &self.tables, &arrival).unwrap();
+        let located = self.location.locate(&request, &uri, &self.tables, &mut targets);
         (located, targets)
     }
 
