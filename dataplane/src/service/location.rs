@@ -36,7 +36,10 @@ pub(super) struct LocationRelay {
     /// Counts connections for location; the newest one counts.
     connection: Cell<u64>,
     counts: Cell<LoadCounts>,
+    /// The workers answer for location.
     is_loaded: Cell<bool>,
+    /// They have not got what is stored.
+    has_begun_without: Cell<bool>,
     confirmed: Cell<u64>,
     trouble: RefCell<Trouble>,
 }
@@ -71,6 +74,7 @@ impl LocationRelay {
             connection: Cell::new(0),
             counts: Cell::default(),
             is_loaded: Cell::new(false),
+            has_begun_without: Cell::new(false),
             confirmed: Cell::new(0),
             trouble: RefCell::new(Trouble::new()),
         }
@@ -132,6 +136,8 @@ impl LocationRelay {
         StoreStatus {
             is_connected: trouble.is_connected(),
             is_loaded: self.is_loaded.get(),
+            has_begun_without: self.has_begun_without.get(),
+            set_aside: trouble.set_aside.clone().unwrap_or_default(),
             degraded: trouble.degraded.as_ref().map(|(reason, since)| Degraded {
                 reason: reason.clone(),
                 for_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),

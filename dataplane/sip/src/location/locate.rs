@@ -141,7 +141,8 @@ impl Location {
 }
 
 impl Location {
-    fn find_binding(&self, aor: u32, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
+    /// The first binding of an AoR that fits.
+    pub(super) fn find_binding(&self, aor: u32, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
         self.table.bindings_of(aor).find(|(_, one)| fits(one)).map(|(slot, _)| slot)
     }
 }

@@ -12,12 +12,22 @@ impl Service {
         let relay = self.location();
         relay.send_filling();
         relay.all_home().await;
+        relay.has_begun_without.set(false);
         self.location_ready().await;
         relay.counts.get()
     }
 
-    /// Lets all workers answer for location.
-    pub(super) async fn location_ready(&self) {
+    /// Lets all workers answer for location without what is stored, unless they have it.
+    pub(super) async fn begin_without(&self) {
+        let relay = self.location();
+        if !relay.is_loaded.get() {
+            relay.has_begun_without.set(true);
+            relay.send_filling();
+            self.location_ready().await;
+        }
+    }
+
+    async fn location_ready(&self) {
         if !self.location().is_loaded.replace(true) {
             self.tell_workers(|| Command::LocationReady).await;
         }
