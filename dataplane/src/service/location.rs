@@ -8,10 +8,11 @@ mod watch;
 
 use super::state::Service;
 use crate::limits::LOG_BATCHES;
-use crate::location_log::{Batch, Errand, LoadCounts, load_batches};
+use crate::location_log::{Batch, Errand, load_batches};
 use crate::mailbox::ServiceEnd;
 use control_api::FromLocation;
 use control_api::status::{Degraded, StoreStatus};
+use sip_core::LoadCounts;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use tokio::sync::Notify;
@@ -97,9 +98,7 @@ impl LocationRelay {
 
     fn count_loaded(&self, counts: LoadCounts) {
         let mut sum = self.counts.get();
-        sum.taken += counts.taken;
-        sum.expired += counts.expired;
-        sum.refused += counts.refused;
+        sum += counts;
         self.counts.set(sum);
     }
 
@@ -145,9 +144,9 @@ impl LocationRelay {
             degradations: trouble.degradations,
             unconfirmed,
             confirmed: self.confirmed.get(),
-            loaded: counts.taken,
+            loaded: counts.aors,
             load_expired: counts.expired,
-            load_refused: counts.refused,
+            load_refused: counts.refused + counts.foreign,
         }
     }
 }

@@ -45,8 +45,11 @@ impl Service {
                 ToLocation::Load { records } => relay.load(&records).await,
                 ToLocation::Loaded => {
                     let counts = self.finish_load().await;
-                    let (taken, expired, refused) = (counts.taken, counts.expired, counts.refused);
-                    relay.answer(FromLocation::Loaded { taken, expired, refused });
+                    relay.answer(FromLocation::Loaded {
+                        taken: counts.aors,
+                        expired: counts.expired,
+                        refused: counts.refused + counts.foreign,
+                    });
                 }
                 ToLocation::Flushed { worker, number } => relay.confirm(worker, number),
                 ToLocation::StoreIll { reason } => self.store_ill(reason).await,

@@ -2,9 +2,9 @@
 
 use super::{LocationRelay, Service};
 use crate::limits::LOAD_BATCHES;
-use crate::location_log::{Batch, Errand, LoadCounts};
+use crate::location_log::{Batch, Errand};
 use crate::mailbox::Command;
-use sip_core::record;
+use sip_core::{LoadCounts, record};
 
 impl Service {
     /// Waits until the workers have taken all that was sent to them; then they answer for location.
