@@ -26,7 +26,9 @@ pub use transactions::Transactions;
 use document::Document;
 use nic_config::settings::{LcoreSettings, MemorySettings, NicSettings, PortSettings};
 use serde::Deserialize;
-use sip_core::{ListenPoint, Maddr, Oversize, RegistrarSettings, Settings, SettingsError, Tables};
+use sip_core::{
+    ListenPoint, Maddr, Oversize, RegistrarSettings, Settings, SettingsError, Tables, Transport,
+};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -116,22 +118,13 @@ impl Appliance {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
-    /// Transport. Default `udp`, the only one so far.
+    /// Transport: `udp` (default), `tcp`, `tls`, `ws` or `wss`.
     #[serde(default)]
     pub transport: Transport,
     /// Address and port, as they stand in our Via: `10.77.1.1:5060` or `[fd77:1::1]:5060`.
     /// Required; never a wildcard address, port 1 to 65,535.
     #[serde(deserialize_with = "value::address")]
     pub address: SocketAddr,
-}
-
-/// A transport of SIP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// UDP, RFC 3261 section 18.
-    #[default]
-    Udp,
 }
 
 /// `[log]`: what goes to standard error.
@@ -232,7 +225,8 @@ impl Config {
 
     /// The settings of the router, as they travel to the data plane in an epoch.
     pub fn to_settings(&self, secret: [u8; 16]) -> Settings {
-        let listen_point = |listen: &Listen| ListenPoint { address: listen.address };
+        let listen_point =
+            |listen: &Listen| ListenPoint { address: listen.address, transport: listen.transport };
         Settings {
             secret,
             domains: self.appliance.domains.clone(),

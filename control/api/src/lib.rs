@@ -2,12 +2,13 @@
 //! plane accounts for every packet.
 //!
 //! Plain types without I/O: the two processes bring their own sockets. [`API_VERSION`] rises with
-//! every change of [`message`], [`location`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
+//! every change of [`message`], [`connection`], [`location`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod connection;
 pub mod credentials;
 pub mod frame;
 pub mod location;
@@ -22,4 +23,4 @@ pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, Unr
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 5;
+pub const API_VERSION: u16 = 6;

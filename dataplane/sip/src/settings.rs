@@ -15,7 +15,7 @@ mod transactions;
 
 pub use auth::{AuthSettings, Blocked, DigestAlgorithm, RealmId};
 pub use prefixes::PrefixTable;
-pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings};
+pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings, Store};
 pub use sets::{Algorithm, DestinationSet, HashKey, Member, MemberChange, MemberState};
 pub use transactions::{Fork, MergedRequests, Relay, TransactionSettings};
 
@@ -77,12 +77,98 @@ pub enum Oversize {
     Refuse,
 }
 
-/// One address and port of ours that speaks SIP over UDP.
+/// What carries SIP between two hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum Transport {
+    /// Datagrams, which the workers receive and send themselves.
+    #[default]
+    Udp,
+    /// RFC 3261 section 18.
+    Tcp,
+    /// RFC 3261 section 26.3.
+    Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket over TLS (RFC 7118).
+    Wss,
+}
+
+impl Transport {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
+    /// The one with this number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// As it stands in a Via (RFC 3261 section 20.42, RFC 7118 section 5.2).
+    pub const fn via(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// As it stands in the `transport` parameter of a URI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// The one with this name, in any case.
+    #[inline]
+    pub fn of_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it runs over connections, which belong to control, and loses nothing on its way.
+    #[inline]
+    pub fn is_connection(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether it runs over TLS.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// The port of a URI that names none (RFC 3261 section 19.1.2).
+    pub fn default_port(self) -> u16 {
+        if self.is_secure() { 5061 } else { 5060 }
+    }
+}
+
+/// One address and port of ours that speaks SIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ListenPoint {
     /// The address as it stands in our Via and Record-Route; never unspecified, port never 0.
     pub address: SocketAddr,
+    /// What is spoken there.
+    pub transport: Transport,
+}
+
+impl ListenPoint {
+    /// One that speaks UDP.
+    pub const fn udp(address: SocketAddr) -> Self {
+        Self { address, transport: Transport::Udp }
+    }
 }
 
 /// Index of a listen point in [`Settings::listen`].
@@ -110,6 +196,9 @@ pub struct Rule {
     pub relay: Relay,
     /// The realm of which a request must have credentials; `None` asks for none.
     pub auth: Option<String>,
+    /// Whether a REGISTER that is sent on to another registrar gets our Path (RFC 3327), by which all requests to
+    /// the client come back this way.
+    pub path: bool,
 }
 
 impl Rule {
@@ -124,6 +213,7 @@ impl Rule {
             action,
             relay: Relay::Stateless,
             auth: None,
+            path: false,
         }
     }
 }

@@ -228,7 +228,7 @@ fn rfc_5658_families_get_a_record_route_each_and_both_come_back() {
 #[test]
 fn rfc_5658_ports_get_a_record_route_each() {
     let tables = with(|settings| {
-        settings.listen[1] = ListenPoint { address: "10.77.1.1:5080".parse().unwrap() };
+        settings.listen[1] = ListenPoint::udp("10.77.1.1:5080".parse().unwrap());
     });
     // The tests' network sends to the set from the second listen point.
     let invite = request("INVITE", "sip:bob@example.com", "");

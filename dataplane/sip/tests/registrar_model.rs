@@ -68,7 +68,7 @@ impl World {
     fn new() -> Self {
         let mut settings = Settings {
             domains: vec!["example.com".into()],
-            listen: vec![ListenPoint { address: "10.0.0.1:5060".parse().unwrap() }],
+            listen: vec![ListenPoint::udp("10.0.0.1:5060".parse().unwrap())],
             rules: vec![Rule::always(Action::Register), Rule::always(Action::Locate)],
             ..Settings::default()
         };

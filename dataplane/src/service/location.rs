@@ -133,6 +133,7 @@ impl LocationRelay {
         let trouble = self.trouble.borrow();
         let unconfirmed = self.ways.borrow().iter().map(|way| way.unconfirmed.len() as u64).sum();
         StoreStatus {
+            is_none: trouble.is_none,
             is_connected: trouble.is_connected(),
             is_loaded: self.is_loaded.get(),
             has_begun_without: self.has_begun_without.get(),

@@ -153,7 +153,7 @@ pub fn lab_settings() -> Settings {
         domains: vec!["lab.example.com".to_owned()],
         listen: listen
             .iter()
-            .map(|address| ListenPoint { address: address.parse().expect("an address") })
+            .map(|address| ListenPoint::udp(address.parse().expect("an address")))
             .collect(),
         record_route: true,
         retry_after_seconds: 5,

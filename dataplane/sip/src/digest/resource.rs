@@ -52,7 +52,7 @@ mod tests {
         let at = "10.77.1.1:5060".parse().unwrap();
         let tables = Tables::build(&Settings {
             domains: vec!["example.com".into()],
-            listen: vec![ListenPoint { address: at }],
+            listen: vec![ListenPoint::udp(at)],
             ..Settings::default()
         });
         let demand = Demand {

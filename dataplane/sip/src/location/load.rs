@@ -53,9 +53,9 @@ impl Location {
         for binding in record.bindings() {
             if binding.expires_unix_ms <= self.unix_ms {
                 counts.expired += 1;
-            } else if is_merged && self.outlives(slot, &binding) {
-                counts.bindings += 1;
-            } else if self.load_binding(slot, &binding, tables) {
+            } else if (is_merged && self.outlives(slot, &binding))
+                || self.load_binding(slot, &binding, tables)
+            {
                 counts.bindings += 1;
             } else {
                 is_whole = false;
@@ -66,10 +66,10 @@ impl Location {
             Some(aor) if aor.bindings > 0 => {
                 counts.aors += 1;
                 if is_merged {
-                    self.changed(slot); // The store has less.
+                    self.changed(slot, tables); // The store has less.
                 }
             }
-            Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot),
+            Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot, tables),
             // What finds no room stays in the store.
             _ => self.forget(slot),
         }
@@ -82,10 +82,8 @@ impl Location {
             (0, _) | (_, 0) => one.uri == uri,
             flow => (one.instance, one.reg_id) == flow,
         };
-        let found = self.find_binding(slot, is_same);
-        let Some((at, ours)) = found.and_then(|at| Some((at, self.table.binding(at)?))) else {
-            return false;
-        };
+        let found = self.table.bindings_of(slot).find(|(_, one)| is_same(one));
+        let Some((at, ours)) = found else { return false };
         let outlives = self.unix_of(ours.expires_ms) >= stored.expires_unix_ms;
         if !outlives {
             self.remove(at);
@@ -105,12 +103,12 @@ impl Location {
             cseq: binding.cseq,
             expires_ms: self.now_ms + (binding.expires_unix_ms - self.unix_ms),
             source: binding.source,
-            listen: tables.listen_id(binding.listen).unwrap_or(ListenId(0)),
+            listen: tables.listen_id_of(binding.transport, binding.listen).unwrap_or(ListenId(0)),
             is_flow: binding.is_flow,
             nat: tables.registrar().nat,
         };
         let count = self.table.aor(slot).map_or(0, |aor| aor.bindings);
-        let fits = super::layer::fits(&said) && usize::from(count) < CONTACTS_MAX;
+        let fits = super::fits(&said) && usize::from(count) < CONTACTS_MAX;
         fits && self.add(slot, &contact, &said, tables).is_some()
     }
 }

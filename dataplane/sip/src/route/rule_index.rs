@@ -265,7 +265,7 @@ mod tests {
             source in prop::sample::select(vec!["10.1.1.1", "10.2.1.1", "11.0.0.1", "fd77::2", "::1"]),
         ) {
             let set = DestinationSet { name: "set".into(), ..DestinationSet::default() };
-            let listen = vec![ListenPoint { address: "10.9.9.9:5060".parse().unwrap() }];
+            let listen = vec![ListenPoint::udp("10.9.9.9:5060".parse().unwrap())];
             let settings = Settings { listen, sets: vec![set], rules, ..Settings::default() };
             let fixed = Tables::build(&settings).unwrap().fixed;
             let subject = Subject {

@@ -29,7 +29,7 @@ pub fn settings() -> Settings {
     Settings {
         secret: *b"0123456789abcdef",
         domains: vec!["example.com".into()],
-        listen: listen.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
+        listen: listen.map(|at| ListenPoint::udp(at.parse().unwrap())).to_vec(),
         record_route: true,
         retry_after_seconds: 5,
         maddr: Maddr::Refuse,

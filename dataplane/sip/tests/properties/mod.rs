@@ -94,7 +94,7 @@ impl Appliance {
             auth,
             secret,
             domains: vec!["example.com".into()],
-            listen: LISTEN.map(|at| ListenPoint { address: at.parse().unwrap() }).to_vec(),
+            listen: LISTEN.map(|at| ListenPoint::udp(at.parse().unwrap())).to_vec(),
             record_route: true,
             retry_after_seconds: 5,
             maddr: Maddr::Refuse,

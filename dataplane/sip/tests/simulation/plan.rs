@@ -107,7 +107,7 @@ pub(crate) fn settings(seed: u64) -> Settings {
         relay,
         ..Rule::always(Action::Forward(set.into()))
     };
-    let listen = [CALLER_SIDE, CALLEE_SIDE].map(|id| ListenPoint { address: proxy_address(id) });
+    let listen = [CALLER_SIDE, CALLEE_SIDE].map(|id| ListenPoint::udp(proxy_address(id)));
     let mut tiers = set("fork", 20..25);
     tiers.members[3].priority = 1;
     tiers.members[4].priority = 1;
