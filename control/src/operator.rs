@@ -7,14 +7,14 @@ use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::operator::{FromControl, MemberReport, ToControl};
+use control_api::operator::{FromControl, MemberReport, RealmReport, ToControl};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 use tracing::warn;
@@ -49,6 +49,7 @@ pub async fn serve(
     mut listener: UnixSeqpacketListener,
     monitor: MonitorHandle,
     bindings: StoredBindings,
+    realms: watch::Receiver<Vec<RealmReport>>,
 ) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
@@ -57,10 +58,10 @@ pub async fn serve(
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
-        let (monitor, bindings) = (monitor.clone(), bindings.clone());
+        let (monitor, bindings, realms) = (monitor.clone(), bindings.clone(), realms.clone());
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor, &bindings).await;
+            let _ = answer(Channel::new(socket), &monitor, &bindings, &realms).await;
             drop(place);
         });
     }
@@ -71,6 +72,7 @@ async fn answer(
     mut channel: Channel,
     monitor: &MonitorHandle,
     bindings: &StoredBindings,
+    realms: &watch::Receiver<Vec<RealmReport>>,
 ) -> Result<()> {
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
@@ -83,6 +85,7 @@ async fn answer(
             }
             _ if !is_greeted => bail!("no hello"),
             ToControl::Members => FromControl::Members(monitor.report().await),
+            ToControl::Realms => FromControl::Realms(realms.borrow().clone()),
             ToControl::Drain { set, address, drained } => {
                 match monitor.drain(set, address, drained).await {
                     Ok(()) => FromControl::Done,
@@ -114,6 +117,17 @@ async fn answer(
 pub fn members_blocking(path: &Path) -> Result<Vec<MemberReport>> {
     match ask_blocking(path, &ToControl::Members)? {
         FromControl::Members(members) => Ok(members),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Asks how reading the users of each realm went.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn realms_blocking(path: &Path) -> Result<Vec<RealmReport>> {
+    match ask_blocking(path, &ToControl::Realms)? {
+        FromControl::Realms(realms) => Ok(realms),
         _ => bail!("control answered out of turn"),
     }
 }
@@ -213,7 +227,8 @@ mod tests {
         let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings));
+        let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
+        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, realms));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));

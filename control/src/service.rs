@@ -57,14 +57,15 @@ impl Service {
         let (news, (is_served, mut served)) = (News { settings, states }, watch::channel(true));
         let socket = config.appliance.socket();
         let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
-        tokio::spawn(credentials::publish(socket.clone(), users_of));
+        let (reports, reported) = watch::channel(Vec::new());
+        tokio::spawn(credentials::publish(socket.clone(), users_of, reports));
         let publishing = publish(socket, state, news, handle.clone(), is_served);
         let listener = operator::bind(&config.appliance.control_socket())?;
         let keeper = keeper(&config)?;
         let (workers, restored) = mpsc::channel(PIECES_AHEAD);
         tokio::spawn(location::link::serve(config.appliance.socket(), keeper.clone(), restored));
         let bindings = StoredBindings::new(keeper, workers);
-        let answering = operator::serve(listener, handle.clone(), bindings);
+        let answering = operator::serve(listener, handle.clone(), bindings, reported);
         tokio::pin!(publishing, answering);
         tokio::spawn(monitor.run());
         let mut fallback = None;

@@ -3,7 +3,8 @@
 use crate::Failure;
 use control::dataplane_link::status_blocking;
 use control::member_report::MemberTable;
-use control::operator::members_blocking;
+use control::operator::{members_blocking, realms_blocking};
+use control::realm_report::RealmTable;
 use control::status_report::StatusReport;
 use std::path::PathBuf;
 
@@ -19,7 +20,8 @@ use std::path::PathBuf;
 /// went to another destination, branches cancelled, and messages handed to the worker that owns their
 /// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
 /// has confirmed, and how the store is. Below stand the members of the destination sets: up, probing (was
-/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign.
+/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; and the
+/// realms: how many users are in force, and why no newer ones.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,10 +43,12 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let report = StatusReport::new(&status_blocking(&arguments.socket)?);
     // Control may be away: what the data plane says stands for itself.
-    let members = members_blocking(&arguments.socket.with_file_name("control.sock"));
+    let control = arguments.socket.with_file_name("control.sock");
+    let (members, realms) = (members_blocking(&control), realms_blocking(&control));
     if arguments.json {
         let mut report = serde_json::to_value(&report)?;
         report["members"] = serde_json::to_value(members.ok())?;
+        report["realms"] = serde_json::to_value(realms.ok())?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
@@ -54,6 +58,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
             crate::say(format_args!("\n{}", MemberTable(&members).to_string().trim_end()));
         }
         Err(error) => crate::say(format_args!("\nwho is well is not known: {error:#}")),
+    }
+    match realms {
+        Ok(realms) if !realms.is_empty() => {
+            crate::say(format_args!("\n{}", RealmTable(&realms).to_string().trim_end()));
+        }
+        _ => {}
     }
     Ok(())
 }
