@@ -75,7 +75,7 @@ impl fmt::Display for Checked {
         writeln!(f, "\nplan\n{}", crate::status_report::indented(&plan.to_string()))?;
         writeln!(f, "listens on")?;
         for listen in &config.listen {
-            writeln!(f, "  udp {}", listen.address)?;
+            writeln!(f, "  {} {}", listen.transport.name(), listen.address)?;
         }
         self.write_prefix_tables(f)?;
         self.write_transactions(f)?;

@@ -226,6 +226,7 @@ impl Config {
                 mistakes.push(config.routing_mistake(error, directory));
             }
             mistakes.extend(config.missing_parts());
+            mistakes.extend(config.tls_mistake());
         }
         for mistake in &mut mistakes {
             mistake.line = mistake.line.or_else(|| line_near(&lines, &mistake.setting));

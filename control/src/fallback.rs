@@ -2,7 +2,7 @@
 //! back later, instead of being left in silence. A data plane that is there listens itself.
 
 use crate::limits::{BIND_RETRY, DATAGRAM_MAX, ERROR_PAUSE, FALLBACK_LOG_EVERY};
-use sip_core::{Arrival, Output, Reply, Settings, SettingsError, Tables, write_reply};
+use sip_core::{Arrival, ListenPoint, Output, Reply, Settings, SettingsError, Tables, write_reply};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub struct Fallback {
 }
 
 impl Fallback {
-    /// Binds a socket to each listen point, now or as soon as the kernel has the address, and
+    /// Binds a socket to each listen point that speaks UDP, now or as soon as the kernel has the address, and
     /// answers every request on it with 503 and Retry-After; never an ACK or a response.
     ///
     /// # Errors
@@ -29,7 +29,8 @@ impl Fallback {
     pub fn start(settings: &Settings) -> Result<Self, SettingsError> {
         let tables = Arc::new(Tables::build(settings)?);
         let mut tasks = JoinSet::new();
-        for point in &settings.listen {
+        let is_udp = |point: &&ListenPoint| !point.transport.is_connection();
+        for point in settings.listen.iter().filter(is_udp) {
             tasks.spawn(serve(point.address, Arc::clone(&tables)));
         }
         Ok(Self { tasks })

@@ -1,13 +1,14 @@
 //! Control's own socket, `control.sock` in the run directory: where operators' commands ask who is
 //! well and drain members. Packets and framing are those of the management socket.
 
+use crate::connections::Connections;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::operator::{FromControl, MemberReport, ToControl};
+use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, ToControl};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 use tracing::warn;
@@ -49,6 +51,7 @@ pub async fn serve(
     mut listener: UnixSeqpacketListener,
     monitor: MonitorHandle,
     bindings: StoredBindings,
+    connections: Connections,
 ) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
@@ -58,9 +61,10 @@ pub async fn serve(
             continue;
         };
         let (monitor, bindings) = (monitor.clone(), bindings.clone());
+        let connections = connections.clone();
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor, &bindings).await;
+            let _ = answer(Channel::new(socket), &monitor, &bindings, connections).await;
             drop(place);
         });
     }
@@ -71,6 +75,7 @@ async fn answer(
     mut channel: Channel,
     monitor: &MonitorHandle,
     bindings: &StoredBindings,
+    connections: Connections,
 ) -> Result<()> {
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
@@ -101,6 +106,12 @@ async fn answer(
                 bindings.restore(records).await;
                 FromControl::Done
             }
+            ToControl::Connections { most } => {
+                let connections = connections.clone();
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let status = spawn_blocking(move || connections.status(most)).await?;
+                FromControl::Connections(status)
+            }
         };
         channel.send(&answer).await?;
     }
@@ -114,6 +125,17 @@ async fn answer(
 pub fn members_blocking(path: &Path) -> Result<Vec<MemberReport>> {
     match ask_blocking(path, &ToControl::Members)? {
         FromControl::Members(members) => Ok(members),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Asks the control process behind the socket at `path` for its connections, with so many one by one.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn connections_blocking(path: &Path, most: u32) -> Result<ConnectionsStatus> {
+    match ask_blocking(path, &ToControl::Connections { most })? {
+        FromControl::Connections(status) => Ok(status),
         _ => bail!("control answered out of turn"),
     }
 }
@@ -196,6 +218,7 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::{bind, drain_blocking, members_blocking, serve};
+    use crate::connections::Connections;
     use crate::health::Monitor;
     use crate::location::keeper::KeeperHandle;
     use crate::location::stored::StoredBindings;
@@ -213,7 +236,7 @@ mod tests {
         let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings));
+        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, Connections::default()));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));

@@ -111,7 +111,8 @@ impl From<String> for ServerCa {
 impl Tls {
     /// Paths become those beside `directory`.
     pub(super) fn resolve(&mut self, directory: &Path) {
-        let of_names = self.names.iter_mut().flat_map(|name| [&mut name.certificate, &mut name.key]);
+        let of_names =
+            self.names.iter_mut().flat_map(|name| [&mut name.certificate, &mut name.key]);
         let own = [&mut self.certificate, &mut self.key, &mut self.client_ca].into_iter().flatten();
         for path in own.chain(of_names) {
             *path = directory.join(&*path);
