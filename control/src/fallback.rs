@@ -2,7 +2,7 @@
 //! back later, instead of being left in silence. A data plane that is there listens itself.
 
 use crate::limits::{BIND_RETRY, DATAGRAM_MAX, ERROR_PAUSE, FALLBACK_LOG_EVERY};
-use sip_core::{Arrival, ListenPoint, Output, Reply, Settings, SettingsError, Tables, write_reply};
+use sip_core::{Arrival, Output, Reply, Settings, SettingsError, Tables, write_reply};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +29,7 @@ impl Fallback {
     pub fn start(settings: &Settings) -> Result<Self, SettingsError> {
         let tables = Arc::new(Tables::build(settings)?);
         let mut tasks = JoinSet::new();
-        let is_udp = |point: &&ListenPoint| !point.transport.is_connection();
-        for point in settings.listen.iter().filter(is_udp) {
+        for point in settings.listen.iter().filter(|point| !point.transport.is_connection()) {
             tasks.spawn(serve(point.address, Arc::clone(&tables)));
         }
         Ok(Self { tasks })

@@ -14,7 +14,7 @@ use crate::process;
 use crate::publisher::{News, publish};
 use crate::state::State;
 use anyhow::Result;
-use sip_core::Settings;
+use sip_core::{Settings, Store};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,8 +61,7 @@ impl Service {
         tokio::spawn(credentials::publish(socket.clone(), users_of));
         let publishing = publish(socket, state, news, handle.clone(), is_served);
         let listener = operator::bind(&config.appliance.control_socket())?;
-        let store = location::ask::directory(&config.appliance.state_directory);
-        let keeper = KeeperHandle::start(&store)?;
+        let keeper = keeper(&config)?;
         let (workers, restored) = mpsc::channel(PIECES_AHEAD);
         tokio::spawn(location::link::serve(config.appliance.socket(), keeper.clone(), restored));
         let bindings = StoredBindings::new(keeper, workers);
@@ -113,6 +112,16 @@ impl Service {
     }
 }
 
+/// The keeper of the store, or of nothing.
+fn keeper(config: &Config) -> Result<KeeperHandle> {
+    match config.registrar.store {
+        Store::Disk => {
+            KeeperHandle::start(&location::ask::directory(&config.appliance.state_directory))
+        }
+        Store::None => Ok(KeeperHandle::none()),
+    }
+}
+
 /// Ends the old answers before the new ones begin, or leaves the listen points to the data plane.
 async fn replace(fallback: &mut Option<Fallback>, settings: Option<Settings>) -> Result<()> {
     if let Some(old) = fallback.take() {
@@ -131,6 +140,13 @@ fn reload(path: &Path, old: &Config) -> Option<Config> {
             return None;
         }
     };
+    if new.registrar.store != old.registrar.store {
+        // Workers would promise what this process does not keep.
+        error!(
+            "reload refused, the old configuration stays in force: [registrar] store changes at the next start"
+        );
+        return None;
+    }
     if new.nic != old.nic {
         warn!("[[ports]], [lcores] and [memory] change at the next start of the data plane only");
     }

@@ -1,7 +1,7 @@
 //! WebSocket on the bytes of a connection: the upgrade with subprotocol `sip`, and one SIP message in each
 //! WebSocket message (RFC 6455, RFC 7118).
 
-use sip_core::limits::MESSAGE_MAX;
+use sip_core::limits::STREAM_MESSAGE_MAX;
 use std::io::{self, Cursor, ErrorKind, Read, Write};
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, create_response, write_response};
@@ -71,8 +71,8 @@ impl WebSocket {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
-            .max_message_size(Some(MESSAGE_MAX))
-            .max_frame_size(Some(MESSAGE_MAX));
+            .max_message_size(Some(STREAM_MESSAGE_MAX))
+            .max_frame_size(Some(STREAM_MESSAGE_MAX));
         let context = WebSocketContext::new(Role::Server, Some(config));
         Box::new(Self { context, is_within_message: false })
     }
@@ -88,7 +88,7 @@ impl WebSocket {
         let header = FrameHeader::parse(&mut cursor).map_err(|error| over(&error))?;
         let Some((header, length)) = header else { return Ok(None) };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > MESSAGE_MAX {
+        if length > STREAM_MESSAGE_MAX {
             return Err(closed(CloseCode::Size));
         }
         let begin = usize::try_from(cursor.position()).unwrap_or(usize::MAX);

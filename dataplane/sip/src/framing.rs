@@ -1,7 +1,7 @@
 //! Where a message ends in a stream of bytes (RFC 3261 section 18.3), before anything else about it is known:
 //! by the empty line and Content-Length. And which messages come first when there are too many.
 
-use crate::limits::{HEADERS_MAX, MESSAGE_MAX};
+use crate::limits::{HEADERS_MAX, MESSAGE_MAX, STREAM_MESSAGE_MAX};
 use crate::message::Method;
 use crate::parse::digits;
 use crate::parse::error::ParseErrorKind;
@@ -36,7 +36,7 @@ pub enum FrameError {
     Headers(ParseErrorKind),
     /// There is no Content-Length, which streams must have (RFC 3261 section 20.14).
     NoLength,
-    /// The message is longer than [`MESSAGE_MAX`].
+    /// The message is longer than [`STREAM_MESSAGE_MAX`].
     TooLarge,
 }
 
@@ -69,7 +69,7 @@ pub struct Framer {
 impl Framer {
     /// What `bytes` begin with: all that came after what was found before. The caller takes what is found
     /// away before it asks again.
-    #[expect(clippy::cast_possible_truncation, reason = "at most MESSAGE_MAX")]
+    #[expect(clippy::cast_possible_truncation, reason = "at most STREAM_MESSAGE_MAX")]
     pub fn next(&mut self, bytes: &[u8]) -> Frame {
         if self.length == 0 {
             if self.searched == 0
@@ -111,17 +111,17 @@ impl Framer {
 
 /// The length of the first message, if its headers are whole; no empty line begins before `searched`.
 fn find_end(bytes: &[u8], searched: usize) -> Result<Option<usize>, FrameError> {
-    let bounded = bytes.get(..MESSAGE_MAX).unwrap_or(bytes);
+    let bounded = bytes.get(..STREAM_MESSAGE_MAX).unwrap_or(bytes);
     let found = memmem::find(bounded.get(searched..).unwrap_or_default(), b"\r\n\r\n");
     let Some(empty_line) = found else {
         check_beginning(bounded)?;
-        let is_over = bounded.len() == MESSAGE_MAX;
+        let is_over = bounded.len() == STREAM_MESSAGE_MAX;
         return if is_over { Err(FrameError::TooLarge) } else { Ok(None) };
     };
     let headers = &bounded[..searched + empty_line + 4];
     check_beginning(headers)?;
     let length = headers.len() + content_length(headers)?;
-    if length > MESSAGE_MAX { Err(FrameError::TooLarge) } else { Ok(Some(length)) }
+    if length > STREAM_MESSAGE_MAX { Err(FrameError::TooLarge) } else { Ok(Some(length)) }
 }
 
 /// A request line has a method at its beginning and a version at its end, a status line a version at its
