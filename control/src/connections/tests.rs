@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +63,16 @@ impl Peer {
         self.waiting.pop_front().unwrap()
     }
 
+    /// The next of this kind; others are passed over.
+    fn next_of(&mut self, kind: Kind) -> Owned {
+        loop {
+            let next = self.next();
+            if next.kind == kind {
+                return next;
+            }
+        }
+    }
+
     fn say(&mut self, kind: Kind, transport: u8, ends: (SocketAddr, SocketAddr), text: &[u8]) {
         let (local, remote) = ends;
         let mut packet = Vec::new();
@@ -87,7 +98,7 @@ fn free() -> SocketAddr {
 }
 
 struct Setup {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     connections: Connections,
     address: SocketAddr,
     peer: Option<Peer>,
@@ -95,24 +106,36 @@ struct Setup {
 
 impl Setup {
     fn new(transport: &str, more: &str, has_peer: bool) -> Self {
+        Self::make(transport, (more, ""), has_peer)
+    }
+
+    fn with_tls(transport: &str, tls: &str) -> Self {
+        Self::make(transport, ("", tls), true)
+    }
+
+    fn make(transport: &str, (more, tls): (&str, &str), has_peer: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let peer = has_peer.then(|| Peer::new(directory.path()));
         let address = free();
-        let certified = rcgen::generate_simple_self_signed(["lab.test".into(), "127.0.0.1".into()]);
-        let certified = certified.unwrap();
-        std::fs::write(directory.path().join("cert.pem"), certified.cert.pem()).unwrap();
-        let key = certified.signing_key.serialize_pem();
-        std::fs::write(directory.path().join("key.pem"), key).unwrap();
+        for (name, file, key) in
+            [("lab.test", "cert.pem", "key.pem"), ("other.test", "other.pem", "other-key.pem")]
+        {
+            let made = rcgen::generate_simple_self_signed([name.into(), "127.0.0.1".into()]);
+            let made = made.unwrap();
+            std::fs::write(directory.path().join(file), made.cert.pem()).unwrap();
+            let key = directory.path().join(key);
+            std::fs::write(key, made.signing_key.serialize_pem()).unwrap();
+        }
         let text = format!(
             "[appliance]\nrun_directory = {:?}\n[[listen]]\naddress = \"{address}\"\n\
-             transport = \"{transport}\"\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\
-             server_ca = \"none\"\n[connections]\n{more}\n",
+             transport = \"{transport}\"\n[connections]\n{more}\n[tls]\ncertificate = \"cert.pem\"\n\
+             key = \"key.pem\"\nserver_ca = \"cert.pem\"\n{tls}\n",
             directory.path()
         );
         let config = Config::parse(&text, directory.path()).unwrap();
         let connections = Connections::default();
         connections.configure(&config, [7; 16]).unwrap();
-        Self { _directory: directory, connections, address, peer }
+        Self { directory, connections, address, peer }
     }
 
     fn peer(&mut self) -> &mut Peer {
@@ -319,4 +342,113 @@ fn a_data_plane_that_does_not_read_stops_the_reading() {
     for _ in 0..written {
         assert_eq!(setup.peer().next().bytes, text.as_bytes());
     }
+}
+
+/// A TLS client that trusts the certificate in the setup's directory, and asks for this name.
+fn tls(setup: &Setup, name: &str) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+    let folder = setup.directory.path();
+    let mut roots = rustls::RootCertStore::empty();
+    for file in ["cert.pem", "other.pem"] {
+        roots.add(CertificateDer::from_pem_file(folder.join(file)).unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let own = CertificateDer::from_pem_file(folder.join("other.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.join("other-key.pem")).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![own], key)
+        .unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    rustls::StreamOwned::new(client, setup.connect())
+}
+
+#[test]
+fn tls_shows_the_certificate_of_the_name_and_asks_for_that_of_the_client() {
+    let more = "[[tls.names]]\nname = \"other.test\"\ncertificate = \"other.pem\"\nkey = \"other-key.pem\"";
+    let mut setup = Setup::with_tls("tls", &format!("client_ca = \"other.pem\"\n{more}"));
+    let mut shown = Vec::new();
+    for name in ["lab.test", "OTHER.test"] {
+        let mut client = tls(&setup, name);
+        for piece in message("OPTIONS", name).as_bytes().chunks(50) {
+            client.write_all(piece).unwrap();
+            client.flush().unwrap();
+        }
+        shown.push(client.conn.peer_certificates().unwrap()[0].to_vec());
+        let received = setup.peer().next_of(Kind::Received);
+        assert_eq!(
+            (received.transport, received.bytes),
+            (2, message("OPTIONS", name).into_bytes())
+        );
+        let ends = (setup.address, received.remote);
+        let answer = message("NOTIFY", &"y".repeat(50_000));
+        setup.peer().say(Kind::SendOnFlow, 2, ends, answer.as_bytes());
+        let mut got = vec![0; answer.len()];
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(got, answer.into_bytes());
+    }
+    assert_ne!(shown[0], shown[1]);
+    let mut garbage = setup.connect();
+    garbage.write_all(message("OPTIONS", "").as_bytes()).unwrap();
+    let mut alert = Vec::new();
+    let _ = garbage.read_to_end(&mut alert);
+    until(|| setup.ended("handshake") == 1);
+    assert_eq!(setup.connections.status(0).transports[1].open, 0);
+}
+
+#[test]
+fn tls_is_spoken_to_servers() {
+    let mut setup = Setup::with_tls("tls", "");
+    // Its own listen point is a server, too.
+    let (local, to) = ("127.0.0.1:1".parse().unwrap(), setup.address);
+    let text = message("OPTIONS", "over tls");
+    setup.peer().say(Kind::Send, 2, (local, to), text.as_bytes());
+    let received = setup.peer().next_of(Kind::Received);
+    assert_eq!(received.bytes, text.into_bytes());
+    let status = setup.connections.status(0);
+    assert_eq!((status.transports[1].opened, status.transports[1].accepted), (1, 1));
+}
+
+#[test]
+fn websocket_needs_the_subprotocol_and_carries_one_message_each() {
+    use tungstenite::{Message, client::IntoClientRequest};
+    let mut setup = Setup::new("ws", "message_seconds = 1", true);
+    let request = || format!("ws://{}/", setup.address).into_client_request().unwrap();
+    let plain = tungstenite::client(request(), setup.connect());
+    assert!(plain.unwrap_err().to_string().contains("400"), "no subprotocol");
+    let mut wanted = request();
+    wanted.headers_mut().insert("Sec-WebSocket-Protocol", "x, sip".parse().unwrap());
+    let (mut client, response) = tungstenite::client(wanted, setup.connect()).unwrap();
+    assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");
+    let remote = client.get_ref().local_addr().unwrap();
+    let (one, two) = (message("REGISTER", "\u{e9}"), message("MESSAGE", "two"));
+    client.send(Message::text(one.clone())).unwrap();
+    client.send(Message::binary(two.clone().into_bytes())).unwrap();
+    client.send(Message::Ping("p".into())).unwrap();
+    client.send(Message::text("\r\n\r\n")).unwrap();
+    for text in [one, two] {
+        let bytes = text.into_bytes();
+        let expected = Owned { kind: Kind::Received, transport: 3, remote, bytes };
+        assert_eq!(setup.peer().next_of(Kind::Received), expected);
+    }
+    assert_eq!(client.read().unwrap(), Message::Pong("p".into()));
+    assert_eq!(client.read().unwrap(), Message::text("\r\n"));
+    let ends = (setup.address, remote);
+    setup.peer().say(Kind::SendOnFlow, 3, ends, b"SIP/2.0 200 OK\r\n\r\n");
+    assert_eq!(client.read().unwrap(), Message::text("SIP/2.0 200 OK\r\n\r\n"));
+    // A fragment without an end is late; one too long is refused at once.
+    let first = [0x01, 0x81, 0, 0, 0, 0, b'O'];
+    client.get_mut().write_all(&first).unwrap();
+    assert!(client.read().unwrap().is_close());
+    assert_eq!(setup.ended("late"), 1);
+    let mut wanted = format!("ws://{}/", setup.address).into_client_request().unwrap();
+    wanted.headers_mut().insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
+    let (mut client, _) = tungstenite::client(wanted, setup.connect()).unwrap();
+    client.get_mut().write_all(&[0x82, 0xff, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    let Message::Close(Some(why)) = client.read().unwrap() else { panic!("no close") };
+    assert_eq!(u16::from(why.code), 1009);
+    assert_eq!(setup.ended("malformed"), 1);
 }
