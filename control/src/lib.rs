@@ -4,14 +4,17 @@
 //! - [`service`]: the control process: [`publisher`] keeps the data plane on the newest epoch over
 //!   [`dataplane_link`], [`fallback`] answers what reaches the kernel, [`state`] survives restarts.
 //! - [`location`]: the store of bindings.
+//! - [`connections`]: TCP, TLS and WebSocket.
 //! - [`health`]: members of destination sets are probed; [`operator`] is where operators ask and drain.
 //! - [`supervisor`]: both processes, kept alive.
-//! - [`check`], [`status_report`], [`member_report`], [`whereis`]: what the operator asks.
+//! - [`check`], [`status_report`], [`member_report`], [`connection_report`], [`whereis`]: what the operator asks.
 //! - [`lab`]: a small network on one machine, with the appliance in it.
 #![forbid(unsafe_code)]
 
 pub mod check;
 pub mod config;
+pub mod connection_report;
+pub mod connections;
 pub mod credentials;
 pub mod dataplane_link;
 pub mod fallback;

@@ -1,13 +1,16 @@
 //! Control's own socket, `control.sock` in the run directory: where operators' commands ask who is
 //! well and drain members. Packets and framing are those of the management socket.
 
+use crate::connections::Connections;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::operator::{FromControl, MemberReport, RealmReport, ToControl};
+use control_api::operator::{
+    ConnectionsStatus, FromControl, MemberReport, RealmReport, ToControl,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -15,6 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 use tracing::warn;
@@ -50,6 +54,7 @@ pub async fn serve(
     monitor: MonitorHandle,
     bindings: StoredBindings,
     realms: watch::Receiver<Vec<RealmReport>>,
+    connections: Connections,
 ) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
@@ -59,9 +64,11 @@ pub async fn serve(
             continue;
         };
         let (monitor, bindings, realms) = (monitor.clone(), bindings.clone(), realms.clone());
+        let connections = connections.clone();
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor, &bindings, &realms).await;
+            let channel = Channel::new(socket);
+            let _ = answer(channel, &monitor, &bindings, &realms, connections).await;
             drop(place);
         });
     }
@@ -73,6 +80,7 @@ async fn answer(
     monitor: &MonitorHandle,
     bindings: &StoredBindings,
     realms: &watch::Receiver<Vec<RealmReport>>,
+    connections: Connections,
 ) -> Result<()> {
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
@@ -104,6 +112,12 @@ async fn answer(
                 bindings.restore(records).await;
                 FromControl::Done
             }
+            ToControl::Connections { most } => {
+                let connections = connections.clone();
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let status = spawn_blocking(move || connections.status(most)).await?;
+                FromControl::Connections(status)
+            }
         };
         channel.send(&answer).await?;
     }
@@ -128,6 +142,17 @@ pub fn members_blocking(path: &Path) -> Result<Vec<MemberReport>> {
 pub fn realms_blocking(path: &Path) -> Result<Vec<RealmReport>> {
     match ask_blocking(path, &ToControl::Realms)? {
         FromControl::Realms(realms) => Ok(realms),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Asks the control process behind the socket at `path` for its connections, with so many one by one.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn connections_blocking(path: &Path, most: u32) -> Result<ConnectionsStatus> {
+    match ask_blocking(path, &ToControl::Connections { most })? {
+        FromControl::Connections(status) => Ok(status),
         _ => bail!("control answered out of turn"),
     }
 }
@@ -210,6 +235,7 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::{bind, drain_blocking, members_blocking, serve};
+    use crate::connections::Connections;
     use crate::health::Monitor;
     use crate::location::keeper::KeeperHandle;
     use crate::location::stored::StoredBindings;
@@ -228,7 +254,8 @@ mod tests {
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
         let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, realms));
+        let listener = bind(&path).unwrap();
+        tokio::spawn(serve(listener, handle, bindings, realms, Connections::default()));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));

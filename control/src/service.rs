@@ -1,6 +1,7 @@
 //! The control process: configuration in, epochs out, and an answer for what reaches the kernel.
 
 use crate::config::Config;
+use crate::connections::Connections;
 use crate::credentials;
 use crate::fallback::Fallback;
 use crate::health::Monitor;
@@ -65,7 +66,10 @@ impl Service {
         let (workers, restored) = mpsc::channel(PIECES_AHEAD);
         tokio::spawn(location::link::serve(config.appliance.socket(), keeper.clone(), restored));
         let bindings = StoredBindings::new(keeper, workers);
-        let answering = operator::serve(listener, handle.clone(), bindings, reported);
+        let connections = Connections::default();
+        connections.configure(&config, secret)?;
+        let answering =
+            operator::serve(listener, handle.clone(), bindings, reported, connections.clone());
         tokio::pin!(publishing, answering);
         tokio::spawn(monitor.run());
         let mut fallback = None;
@@ -88,6 +92,10 @@ impl Service {
                 }
                 _ = hangup.recv() => {
                     if let Some(new) = reload(&path, &config) {
+                        if let Err(error) = connections.configure(&new, secret) {
+                            error!("reload refused, the old configuration stays in force: {error:#}");
+                            continue;
+                        }
                         let settings = new.to_settings(secret);
                         if fallback.is_some() {
                             replace(&mut fallback, Some(settings.clone())).await?;
@@ -100,6 +108,7 @@ impl Service {
                 }
             }
         }
+        connections.stop();
         info!("control stops: the data plane goes on with its epoch");
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `trunkline`: the operator's command.
 
 mod check;
+mod connections;
 mod drain;
 mod fault;
 mod lab;
@@ -29,6 +30,7 @@ Begin here:
   trunkline run --config trunkline.toml
   trunkline status                    what every queue did, why packets were dropped, who is well
   trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
+  trunkline connections               TCP, TLS and WebSocket connections
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
   trunkline location show USER@DOMAIN where a registered user is
 
@@ -44,6 +46,7 @@ enum Command {
     Check(check::Arguments),
     Run(run::Arguments),
     Status(status::Arguments),
+    Connections(connections::Arguments),
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
+        Command::Connections(arguments) => connections::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
         Command::Location(arguments) => location::main(arguments),

@@ -1,9 +1,10 @@
 //! `trunkline status`
 
 use crate::Failure;
+use control::connection_report::ConnectionSummary;
 use control::dataplane_link::status_blocking;
 use control::member_report::MemberTable;
-use control::operator::{members_blocking, realms_blocking};
+use control::operator::{connections_blocking, members_blocking, realms_blocking};
 use control::realm_report::RealmTable;
 use control::status_report::StatusReport;
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ use std::path::PathBuf;
 /// full (503), merged (482), messages absorbed and sent again, branches that timed out, requests that
 /// went to another destination, branches cancelled, and messages handed to the worker that owns their
 /// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
-/// has confirmed, and how the store is. Below stand the members of the destination sets: up, probing (was
+/// has confirmed, and how the store is. Where TCP, TLS or WebSocket is configured, connections follow as
+/// `trunkline connections` shows them. Below stand the members of the destination sets: up, probing (was
 /// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; and the
 /// realms: how many users are in force, and why no newer ones.
 #[derive(clap::Args)]
@@ -45,14 +47,21 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     // Control may be away: what the data plane says stands for itself.
     let control = arguments.socket.with_file_name("control.sock");
     let (members, realms) = (members_blocking(&control), realms_blocking(&control));
+    let connections = connections_blocking(&control, 0);
     if arguments.json {
         let mut report = serde_json::to_value(&report)?;
         report["members"] = serde_json::to_value(members.ok())?;
         report["realms"] = serde_json::to_value(realms.ok())?;
+        report["connections"] = serde_json::to_value(connections.ok())?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     crate::say(report);
+    if let Ok(connections) = &connections
+        && !connections.threads.is_empty()
+    {
+        crate::say(format_args!("\n{}", ConnectionSummary(connections).to_string().trim_end()));
+    }
     match members {
         Ok(members) => {
             crate::say(format_args!("\n{}", MemberTable(&members).to_string().trim_end()));
