@@ -1,6 +1,8 @@
 //! Control's own socket, `control.sock` in the run directory: where operators' commands ask who is
 //! well and drain members. Packets and framing are those of the management socket.
 
+use crate::api::caller::user;
+use crate::audit::Audit;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
@@ -9,6 +11,7 @@ use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
 use control_api::operator::{FromControl, MemberReport, ToControl};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -49,6 +52,7 @@ pub async fn serve(
     mut listener: UnixSeqpacketListener,
     monitor: MonitorHandle,
     bindings: StoredBindings,
+    audit: Audit,
 ) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
@@ -57,10 +61,12 @@ pub async fn serve(
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
-        let (monitor, bindings) = (monitor.clone(), bindings.clone());
+        let (monitor, bindings, audit) = (monitor.clone(), bindings.clone(), audit.clone());
+        let who =
+            socket.peer_cred().map_or_else(|_| "nobody known".into(), |peer| user(peer.uid()));
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor, &bindings).await;
+            let _ = answer(Channel::new(socket), &monitor, &bindings, (&audit, &who)).await;
             drop(place);
         });
     }
@@ -71,6 +77,7 @@ async fn answer(
     mut channel: Channel,
     monitor: &MonitorHandle,
     bindings: &StoredBindings,
+    (audit, who): (&Audit, &str),
 ) -> Result<()> {
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
@@ -84,7 +91,9 @@ async fn answer(
             _ if !is_greeted => bail!("no hello"),
             ToControl::Members => FromControl::Members(monitor.report().await),
             ToControl::Drain { set, address, drained } => {
-                match monitor.drain(set, address, drained).await {
+                let asked = monitor.drain(set.clone(), address, drained).await;
+                audit.drained(who, &set, address, drained, asked.as_ref().err());
+                match asked {
                     Ok(()) => FromControl::Done,
                     Err(reason) => FromControl::Refused { reason },
                 }
@@ -98,7 +107,9 @@ async fn answer(
                 pieces.end()
             }
             ToControl::Restore { records } => {
+                let bytes = records.len();
                 bindings.restore(records).await;
+                audit.write(who, "restore", "done", json!({ "bytes": bytes }));
                 FromControl::Done
             }
         };
@@ -196,6 +207,7 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::{bind, drain_blocking, members_blocking, serve};
+    use crate::audit::Audit;
     use crate::health::Monitor;
     use crate::location::keeper::KeeperHandle;
     use crate::location::stored::StoredBindings;
@@ -213,7 +225,8 @@ mod tests {
         let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings));
+        let audit = Audit::open(directory.path()).unwrap();
+        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, audit.clone()));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));
@@ -225,5 +238,9 @@ mod tests {
         });
         asked.await.unwrap();
         assert_eq!(states.borrow()[0].state, MemberState::Draining);
+        let written = audit.last(9).unwrap();
+        let outcomes: Vec<_> = written.iter().map(|entry| entry.outcome.as_str()).collect();
+        assert_eq!(outcomes, ["done", "refused"]);
+        assert!(written[0].who.starts_with("uid "), "{}", written[0].who);
     }
 }

@@ -1,12 +1,15 @@
 //! `trunkline`: the operator's command.
 
 mod check;
+mod config;
 mod drain;
 mod fault;
 mod lab;
 mod location;
+mod reload;
 mod run;
 mod status;
+mod top;
 mod r#where;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +31,8 @@ Begin here:
   trunkline check trunkline.toml      is this file right, and what would run
   trunkline run --config trunkline.toml
   trunkline status                    what every queue did, why packets were dropped, who is well
+  trunkline top                       the same, live
+  trunkline reload --dry-run          what a changed file would change; without --dry-run it does
   trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
   trunkline location show USER@DOMAIN where a registered user is
@@ -43,7 +48,12 @@ struct Arguments {
 enum Command {
     Check(check::Arguments),
     Run(run::Arguments),
+    Reload(reload::Arguments),
+    Rollback(reload::RollbackArguments),
+    Config(config::Arguments),
+    Audit(config::AuditArguments),
     Status(status::Arguments),
+    Top(top::Arguments),
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
@@ -80,6 +90,11 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Check(arguments) => check::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
+        Command::Reload(arguments) => reload::main(&arguments),
+        Command::Rollback(arguments) => reload::rollback(&arguments),
+        Command::Config(arguments) => config::main(&arguments),
+        Command::Audit(arguments) => config::audit(&arguments),
+        Command::Top(arguments) => top::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
