@@ -75,7 +75,7 @@ impl fmt::Display for Checked {
         writeln!(f, "\nplan\n{}", crate::status_report::indented(&plan.to_string()))?;
         writeln!(f, "listens on")?;
         for listen in &config.listen {
-            writeln!(f, "  udp {}", listen.address)?;
+            writeln!(f, "  {} {}", listen.transport.name(), listen.address)?;
         }
         self.write_prefix_tables(f)?;
         self.write_transactions(f)?;
@@ -138,7 +138,7 @@ mod tests {
     use nic_config::location::LocationCapacity;
     use nic_config::settings::MemorySettings;
     use nic_config::transactions::TransactionCapacity;
-    use sip_core::{LocationSizes, TransactionSizes};
+    use sip_core::{DigestSizes, LocationSizes, TransactionSizes};
 
     #[test]
     fn bindings_need_no_more_memory_than_is_planned() {
@@ -155,6 +155,16 @@ mod tests {
             );
             assert!(planned <= needed + needed / 4 + 1, "{aors}: {planned} for {needed} MiB");
         }
+    }
+
+    #[test]
+    fn credentials_need_no_more_memory_than_is_planned() {
+        use nic_config::registrar::{FAILURES, NONCES, digest_mebibytes};
+        let sizes = DigestSizes { nonces: NONCES, failures: FAILURES };
+        assert_eq!(sizes, DigestSizes::default());
+        let needed = sizes.memory().div_ceil(1 << 20);
+        let planned = digest_mebibytes() as usize;
+        assert!(needed <= planned && planned <= needed + needed / 2, "{needed} of {planned} MiB");
     }
 
     #[test]

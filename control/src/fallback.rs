@@ -29,7 +29,7 @@ impl Fallback {
     pub fn start(settings: &Settings) -> Result<Self, SettingsError> {
         let tables = Arc::new(Tables::build(settings)?);
         let mut tasks = JoinSet::new();
-        for point in &settings.listen {
+        for point in settings.listen.iter().filter(|point| !point.transport.is_connection()) {
             tasks.spawn(serve(point.address, Arc::clone(&tables)));
         }
         Ok(Self { tasks })

@@ -3,7 +3,7 @@
 use crate::api::Sources;
 use crate::api::server::ApiServer;
 use crate::audit::Audit;
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::configuration::history::History;
 use crate::configuration::manager::{Extent, Manager, Source, Wish, Wished, Wishes};
 use crate::configuration::{Loaded, Running};
@@ -21,6 +21,7 @@ use crate::state::State;
 use crate::systemd;
 use anyhow::{Context, Result};
 use serde_json::json;
+use sip_core::Store;
 use std::fs::File;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,7 +117,7 @@ async fn start(
     let news = News { settings, states };
     let publishing = publish(appliance.socket(), state, news, handle.clone(), is_served);
     let listener = operator::bind(&appliance.control_socket())?;
-    let keeper = KeeperHandle::start(&location::ask::directory(&appliance.state_directory))?;
+    let keeper = keeper(&config)?;
     let (workers, restored) = mpsc::channel(PIECES_AHEAD);
     tokio::spawn(location::link::serve(appliance.socket(), keeper.clone(), restored));
     let bindings = StoredBindings::new(keeper, workers);
@@ -137,6 +138,16 @@ async fn start(
         Live { secret, settings: sender, served, monitor: handle, realms, api, fallback: None };
     let tasks = Tasks { publishing: tokio::spawn(publishing), answering: tokio::spawn(answering) };
     Ok((Manager { running, live, history, audit }, tasks))
+}
+
+/// The keeper of the store, or of nothing.
+fn keeper(config: &Config) -> Result<KeeperHandle> {
+    match config.registrar.store {
+        Store::Disk => {
+            KeeperHandle::start(&location::ask::directory(&config.appliance.state_directory))
+        }
+        Store::None => Ok(KeeperHandle::none()),
+    }
 }
 
 /// Takes wishes and signals until one of these ends it.

@@ -13,10 +13,10 @@ use crate::health::states::set_states;
 use anyhow::{Context, Result, bail};
 use control_api::DropReason;
 use sip_core::{
-    Arrival, Choices, Criterion, EditList, Explanation, HashKey, Headers, ListenId, Message,
-    Output, Refusal, Request, RequestRoute, Response, RouteReason, RuleFit, Settings, SipDrop,
-    Tables, explain_request, parse, rewrite_request, rewrite_response, route_request,
-    route_response, write_reply,
+    Arrival, Choices, Criterion, EditList, Explanation, HashKey, Headers, ListenId, ListenPoint,
+    Message, Output, Refusal, Request, RequestRoute, Response, RouteReason, RuleFit, Settings,
+    SipDrop, Tables, Transport, explain_request, parse, rewrite_request, rewrite_response,
+    route_request, route_response, write_reply,
 };
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -46,7 +46,8 @@ impl<'a> Appliance<'a> {
     /// # Errors
     /// The listen points to choose from.
     pub fn listen(&self, from: SocketAddr, to: Option<SocketAddr>) -> Result<ListenId> {
-        let all: Vec<_> = self.settings.listen.iter().map(|point| point.address).collect();
+        let udp = |point: &&ListenPoint| point.transport == Transport::Udp;
+        let all: Vec<_> = self.settings.listen.iter().filter(udp).map(|one| one.address).collect();
         let list =
             |of: &[SocketAddr]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if let Some(to) = to {
@@ -63,7 +64,8 @@ impl<'a> Appliance<'a> {
             ),
             some => {
                 let source = source_of_route(from);
-                let id = source.and_then(|source| self.tables.listen_for(source, 5060));
+                let id =
+                    source.and_then(|source| self.tables.listen_for(Transport::Udp, source, 5060));
                 id.with_context(|| {
                     format!("which listen point did it come to? --to one of {}", list(some))
                 })
@@ -128,7 +130,8 @@ impl<'a> Appliance<'a> {
         }
         let source = source_of_route(route.next_hop);
         let port = self.tables.listen_point(arrival.listen).address.port();
-        let egress = source.and_then(|source| self.tables.listen_for(source, port));
+        let egress =
+            source.and_then(|source| self.tables.listen_for(route.transport, source, port));
         let mut edits = EditList::new();
         let from = egress.unwrap_or(arrival.listen);
         rewrite_request(request, &route, &self.tables, arrival, from, &mut edits);

@@ -19,6 +19,7 @@ use nic_config::location::LocationCapacity;
 use nic_config::lock::InstanceLock;
 use nic_config::machine::Machine;
 use nic_config::plan::NicPlan;
+use nic_config::registrar::{FAILURES, NONCES};
 use nic_config::settings::NicSettings;
 use nic_config::{eal, xdp};
 use serde::Deserialize;
@@ -210,6 +211,7 @@ fn install_workers(
     let boot = random_number()?;
     let LocationCapacity { aors, bindings, text_blocks } = plan.memory.location;
     let location = LocationSizes { aors, bindings, text_blocks };
+    let digest = DigestSizes { nonces: NONCES, failures: FAILURES };
     let count = u8::try_from(plan.workers.len())?;
     let epoch_ms = epoch_ms(&clock)?;
     let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(handoffs);
@@ -230,7 +232,7 @@ fn install_workers(
             let worker = worker.sharing(share).beside(handoff);
             let worker = worker.with_transactions(sizes, number, boot);
             let worker = worker.with_location(location, [number, count], secret, epoch_ms);
-            let worker = worker.with_digest(Digest::new(DigestSizes::default(), number, &secret));
+            let worker = worker.with_digest(Digest::new(digest, number, &secret));
             PollLoop::new(worker, idle)
         })?;
     }

@@ -13,6 +13,7 @@ use crate::packet::PacketBuf;
 use control_api::DropReason;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
+use sip_core::Transport;
 
 /// Time to live of what we send (RFC 1700's recommended default).
 const HOP_LIMIT: u8 = 64;
@@ -26,6 +27,10 @@ pub struct Egress {
     pub source: SocketAddr,
     /// Address and port of the next hop of SIP.
     pub target: SocketAddr,
+    /// What the message goes over. Only datagrams become frames here.
+    pub transport: Transport,
+    /// It goes over a connection that is there, or not at all.
+    pub is_on_flow: bool,
     /// Link, MAC addresses and MTU towards it.
     pub adjacency: Adjacency,
 }
@@ -35,6 +40,8 @@ impl Egress {
     pub const NOWHERE: Self = Self {
         source: SocketAddr::new(Adjacency::NOWHERE.source, 0),
         target: SocketAddr::new(Adjacency::NOWHERE.source, 0),
+        transport: Transport::Udp,
+        is_on_flow: false,
         adjacency: Adjacency::NOWHERE,
     };
 
@@ -180,6 +187,8 @@ mod tests {
         Egress {
             source,
             target: target.parse().unwrap(),
+            transport: sip_core::Transport::Udp,
+            is_on_flow: false,
             adjacency: Adjacency {
                 port: 0,
                 vlan,

@@ -25,11 +25,11 @@ use core::ops::Range;
 use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
-    Arrival, Choices, Credentials, Digest, DigestSizes, EditList, Headers, ListenId, Location,
-    LocationSizes, Message, Method, Output, Oversize, Refusal, Reply, Request, RequestRoute,
-    Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets, TransactionSizes,
-    Transactions, acknowledges_reply, rewrite_request, rewrite_response, route_request,
-    route_response, stun, write_reply,
+    Arrival, Choices, Credentials, Digest, DigestSizes, EditList, Headers, ListenId, ListenPoint,
+    Location, LocationSizes, Message, Method, Output, Oversize, Refusal, Reply, Request,
+    RequestRoute, Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets,
+    TransactionSizes, Transactions, Transport, acknowledges_reply, rewrite_request,
+    rewrite_response, route_request, route_response, stun, write_reply,
 };
 use stateful::Remember;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl FastPath {
     }
 
     /// Takes one datagram from the parser to the encoder. On `Forward` and `Reply` the frame holds
-    /// what is to be sent; on `Park` it is as it was; on `Oversize` [`Self::pack`] comes next.
+    /// what is to be sent; on `Park` it is as it was; on `Elsewhere` [`Self::pack`] comes next.
     pub fn process<P: PacketBuf>(
         &mut self,
         packet: &mut P,
@@ -152,7 +152,8 @@ impl FastPath {
         };
         let oversize = epoch.oversize;
         let (tables, credentials) = (&epoch.tables, self.credentials.as_deref());
-        let way = Way { tables, fib, credentials, datagram, oversize, by_kernel: false };
+        let transport = Transport::Udp;
+        let way = Way { tables, fib, credentials, datagram, transport, oversize, by_kernel: false };
         self.scratch.remember = Remember::Nothing;
         let outgoing = match way.decide(packet.frame(), &mut self.scratch, probe) {
             Ok(outgoing) => outgoing,
@@ -198,11 +199,15 @@ impl Scratch {
             }
         };
         probe.end(Stage::Rewrite);
+        if self.egress.transport.is_connection() {
+            self.kept = kept;
+            return Verdict::Elsewhere { is_reply: matches!(verdict, Verdict::Reply { .. }) };
+        }
         match encode(packet, self.prefix.bytes(), kept.clone(), &self.egress) {
             Ok(()) => verdict,
             Err(DropReason::EgressTooLarge) if way.oversize == Oversize::Fragment => {
                 self.kept = kept;
-                Verdict::Oversize { is_reply: matches!(verdict, Verdict::Reply { .. }) }
+                Verdict::Elsewhere { is_reply: matches!(verdict, Verdict::Reply { .. }) }
             }
             Err(reason) => Verdict::Drop(reason),
         }
@@ -215,8 +220,10 @@ struct Way<'t> {
     fib: &'t Fib,
     credentials: Option<&'t Credentials>,
     datagram: &'t Datagram,
+    /// What it came over.
+    transport: Transport,
     oversize: Oversize,
-    /// Whether the message came from the kernel and leaves through it.
+    /// Whether the message came from the kernel, or a connection, and leaves through them.
     by_kernel: bool,
 }
 
@@ -230,7 +237,7 @@ impl Way<'_> {
         let message = &frame[self.datagram.payload.clone()];
         let listen = self
             .tables
-            .listen_id(self.datagram.target)
+            .listen_id_of(self.transport, self.datagram.target)
             .ok_or(Verdict::Drop(DropReason::NotOurs))?;
         let arrival = Arrival { source: self.datagram.source, listen };
         if message.first().is_none_or(|&first| first < b'@')
@@ -272,7 +279,7 @@ impl Way<'_> {
         }
         stun::is_stun(message).then(|| {
             stun::answer(message, arrival.source, &mut scratch.prefix).map_err(stun_drop)?;
-            self.find_adjacency(arrival.source, scratch)?;
+            self.find_way_back(arrival.source, Some(arrival.listen), scratch)?;
             self.leave_from(arrival.listen, scratch);
             Ok(Outgoing::Reply)
         })
@@ -287,10 +294,15 @@ impl Way<'_> {
     ) -> Result<Outgoing, Refused> {
         let mut route = RequestRoute::default();
         let registers = request.method() == Method::Register && self.tables.has_location();
-        if self.has_transactions(scratch) && !registers {
+        let has_transactions = self.has_transactions(scratch);
+        if has_transactions && !registers {
             self.ask_transactions(request, arrival, scratch, &mut route)?;
         } else {
             route_request(request, self.tables, arrival, &mut scratch.choices, &mut route)?;
+            if has_transactions && route.is_stateful() {
+                // A REGISTER for another registrar.
+                self.ask_transactions(request, arrival, scratch, &mut route)?;
+            }
         }
         probe.end(Stage::Route);
         if request.method() == Method::Ack
@@ -307,15 +319,15 @@ impl Way<'_> {
         if route.is_stateful() {
             return self.open(request, arrival, &mut route, scratch, probe);
         }
-        match self.find_adjacency(route.next_hop, scratch) {
+        let leave_from = match self.find_way(&route, scratch) {
             // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.
             Err(Verdict::Drop(DropReason::NoRoute)) => {
                 return Err(Refused::Reply(Reply::Unavailable));
             }
             found => found.map_err(Refused::Verdict)?,
-        }
-        let leave_from = self.listen_point_of(&route, scratch).map_err(Refused::Verdict)?;
+        };
         self.leave_from(leave_from, scratch);
+        scratch.egress.is_on_flow = route.leave_from().is_some();
         probe.end(Stage::Adjacency);
         rewrite_request(request, &route, self.tables, arrival, leave_from, &mut scratch.edits);
         self.edited(request, scratch)
@@ -327,6 +339,7 @@ impl Way<'_> {
         let end = request.body_end();
         let length = end.saturating_add_signed(scratch.edits.growth());
         if length > scratch.egress.message_max()
+            && !scratch.egress.transport.is_connection()
             && is_too_large(length, &scratch.egress, self.oversize)
         {
             return Err(Refused::Reply(Reply::MessageTooLarge));
@@ -345,9 +358,15 @@ impl Way<'_> {
         {
             return done;
         }
-        let route = route_response(response, self.tables).map_err(sip_drop)?;
+        let route = match route_response(response, self.tables) {
+            Ok(route) => route,
+            Err(_) if scratch.location.take_keepalive_answer(response, self.tables) => {
+                return Err(Verdict::Absorb);
+            }
+            Err(reason) => return Err(sip_drop(reason)),
+        };
         probe.end(Stage::Route);
-        self.find_adjacency(route.next_hop, scratch)?;
+        self.find_way_back(route.next_hop, route.leave_from, scratch)?;
         self.edit_response(response, &route, scratch, probe)
     }
 
@@ -384,9 +403,48 @@ impl Way<'_> {
     ) -> Result<Outgoing, Verdict> {
         let target = write_reply(message, reply, self.tables, arrival, &mut scratch.prefix)
             .map_err(sip_drop)?;
-        self.find_adjacency(target, scratch)?;
+        self.find_way_back(target, Some(arrival.listen), scratch)?;
         self.leave_from(arrival.listen, scratch);
         Ok(Outgoing::Reply)
+    }
+
+    /// Sets target and adjacency of the egress for a request; gives the listen point that it leaves from.
+    #[inline]
+    fn find_way(&self, route: &RequestRoute, scratch: &mut Scratch) -> Result<ListenId, Verdict> {
+        if route.transport.is_connection() {
+            return self.find_connection(route, scratch);
+        }
+        self.find_adjacency(route.next_hop, scratch)?;
+        self.listen_point_of(route, scratch)
+    }
+
+    /// The same for what goes over a connection: frames and neighbours are the kernel's business.
+    #[cold]
+    fn find_connection(
+        &self,
+        route: &RequestRoute,
+        scratch: &mut Scratch,
+    ) -> Result<ListenId, Verdict> {
+        scratch.egress.target = route.next_hop;
+        let port = self.datagram.target.port();
+        let known = route.leave_from().filter(|listen| self.is_known(*listen));
+        let way = || self.ways().connection_towards(route.next_hop, route.transport, port);
+        known.or_else(way).ok_or(Verdict::Drop(DropReason::NoRoute))
+    }
+
+    /// The same for a response, which goes back by the listen point that its request came in by.
+    #[inline]
+    fn find_way_back(
+        &self,
+        target: SocketAddr,
+        listen: Option<ListenId>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Verdict> {
+        if listen.is_some_and(|listen| self.tables.transport_of(listen).is_connection()) {
+            scratch.egress.target = target;
+            return Ok(());
+        }
+        self.find_adjacency(target, scratch)
     }
 
     /// Sets target and adjacency of the egress.
@@ -421,7 +479,14 @@ impl Way<'_> {
 
     /// Sets the address that the message leaves from.
     fn leave_from(&self, listen: ListenId, scratch: &mut Scratch) {
-        scratch.egress.source = self.tables.listen_point(listen).address;
+        let ListenPoint { address, transport } = *self.tables.listen_point(listen);
+        (scratch.egress.source, scratch.egress.transport) = (address, transport);
+        scratch.egress.is_on_flow = true;
+    }
+
+    /// Whether the epoch has such a listen point.
+    fn is_known(&self, listen: ListenId) -> bool {
+        usize::from(listen.0) < self.tables.listen_points()
     }
 
     /// The listen point that a request leaves from: the one that its client's NAT knows, or that of the way.
@@ -431,8 +496,7 @@ impl Way<'_> {
         route: &RequestRoute,
         scratch: &Scratch,
     ) -> Result<ListenId, Verdict> {
-        let is_known = |listen: &ListenId| usize::from(listen.0) < self.tables.listen_points();
-        match route.leave_from().filter(is_known) {
+        match route.leave_from().filter(|listen| self.is_known(*listen)) {
             Some(listen) => Ok(listen),
             None => self.listen_point_of_route(scratch),
         }
@@ -442,7 +506,8 @@ impl Way<'_> {
     /// if there is one.
     fn listen_point_of_route(&self, scratch: &Scratch) -> Result<ListenId, Verdict> {
         let source = scratch.egress.adjacency.source;
-        let listen = self.tables.listen_for(source, self.datagram.target.port());
+        let port = self.datagram.target.port();
+        let listen = self.tables.listen_for(Transport::Udp, source, port);
         listen.ok_or(Verdict::Drop(DropReason::NoListenPoint))
     }
 }

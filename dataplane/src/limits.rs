@@ -63,13 +63,20 @@ pub const KEEPALIVE_MAX: usize = 4;
 /// Connections to the management socket at one time: control, a status command, a monitor, and room.
 pub const LINKS_MAX: usize = 32;
 
-/// Parcels of the service core: messages from the kernel that are with the workers at one time. 64 of
-/// 68 KiB are 4 MiB; with none left the kernel's socket buffers hold what comes, and then drop.
-pub const SERVICE_PARCELS: usize = 64;
+/// Parcels of the service core: messages from the kernel and from connections that are with the workers at one
+/// time. 512 of 68 KiB are 34 MiB, of which memory is only what was used; with none left the kernel's
+/// socket buffers hold what comes, and then drop, and connections are not read.
+pub const SERVICE_PARCELS: usize = 512;
 
-/// Parcels of one worker: messages that came in one frame and leave in fragments. The service core
-/// looks every millisecond, so a worker can send 32,000 of them per second.
-pub const WORKER_PARCELS: usize = 32;
+/// Parcels of one worker: messages that came in one frame and leave in fragments or over connections. The
+/// service core looks every millisecond, so a worker can send 256,000 of them per second.
+pub const WORKER_PARCELS: usize = 256;
+
+/// Bytes that may wait for one connection thread of control, which reads as fast as its core lets it.
+pub const CONNECTION_LINK_BYTES: usize = 16 << 20;
+
+/// Empty packets that are kept for each of them.
+pub const CONNECTION_PACKETS_KEPT: usize = 16;
 
 /// Parcels that a worker takes at one look: each may cost as much as a burst of frames.
 pub const PARCELS_PER_LOOK: usize = 8;
@@ -87,9 +94,12 @@ pub const LOAD_BATCHES: usize = 32;
 /// make one full batch.
 pub const LOG_ROUNDS: u32 = 8;
 
-/// Bytes of answers to REGISTER of one worker that wait for the store: 16,000 of 500 bytes, which is what
-/// comes in the 10 ms that a disk takes at 1,600,000 per second, or in a second at 16,000 per second.
-pub const HELD_BYTES: usize = 8 << 20;
+/// Users without bindings that a worker without a store forgets at each of these looks: as many as full
+/// bursts between two of them can remove.
+pub const FORGOTTEN_PER_LOOK: usize = 32 * LOG_ROUNDS as usize;
+
+/// Bytes of answers to REGISTER of one worker that wait for the store. The memory is planned for as many.
+pub const HELD_BYTES: usize = nic_config::registrar::HELD_BYTES as usize;
 
 /// Answers that leave between two bursts when the store has confirmed: about as much work as a burst.
 pub const RELEASES_PER_ROUND: usize = 64;

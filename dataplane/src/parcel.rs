@@ -17,12 +17,14 @@
 //! worker, and comes home when its errand is done. Both rings hold all parcels there are, so they
 //! are never full; who has no parcel left waits (the service core) or drops (a worker).
 
+use crate::encode::Egress;
 use crate::limits::{SERVICE_PARCELS, WORKER_PARCELS};
 use crate::ring::Ring;
 use crate::stats::{QueueCounters, Sent};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Range;
 use crossbeam::queue::ArrayQueue;
+use sip_core::Transport;
 use std::sync::Arc;
 
 /// Largest UDP payload over either family in bytes: RFC 791's total length less both headers.
@@ -75,6 +77,10 @@ pub struct Parcel {
     pub source: SocketAddr,
     /// The listen point where it arrived, or where it goes.
     pub target: SocketAddr,
+    /// What it came over, or goes over.
+    pub transport: Transport,
+    /// It goes over a connection that is there, or not at all.
+    pub is_on_flow: bool,
     /// What is to be done with it.
     pub errand: Errand,
 }
@@ -88,6 +94,8 @@ impl Parcel {
             home,
             source: nowhere,
             target: nowhere,
+            transport: Transport::Udp,
+            is_on_flow: false,
             errand: Errand::Empty,
         }
     }
@@ -108,9 +116,22 @@ impl Parcel {
     }
 
     /// Declares the first `length` bytes of the room to be a message that came this way.
-    pub fn set_received(&mut self, length: usize, source: SocketAddr, target: SocketAddr) {
+    pub fn set_received(
+        &mut self,
+        length: usize,
+        source: SocketAddr,
+        target: SocketAddr,
+        transport: Transport,
+    ) {
         self.message = HEADROOM..HEADROOM + length;
         (self.source, self.target, self.errand) = (source, target, Errand::Received);
+        self.transport = transport;
+    }
+
+    /// Says where it goes.
+    pub fn set_egress(&mut self, egress: &Egress) {
+        (self.source, self.target) = (egress.source, egress.target);
+        (self.transport, self.is_on_flow) = (egress.transport, egress.is_on_flow);
     }
 
     /// Makes the message `beginning` and, behind it, the bytes `kept` of the message that was there,
@@ -264,13 +285,14 @@ mod tests {
     use super::{Errand, HEADROOM, Origin, ROOM, rings, service_parcels};
     use crate::limits::WORKER_PARCELS;
     use crate::stats::Sent;
+    use sip_core::Transport;
 
     #[test]
     fn a_new_beginning_takes_the_room_before_the_message() {
         let mut parcel = service_parcels().pop().unwrap();
         parcel.room()[..8].copy_from_slice(b"old+rest");
         let here = "192.0.2.1:5060".parse().unwrap();
-        parcel.set_received(8, here, here);
+        parcel.set_received(8, here, here, Transport::Udp);
         assert!(parcel.begin_anew(b"a new one+", 4..8));
         assert_eq!(parcel.message(), b"a new one+rest");
         assert!(!parcel.begin_anew(&vec![b'x'; HEADROOM + 1], 0..4));

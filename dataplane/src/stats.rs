@@ -168,7 +168,8 @@ published! {
 published! {
     LocationCounters, LocationStatus;
     capacity, aors, bindings, bindings_capacity, text_blocks_used, text_blocks, waiting, held,
-    registered, refreshed, removed, expired, refused_full, refused_held
+    registered, refreshed, removed, expired, refused_full, refused_held, located, not_registered,
+    keepalives, keepalives_answered, flows_failed
 }
 
 published! {
@@ -256,5 +257,10 @@ pub fn location_status(
         expired: counts.expired,
         refused_full: counts.refused_full,
         refused_held: held.refused,
+        located: counts.located,
+        not_registered: counts.not_registered,
+        keepalives: counts.keepalives,
+        keepalives_answered: counts.keepalives_answered,
+        flows_failed: counts.flows_failed,
     }
 }

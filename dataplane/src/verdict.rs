@@ -18,8 +18,9 @@ pub enum Verdict {
         /// Index of the port.
         port: u8,
     },
-    /// The rewritten message is larger than the MTU: the kernel is to send it in fragments.
-    Oversize {
+    /// The rewritten message leaves as a parcel: it goes over a connection, or it is larger than the MTU and the
+    /// kernel is to send it in fragments.
+    Elsewhere {
         /// Whether it is our own answer.
         is_reply: bool,
     },
@@ -45,8 +46,8 @@ pub enum OwnVerdict {
         /// Index of the port.
         port: u8,
     },
-    /// It is larger than the MTU: the kernel is to send it in fragments.
-    Oversize,
+    /// It leaves as a parcel: over a connection, or in fragments.
+    Elsewhere,
     /// It ends here, because this neighbour is not known, or does not answer; the kernel is asked. A
     /// timer will send it again.
     NoNeighbour(NextHop),

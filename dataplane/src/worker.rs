@@ -336,7 +336,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Drop(reason) => self.ports[port].counters.drop_for(reason),
             Verdict::Absorb => self.ports[port].counters.absorbed.add(1),
             Verdict::Held => self.hold(port),
-            Verdict::Oversize { is_reply } => self.send_oversize(&packet, port, is_reply),
+            Verdict::Elsewhere { is_reply } => self.send_elsewhere(&packet, port, is_reply),
             Verdict::Handoff(owner) => self.hand_off(owner, packet, datagram, port),
             Verdict::Unreachable(next_hop) => {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);

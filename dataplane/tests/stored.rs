@@ -8,16 +8,21 @@ use dataplane::packet::{MemoryPacket, PacketBuf};
 use dataplane::testing::appliance::{Appliance, lab_epoch, lab_fib, lab_settings};
 use dataplane::testing::frames;
 use sip_core::record::records;
-use sip_core::{Action, Durability, LocationSizes, Rule};
+use sip_core::{Action, Durability, LocationSizes, Rule, Store};
 use std::sync::Arc;
 
 const PHONE: &str = "10.77.1.2:5060";
 const US: &str = "10.77.1.1:5060";
 
 fn registrar(durability: Durability) -> Appliance {
+    registrar_with(durability, Store::Disk)
+}
+
+fn registrar_with(durability: Durability, store: Store) -> Appliance {
     let mut settings = lab_settings();
     settings.rules.insert(0, Rule::always(Action::Register));
     settings.registrar.durability = durability;
+    settings.registrar.store = store;
     let mut appliance = Appliance::bare(DecodeRules { verify_checksums: true });
     let sizes = LocationSizes { aors: 20_000, bindings: 20_000, text_blocks: 80_000 };
     appliance.worker = appliance.worker.with_location(sizes, [0, 1], [7; 16], 1_700_000_000_000);
@@ -28,11 +33,15 @@ fn registrar(durability: Durability) -> Appliance {
 }
 
 fn register(appliance: &mut Appliance, user: u32, cseq: u32) -> Option<String> {
+    register_for(appliance, user, cseq, 600)
+}
+
+fn register_for(appliance: &mut Appliance, user: u32, cseq: u32, expires: u32) -> Option<String> {
     let text = format!(
         "REGISTER sip:lab.example.com SIP/2.0\r\nVia: SIP/2.0/UDP {PHONE};branch=z9hG4bK{user}-{cseq}\r\n\
          From: <sip:u{user}@lab.example.com>;tag=1\r\nTo: <sip:u{user}@lab.example.com>\r\n\
          Call-ID: {user}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:u{user}@{PHONE}>\r\n\
-         Max-Forwards: 70\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n"
+         Max-Forwards: 70\r\nExpires: {expires}\r\nContent-Length: 0\r\n\r\n"
     );
     appliance.forward(&frames::udp(PHONE, US, text.as_bytes())).map(|packet| status(&packet))
 }
@@ -104,6 +113,26 @@ fn from_memory_answers_leave_at_once_and_changes_follow() {
     assert_eq!(register(&mut appliance, 1, 1).as_deref(), Some("200"));
     run(&mut appliance);
     assert_eq!(changes(&appliance).len(), 1);
+}
+
+#[test]
+fn without_a_store_no_change_is_collected_and_who_leaves_is_forgotten() {
+    let mut appliance = registrar_with(Durability::Memory, Store::None);
+    for user in 0..1_000 {
+        assert_eq!(register(&mut appliance, user, 1).as_deref(), Some("200"));
+    }
+    run(&mut appliance);
+    let status = |appliance: &Appliance| {
+        let status = appliance.service.counters.location.status();
+        (status.aors, status.bindings, status.waiting)
+    };
+    assert_eq!(status(&appliance), (1_000, 1_000, 0));
+    for user in 0..900 {
+        assert_eq!(register_for(&mut appliance, user, 2, 0).as_deref(), Some("200"));
+    }
+    run(&mut appliance);
+    assert_eq!(status(&appliance), (100, 100, 0));
+    assert!(changes(&appliance).is_empty());
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub mod machine;
 pub mod mempool;
 pub mod plan;
 mod plan_report;
+pub mod registrar;
 pub mod settings;
 pub mod transactions;
 pub mod xdp;

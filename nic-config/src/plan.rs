@@ -11,6 +11,7 @@ use crate::limits;
 use crate::location::LocationCapacity;
 use crate::machine::{Capability, Interface, Machine};
 use crate::mempool::{self, PoolSize};
+use crate::registrar;
 use crate::settings::{Device, HugepagePolicy, Idle, NicSettings, PortSettings};
 use crate::transactions::TransactionCapacity;
 
@@ -127,6 +128,9 @@ pub struct MemoryPlan {
     pub location: LocationCapacity,
     /// What they take in each worker, MiB, of ordinary pages and beside `mebibytes`.
     pub location_mebibytes: u32,
+    /// What each worker takes for nonces and failures of credentials, and for answers that wait for the store, MiB,
+    /// of ordinary pages and beside `mebibytes`.
+    pub registrar_mebibytes: u32,
 }
 
 /// Holds the settings against the machine.
@@ -394,8 +398,10 @@ fn plan_memory(
     let location = LocationCapacity::of(&settings.memory);
     check_location(location)?;
     let location_mebibytes = location.mebibytes();
-    let [of_transactions, of_location] =
-        [transaction_mebibytes, location_mebibytes].map(|each| each.saturating_mul(count));
+    let registrar_mebibytes = registrar::digest_mebibytes() + registrar::held_mebibytes();
+    let of_all = |each: u32| each.saturating_mul(count);
+    let of_transactions = of_all(transaction_mebibytes);
+    let of_location = of_all(location_mebibytes.saturating_add(registrar_mebibytes));
     let ours = of_transactions.saturating_add(of_location);
     let needed = if hugepages { ours } else { ours.saturating_add(mebibytes) };
     if needed > machine.memory_available {
@@ -417,6 +423,7 @@ fn plan_memory(
         transaction_mebibytes,
         location,
         location_mebibytes,
+        registrar_mebibytes,
     })
 }
 

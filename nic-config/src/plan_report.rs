@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::location::TEXT_BLOCK_BYTES;
 use crate::plan::{MemoryPlan, NicPlan, PortPlan, Rss};
+use crate::registrar::{CREDENTIAL_BYTES, FAILURES, NONCES, digest_mebibytes, held_mebibytes};
 use crate::settings::Idle;
 use crate::transactions::BUFFER_BYTES;
 
@@ -40,6 +41,15 @@ impl Display for NicPlan {
             memory.location.bindings,
             memory.location.text_blocks,
             memory.location_mebibytes,
+        )?;
+        writeln!(
+            f,
+            "credentials: {NONCES} nonces per worker, {FAILURES} sources and as many users that have failed: {} MiB; \
+             answers that wait for the store: {} MiB; {} MiB per worker, and {CREDENTIAL_BYTES} bytes at most for \
+             each user, once for all workers",
+            digest_mebibytes(),
+            held_mebibytes(),
+            memory.registrar_mebibytes,
         )?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -29,9 +29,9 @@ use std::time::Duration;
     alone, while the others sleep, and by turns with it all of them together. testpmd runs on the same \
     capture before and after, on the same last lcore; its main thread waits on another.")]
 pub(crate) struct Arguments {
-    /// Length of each measurement, of which there are eight, and with several lcores thirteen.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
+    /// Length of each measurement, of which there are eight, and with several lcores thirteen; in seconds, 0.1 to 600.
+    #[arg(long, default_value_t = 2.0, value_parser = length)]
+    seconds: f64,
     /// The lcores that measure, in ascending order, one queue and one worker for each.
     #[arg(long, alias = "lcore", value_delimiter = ',', default_value = "1", value_name = "LIST")]
     lcores: Vec<u16>,
@@ -76,6 +76,17 @@ enum Scenario {
     Load,
 }
 
+impl Arguments {
+    fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+fn length(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=600.0).contains(seconds));
+    seconds.ok_or_else(|| format!("{text:?} is not a number from 0.1 to 600"))
+}
+
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
@@ -116,13 +127,14 @@ fn measure(arguments: &Arguments) -> Result<PipelineReport> {
         .into_iter()
         .filter(|argument| !matches!(argument.as_str(), "--no-pci" | "--no-telemetry"))
         .collect();
-    let (capture, seconds) = (setup.capture(), arguments.seconds);
+    // testpmd counts whole seconds.
+    let (capture, seconds) = (setup.capture(), arguments.length().as_secs().max(1));
     let (main, lcore) = (setup.plan().service, setup.first_lcore());
     progress("dpdk-testpmd in macswap mode");
     let watch = Watch::start(&arguments.lcores)?;
     let before = testpmd::macswap(&capture, main, lcore, &memory, seconds)?;
     progress("the pipeline");
-    let measured = setup.measure(Duration::from_secs(seconds))?;
+    let measured = setup.measure(arguments.length())?;
     progress("dpdk-testpmd once more");
     let after = testpmd::macswap(&capture, main, lcore, &memory, seconds)?;
     let disturbance = watch.finish(&[])?;

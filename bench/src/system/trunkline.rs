@@ -87,9 +87,9 @@ fn write_users(path: &Path) -> Result<()> {
 
 /// The sections that differ from work to work.
 fn sections(work: Work) -> String {
-    // As the peers: bindings in memory only, MD5 only.
+    // As the peers: bindings in memory only, with no store behind them; MD5 only.
     let registrar = format!(
-        "[registrar]\ndurability = \"memory\"\n\n[memory]\naors = {USERS}\n\n[[routes]]\nregister = true\n"
+        "[registrar]\nstore = \"none\"\ndurability = \"memory\"\n\n[memory]\naors = {USERS}\n\n[[routes]]\nregister = true\n"
     );
     match work {
         Work::Stateless | Work::Dispatcher => String::new(),

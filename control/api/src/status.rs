@@ -31,6 +31,8 @@ pub struct Status {
 /// The way of changed bindings to control's store, from the side of the data plane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {
+    /// Whether there is none by configuration: bindings are in memory only.
+    pub is_none: bool,
     /// Whether control is connected for location.
     pub is_connected: bool,
     /// Whether all that was stored has been loaded: before that, location is answered with 503.
@@ -135,6 +137,16 @@ pub struct LocationStatus {
     pub refused_full: u64,
     /// REGISTER requests answered with 503 as too many answers waited for the store.
     pub refused_held: u64,
+    /// Requests that were located.
+    pub located: u64,
+    /// Requests for users who had no binding: 480.
+    pub not_registered: u64,
+    /// Keep-alives that were sent to bindings behind NAT.
+    pub keepalives: u64,
+    /// Of the OPTIONS among them, those that were answered.
+    pub keepalives_answered: u64,
+    /// Bindings that were taken away because their flow had failed.
+    pub flows_failed: u64,
 }
 
 /// The transactions of one worker, a fraction of a second old. A transaction is one request on its way
@@ -231,8 +243,8 @@ pub struct QueueStatus {
     pub forwarded: u64,
     /// Requests answered by us.
     pub replied: u64,
-    /// Messages that a transaction took and that go no further: retransmissions, ACK, CANCEL, 100 Trying,
-    /// responses that are not the best.
+    /// Messages that go no further: those that a transaction took, retransmissions, ACK, CANCEL, 100 Trying,
+    /// responses that are not the best; and answers to our keep-alives.
     pub absorbed: u64,
     /// Messages handed over to the worker that owns their transaction.
     pub handed_off: u64,

@@ -1,7 +1,7 @@
 //! `[registrar]` and `[auth]` in words.
 
 use crate::config::{Action, Auth, Config, CredentialFormat, CredentialSource, Realm};
-use sip_core::{Blocked, DigestAlgorithm, Durability, KeepAlive, Nat, RegistrarSettings};
+use sip_core::{Blocked, DigestAlgorithm, Durability, KeepAlive, Nat, RegistrarSettings, Store};
 use std::fmt::Write;
 
 /// How users are registered and found; empty when no route does either.
@@ -58,6 +58,12 @@ fn registrations(settings: &RegistrarSettings) -> String {
         let _ = writeln!(text, "  Service-Route {}", settings.service_route.join(", "));
     }
     let _ = match settings.durability {
+        Durability::Memory if settings.store == Store::None => {
+            writeln!(
+                text,
+                "  200 once a change is in memory; no store: a restart of the data plane forgets all"
+            )
+        }
         Durability::Memory => writeln!(text, "  200 once a change is in memory; the store follows"),
         Durability::Flushed => writeln!(
             text,

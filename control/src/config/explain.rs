@@ -12,7 +12,8 @@ pub fn explain_routes(config: &Config) -> String {
         let subject = describe_match(route);
         let action = describe_action(route, config);
         let (relay, credentials) = (describe_relay(route), describe_credentials(route));
-        lines.push(format!("{}. {subject} {action}{relay}{credentials}", index + 1));
+        let path = if route.path { ", with our Path on a REGISTER" } else { "" };
+        lines.push(format!("{}. {subject} {action}{relay}{path}{credentials}", index + 1));
     }
     let takes_all = |r: &Route| r.matching == RouteMatch::default() && !r.needs_location();
     if !config.routes.iter().any(takes_all) {

@@ -33,9 +33,15 @@ pub struct DestinationSet {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// Address and port, over UDP. Required.
+    /// Address and port. Required.
     #[serde(deserialize_with = "value::address")]
     pub address: SocketAddr,
+    /// What it is spoken to over: `udp` (default), `tcp` or `tls`.
+    #[serde(default)]
+    pub transport: sip::Transport,
+    /// Requests that UDP would have to send in fragments go over TCP (RFC 3261 18.1.1). Default false.
+    #[serde(default)]
+    pub large_over_tcp: bool,
     /// Share relative to the other members. Default 1; 0 (out of service) to 65,535.
     #[serde(default = "one", deserialize_with = "value::weight")]
     pub weight: u16,
@@ -68,6 +74,8 @@ pub struct Route {
     pub relay: sip::Relay,
     /// `auth = "REALM"`: the realm of which a request must have credentials. Default none.
     pub auth: Option<String>,
+    /// `path = true`: a REGISTER that is sent on gets our Path (RFC 3327). Default false.
+    pub path: bool,
 }
 
 /// What a request must look like; every list that is given must fit, an absent one fits anything.
@@ -163,6 +171,8 @@ struct RouteText {
     stateful: bool,
     fork: Option<sip::Fork>,
     auth: Option<String>,
+    #[serde(default)]
+    path: bool,
 }
 
 impl TryFrom<RouteText> for Route {
@@ -194,7 +204,8 @@ impl TryFrom<RouteText> for Route {
                 return Err("fork needs a transaction: write stateful = true beside it");
             }
         };
-        Ok(Self { matching: text.matching, action, relay, auth: text.auth })
+        let RouteText { matching, auth, path, .. } = text;
+        Ok(Self { matching, action, relay, auth, path })
     }
 }
 
@@ -202,6 +213,8 @@ impl DestinationSet {
     /// The same set as the router knows it.
     pub(super) fn to_sip(&self) -> sip::DestinationSet {
         let member = |member: &Member| sip::Member {
+            transport: member.transport,
+            large_over_tcp: member.large_over_tcp,
             address: member.address,
             weight: member.weight,
             priority: member.priority,
@@ -249,6 +262,7 @@ impl Route {
             },
             relay: self.relay,
             auth: self.auth.clone(),
+            path: self.path,
         }
     }
 }

@@ -320,6 +320,12 @@ const REGISTRAR_MISTAKES: &[(&str, &str, &str)] = &[
         "39|registrar.service_route[0]|\"sip:192.0.2.1\" is no SIP",
     ),
     ("\"memory\"", "\"disk\"", "45|registrar.durability|unknown value `disk`"),
+    (
+        "\"memory\"",
+        "\"flushed\"\nstore = \"none\"",
+        "46|registrar.store|without a store nothing is",
+    ),
+    ("\"memory\"", "\"memory\"\nstore = \"nothing\"", "46|registrar.store|unknown value `nothing`"),
     ("[\"SHA-256\"]", "[]", "47|auth.algorithms|there is none"),
     (
         "[\"SHA-256\"]",

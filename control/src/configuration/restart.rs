@@ -43,6 +43,8 @@ const FIXED: &[Fixed] = &[
     ("appliance.state_directory", Restart::Both, |a, b| {
         a.appliance.state_directory != b.appliance.state_directory
     }),
+    // Workers would promise what control does not keep.
+    ("registrar.store", Restart::Control, |a, b| a.registrar.store != b.registrar.store),
     ("log.format", Restart::Control, |a, b| a.log.format != b.log.format),
 ];
 
@@ -90,6 +92,7 @@ pub(super) fn without_fixed(new: &Config, running: &Config) -> Config {
     config.nic = running.nic.clone();
     config.appliance.run_directory.clone_from(&running.appliance.run_directory);
     config.appliance.state_directory.clone_from(&running.appliance.state_directory);
+    config.registrar.store = running.registrar.store;
     config.log.format = running.log.format;
     config
 }

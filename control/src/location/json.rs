@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use sip_core::Transport;
 use sip_core::record::{BindingView, Record, records, write};
 use std::net::SocketAddr;
 
@@ -29,6 +30,9 @@ pub struct BindingLine {
     pub source: SocketAddr,
     /// The listen point that it came in by.
     pub listen: SocketAddr,
+    /// What was spoken there.
+    #[serde(default)]
+    pub transport: Transport,
     /// Whether it is reached where it registered from.
     pub is_flow: bool,
     /// Value of `+sip.instance`.
@@ -80,6 +84,7 @@ impl BindingLine {
             q: binding.q,
             source: binding.source,
             listen: binding.listen,
+            transport: binding.transport,
             is_flow: binding.is_flow,
             instance: text(binding.instance),
             reg_id: binding.reg_id,
@@ -102,6 +107,7 @@ impl BindingLine {
             is_flow: self.is_flow,
             source: self.source,
             listen: self.listen,
+            transport: self.transport,
         }
     }
 }
@@ -127,6 +133,7 @@ mod tests {
             q: 500,
             source: "192.0.2.7:1024".parse().unwrap(),
             listen: "[2001:db8::1]:5060".parse().unwrap(),
+            transport: Transport::Tls,
             is_flow: true,
             instance: "\"<urn:uuid:1>\"".into(),
             reg_id: 1,

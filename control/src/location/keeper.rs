@@ -3,7 +3,7 @@
 
 use crate::limits::{GROUP_MAX, PIECES_AHEAD, STORE_RETRY_FIRST, STORE_RETRY_MAX};
 use crate::location::store::Store;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use control_api::location::RECORDS_MAX;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -26,6 +26,10 @@ pub enum Piece {
 /// All that is stored, piece by piece.
 pub type Pieces = mpsc::Receiver<Piece>;
 
+/// Why nothing can be said of stored bindings.
+pub const NO_STORE: &str =
+    "there is no store (`[registrar] store = \"none\"`): bindings are in the workers alone";
+
 enum Job {
     Commit(Commit),
     Read(mpsc::Sender<Piece>),
@@ -40,7 +44,8 @@ struct Commit {
 /// Where the keeper is asked.
 #[derive(Clone, Debug)]
 pub struct KeeperHandle {
-    jobs: Sender<Job>,
+    /// None when there is no store.
+    jobs: Option<Sender<Job>>,
     /// What is wrong with the store, if anything.
     pub trouble: watch::Receiver<Option<String>>,
 }
@@ -64,7 +69,17 @@ impl KeeperHandle {
             pause: STORE_RETRY_FIRST,
         };
         std::thread::Builder::new().name("location".to_owned()).spawn(|| keeper.run())?;
-        Ok(Self { jobs, trouble })
+        Ok(Self { jobs: Some(jobs), trouble })
+    }
+
+    /// The keeper of nothing, for `[registrar] store = "none"`.
+    pub fn none() -> Self {
+        Self { jobs: None, trouble: watch::channel(None).1 }
+    }
+
+    /// Whether it keeps nothing.
+    pub fn is_none(&self) -> bool {
+        self.jobs.is_none()
     }
 
     /// Stores changes; `confirm` hears of it when they are on stable storage, whenever that is.
@@ -76,7 +91,7 @@ impl KeeperHandle {
         self.ask(Job::Commit(Commit { records, confirm }));
     }
 
-    /// Stores records and waits until they are on stable storage.
+    /// Stores records and waits until they are on stable storage, if there is a store.
     pub async fn store(&self, records: Vec<u8>) {
         let (sender, done) = oneshot::channel();
         let confirm = Box::new(move || {
@@ -86,9 +101,12 @@ impl KeeperHandle {
         let _ = done.await;
     }
 
-    /// All records, with the changes that were asked for before.
+    /// All records, with the changes that were asked for before; of none, no store has any.
     pub fn read(&self) -> Pieces {
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        if self.is_none() {
+            let _ = sender.try_send(Piece::End);
+        }
         self.ask(Job::Read(sender));
         pieces
     }
@@ -96,16 +114,23 @@ impl KeeperHandle {
     /// The record of an AoR.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or there is none.
     pub async fn get(&self, aor: String) -> Result<Option<Vec<u8>>> {
         let (sender, answer) = oneshot::channel();
         self.ask(Job::Get(aor, sender));
-        answer.await?
+        answer.await.context(NO_STORE)?
     }
 
     fn ask(&self, job: Job) {
-        let is_asked = self.jobs.send(job).is_ok();
-        debug_assert!(is_asked, "the keeper ends after the last handle");
+        match (&self.jobs, job) {
+            (Some(jobs), job) => {
+                let is_asked = jobs.send(job).is_ok();
+                debug_assert!(is_asked, "the keeper ends after the last handle");
+            }
+            // Nothing is kept back for what nobody keeps.
+            (None, Job::Commit(commit)) => (commit.confirm)(),
+            (None, Job::Read(_) | Job::Get(..)) => {}
+        }
     }
 }
 
@@ -294,6 +319,18 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         };
         assert_eq!(lines(&record).unwrap()[0].bindings[0].cseq, 3);
+    }
+
+    #[tokio::test]
+    async fn without_a_store_nothing_waits_and_nothing_is_there() {
+        let keeper = KeeperHandle::none();
+        let (confirm, mut confirmed) = mpsc::unbounded_channel();
+        keeper.commit(3, 1, record("a@x", 1), confirm);
+        assert_eq!(confirmed.recv().await, Some((3, 1)));
+        keeper.store(record("a@x", 2)).await;
+        assert_eq!(all(keeper.read()).await, []);
+        let refused = keeper.get("a@x".into()).await.unwrap_err();
+        assert!(format!("{refused:#}").contains("store = \"none\""), "{refused:#}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! What operators may do with stored bindings.
 
-use crate::location::keeper::{KeeperHandle, Piece, Pieces};
+use crate::location::keeper::{KeeperHandle, NO_STORE, Piece, Pieces};
 use control_api::operator::FromControl;
 use tokio::sync::mpsc;
 
@@ -27,11 +27,11 @@ impl StoredBindings {
 
     /// All records.
     pub fn all(&self) -> Reading {
-        Reading { pieces: self.keeper.read(), is_whole: false }
+        Reading { pieces: self.keeper.read(), is_whole: false, is_none: self.keeper.is_none() }
     }
 
     /// Stores records, and gives them to the workers that run. A data plane that is away gets them when it
-    /// starts.
+    /// starts, if there is a store.
     pub async fn restore(&self, records: Vec<u8>) {
         self.keeper.store(records.clone()).await;
         let _ = self.workers.try_send(records);
@@ -43,6 +43,7 @@ impl StoredBindings {
 pub struct Reading {
     pieces: Pieces,
     is_whole: bool,
+    is_none: bool,
 }
 
 impl Reading {
@@ -59,6 +60,9 @@ impl Reading {
 
     /// What to say behind the last piece.
     pub fn end(self) -> FromControl {
+        if self.is_none {
+            return FromControl::Refused { reason: NO_STORE.into() };
+        }
         if self.is_whole {
             return FromControl::Done;
         }

@@ -75,6 +75,7 @@ pub(super) const KERNEL: &[Metric<KernelStatus>] = &[
 /// The way of bindings to the store.
 #[rustfmt::skip]
 pub(super) const STORE: &[Metric<StoreStatus>] = &[
+    Metric { name: "store_none", help: "Whether there is no store by configuration: bindings are in memory only.", value: |s| Value::flag(s.is_none) },
     Metric { name: "store_connected", help: "Whether control is connected for location.", value: |s| Value::flag(s.is_connected) },
     Metric { name: "store_loaded", help: "Whether all stored bindings have been loaded.", value: |s| Value::flag(s.is_loaded) },
     Metric { name: "store_degraded", help: "Whether workers answer from memory, because the store does not confirm.", value: |s| Value::flag(s.degraded.is_some()) },
@@ -147,6 +148,11 @@ pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
     Metric { name: "location_removed", help: "Bindings that were taken away by a REGISTER.", value: |s| Value::Count(s.location.removed) },
     Metric { name: "location_expired", help: "Bindings whose time was over.", value: |s| Value::Count(s.location.expired) },
     Metric { name: "location_refused_full", help: "REGISTER requests answered with 503, as there was no room for the binding.", value: |s| Value::Count(s.location.refused_full) },
+    Metric { name: "location_located", help: "Requests that were located.", value: |s| Value::Count(s.location.located) },
+    Metric { name: "location_not_registered", help: "Requests for users who had no binding, answered with 480.", value: |s| Value::Count(s.location.not_registered) },
+    Metric { name: "location_keepalives", help: "Keep-alives that were sent to bindings behind NAT.", value: |s| Value::Count(s.location.keepalives) },
+    Metric { name: "location_keepalives_answered", help: "OPTIONS among the keep-alives that were answered.", value: |s| Value::Count(s.location.keepalives_answered) },
+    Metric { name: "location_flows_failed", help: "Bindings that were taken away because their flow had failed.", value: |s| Value::Count(s.location.flows_failed) },
     Metric { name: "location_refused_held", help: "REGISTER requests answered with 503, as too many answers waited for the store.", value: |s| Value::Count(s.location.refused_held) },
     Metric { name: "auth_accepted", help: "Requests whose credentials were right.", value: |s| Value::Count(s.auth.accepted) },
     Metric { name: "auth_retransmitted", help: "Retransmissions among the requests whose credentials were right.", value: |s| Value::Count(s.auth.retransmitted) },

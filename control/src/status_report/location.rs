@@ -41,6 +41,9 @@ fn bindings(workers: &[WorkerStatus]) -> String {
 /// The store in one line.
 fn store_line(workers: &[WorkerStatus], store: &StoreStatus) -> String {
     let waiting: u64 = workers.iter().map(|worker| worker.location.waiting).sum();
+    if store.is_none && store.is_loaded {
+        return "location store: none, bindings are in memory only\n".into();
+    }
     match &store.degraded {
         Some(Degraded { reason, for_ms }) => format!(
             "location store: degraded for {} s, {} AoRs waiting, answers are from memory: {reason}\n",
@@ -60,26 +63,71 @@ fn store_line(workers: &[WorkerStatus], store: &StoreStatus) -> String {
     }
 }
 
-/// Counters: what has happened since the start.
+/// Counters: what has happened since the start, to registrations and to requests for users.
 fn events(workers: &[WorkerStatus]) -> String {
-    let mut table = format!(
-        "{:<12} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}\n",
-        "since start", "new", "refreshed", "removed", "expired", "no room", "store full"
-    );
+    let registrations = |l: &LocationStatus| {
+        [l.registered, l.refreshed, l.removed, l.expired, l.refused_full, l.refused_held]
+    };
+    let requests = |l: &LocationStatus| {
+        [l.located, l.not_registered, l.keepalives, l.keepalives_answered, l.flows_failed]
+    };
+    let heads = ["new", "refreshed", "removed", "expired", "no room", "store full"];
+    let mut table = counters(workers, heads, registrations);
+    let heads = ["located", "not there", "keep-alives", "answered", "flows lost"];
+    let _ = write!(table, "\n{}", counters(workers, heads, requests));
+    table
+}
+
+/// One line of counters for each worker.
+fn counters<const N: usize>(
+    workers: &[WorkerStatus],
+    heads: [&str; N],
+    of: impl Fn(&LocationStatus) -> [u64; N],
+) -> String {
+    let line = |first: &str, columns: [String; N]| {
+        columns.iter().fold(format!("{first:<12}"), |line, column| line + &format!(" {column:>12}"))
+    };
+    let mut table = line("since start", heads.map(str::to_owned)) + "\n";
     for WorkerStatus { lcore, location, .. } in workers {
-        let _ = writeln!(
-            table,
-            "{:<12} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}",
-            format!("lcore {lcore}"),
-            grouped(location.registered),
-            grouped(location.refreshed),
-            grouped(location.removed),
-            grouped(location.expired),
-            grouped(location.refused_full),
-            grouped(location.refused_held),
-        );
+        let _ = writeln!(table, "{}", line(&format!("lcore {lcore}"), of(location).map(grouped)));
     }
     table
+}
+
+/// What has happened since `before`: counters lose what they had then, gauges stay.
+pub(super) fn subtract(now: &mut LocationStatus, before: &LocationStatus) {
+    let LocationStatus {
+        capacity: _,
+        aors: _,
+        bindings: _,
+        bindings_capacity: _,
+        text_blocks_used: _,
+        text_blocks: _,
+        waiting: _,
+        held: _,
+        registered,
+        refreshed,
+        removed,
+        expired,
+        refused_full,
+        refused_held,
+        located,
+        not_registered,
+        keepalives,
+        keepalives_answered,
+        flows_failed,
+    } = *before;
+    now.registered -= registered;
+    now.refreshed -= refreshed;
+    now.removed -= removed;
+    now.expired -= expired;
+    now.refused_full -= refused_full;
+    now.refused_held -= refused_held;
+    now.located -= located;
+    now.not_registered -= not_registered;
+    now.keepalives -= keepalives;
+    now.keepalives_answered -= keepalives_answered;
+    now.flows_failed -= flows_failed;
 }
 
 #[cfg(test)]
@@ -95,6 +143,11 @@ mod tests {
             waiting: 7,
             registered: 12_400,
             expired: 55,
+            located: 9_000,
+            not_registered: 3,
+            keepalives: 20,
+            keepalives_answered: 18,
+            flows_failed: 1,
             ..LocationStatus::default()
         };
         WorkerStatus { lcore: 1, location, ..WorkerStatus::default() }
@@ -107,8 +160,10 @@ mod tests {
         assert!(table.contains("location store: well, 9 of 9 batches confirmed"), "{table}");
         let words: Vec<_> = table.lines().nth(1).unwrap_or_default().split_whitespace().collect();
         assert_eq!(words, ["lcore", "1", "12,000", "65,536", "12,345", "0", "7", "0"]);
-        let words: Vec<_> = table.lines().last().unwrap_or_default().split_whitespace().collect();
+        let words: Vec<_> = table.lines().nth(5).unwrap_or_default().split_whitespace().collect();
         assert_eq!(words, ["lcore", "1", "12,400", "0", "0", "55", "0", "0"]);
+        let words: Vec<_> = table.lines().last().unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words, ["lcore", "1", "9,000", "3", "20", "18", "1"]);
         let mut idle = worker();
         idle.location = LocationStatus { capacity: 65_536, ..LocationStatus::default() };
         assert_eq!(location_tables(&[idle], &store), "");
@@ -124,6 +179,8 @@ mod tests {
         assert!(table.contains(wanted), "{table}");
         let table = location_tables(&[worker()], &StoreStatus::default());
         assert!(table.contains("being loaded, requests get 503"), "{table}");
+        let store = StoreStatus { is_loaded: true, is_none: true, ..StoreStatus::default() };
+        assert!(location_tables(&[worker()], &store).contains("location store: none, bindings"));
         let store = StoreStatus { is_loaded: true, ..StoreStatus::default() };
         assert!(location_tables(&[worker()], &store).contains("control is away, 7 AoRs waiting"));
     }

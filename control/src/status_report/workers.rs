@@ -1,7 +1,7 @@
 //! The transactions of each worker, and what workers hand over to each other.
 
-use super::{grouped, ratio};
-use control_api::status::{TransactionStatus, WorkerStatus};
+use super::{grouped, location, ratio};
+use control_api::status::{AuthStatus, TransactionStatus, WorkerStatus};
 use std::fmt::Write;
 
 /// How far each transaction has come, and what it holds: one line per worker; none when no worker has
@@ -96,6 +96,8 @@ pub(super) fn subtract(worker: &mut WorkerStatus, before: &WorkerStatus) {
     worker.handed_off -= before.handed_off;
     worker.handed_in -= before.handed_in;
     worker.handoff_full -= before.handoff_full;
+    location::subtract(&mut worker.location, &before.location);
+    subtract_auth(&mut worker.auth, &before.auth);
     let (now, then) = (&mut worker.transactions, &before.transactions);
     let counters = |of: &TransactionStatus| {
         [
@@ -127,6 +129,32 @@ pub(super) fn subtract(worker: &mut WorkerStatus, before: &WorkerStatus) {
     for (field, then) in fields.into_iter().zip(then) {
         *field -= then;
     }
+}
+
+/// All that is said of credentials are counters.
+fn subtract_auth(now: &mut AuthStatus, before: &AuthStatus) {
+    let AuthStatus {
+        accepted,
+        retransmitted,
+        unproved,
+        stale,
+        replayed,
+        failed,
+        unknown_user,
+        limited,
+        bad,
+        unready,
+    } = *before;
+    now.accepted -= accepted;
+    now.retransmitted -= retransmitted;
+    now.unproved -= unproved;
+    now.stale -= stale;
+    now.replayed -= replayed;
+    now.failed -= failed;
+    now.unknown_user -= unknown_user;
+    now.limited -= limited;
+    now.bad -= bad;
+    now.unready -= unready;
 }
 
 #[cfg(test)]
@@ -166,6 +194,11 @@ mod tests {
     fn a_difference_keeps_what_is_there_now() {
         let mut after = worker();
         after.transactions.opened += 10;
+        (after.location.located, after.location.aors, after.auth.failed) = (7, 3, 2);
+        let mut later = after;
+        (later.location.located, later.location.aors, later.auth.failed) = (9, 4, 5);
+        subtract(&mut later, &after);
+        assert_eq!((later.location.located, later.location.aors, later.auth.failed), (2, 4, 3));
         subtract(&mut after, &worker());
         assert_eq!((after.transactions.opened, after.handed_off), (10, 0));
         assert_eq!((after.transactions.alive, after.transactions.requests_absorbed), (250, 0));

@@ -131,7 +131,7 @@ impl fmt::Display for Answer {
             writeln!(f, "queue        {port}")?;
         }
         if self.in_dialog {
-            writeln!(f, "in a dialog  by our mark in its Route: the rules are not asked")?;
+            writeln!(f, "in a dialog  by our mark or token in its Route: the rules are not asked")?;
         }
         if !self.rules.is_empty() {
             writeln!(f, "\nroutes, the first that fits decides")?;

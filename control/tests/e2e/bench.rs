@@ -47,6 +47,45 @@ fn the_pipeline_bench_measures_calls_with_transactions() {
     assert_eq!(report["allocations_per_call"], 0.0, "{report:#}");
 }
 
+/// The commands of docs/benchmarking.md on registrations, small: each gives what is documented, and the worker
+/// allocates nothing.
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn the_pipeline_bench_measures_registrations() {
+    let registers = &["ns_per_register", "registers_per_second", "bytes_per_aor"][..];
+    let expiry = &["expired", "refreshed_bindings"][..];
+    for (scenario, keys, allocations) in [
+        ("register", registers, "allocations_per_register"),
+        (
+            "register-digest",
+            &[registers, &["ns_per_challenge"]].concat(),
+            "allocations_per_register",
+        ),
+        ("locate", &["ns_per_call", "calls_per_second"], "allocations_per_call"),
+        ("expiry", expiry, "allocations_per_register"),
+        ("load", &["aors", "aors_per_second", "bytes_per_record"], "allocations_per_aor"),
+    ] {
+        let short = ["--seconds", "0.2", "--alive", "10000", "--json", "-"];
+        let report = report(&[&["pipeline", "--scenario", scenario][..], &short].concat());
+        assert_eq!(report["scenario"], scenario, "{report:#}");
+        assert!(report["disturbed"].is_boolean(), "{report:#}");
+        for &key in keys {
+            assert!(report[key].as_f64() > Some(0.0), "{scenario}, {key}: {report:#}");
+        }
+        assert_eq!(report[allocations], 0.0, "{scenario}: {report:#}");
+        if scenario == "expiry" {
+            assert_eq!(report["expired"], 10_000, "{report:#}");
+            for (kind, count) in [("expiring", 2), ("control", 1)] {
+                let samples = report[kind]["samples"].as_array().map(Vec::len);
+                assert_eq!(samples, Some(count), "{report:#}");
+                for way in ["as_measured", "per_cpu"] {
+                    assert!(report[kind][way]["median"].as_f64() > Some(0.0), "{report:#}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs root and the machine for itself: make e2e"]
 fn the_model_prints_its_table_and_draws_it() {
@@ -82,7 +121,7 @@ fn the_model_refuses_one_core() {
 #[ignore = "needs root and the machine for itself: make e2e"]
 fn systems_under_test_come_up_and_leave_nothing() {
     for (system, work) in
-        [("kamailio", "stateless"), ("kamailio", "register-digest"), ("trunkline", "stateless")]
+        [("kamailio", "stateless"), ("kamailio", "register-digest"), ("trunkline", "register")]
     {
         let mut command = Command::new(binary("trunkline-bench"));
         let output = command.args(["hold", system, work, "--seconds", "2", "--json", "-"]).output();

@@ -1,8 +1,9 @@
 //! A phone behind NAT, in a namespace of its own: it is reached as long as it is registered.
 
+use crate::interop::kamailio;
 use crate::lab::{Lab, text};
-use crate::phone::{Dialog, Phone};
-use crate::registrar::registrar;
+use crate::phone::{DOMAIN, Dialog, Phone};
+use crate::registrar::{becomes, location, registrar};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -103,6 +104,9 @@ fn keep_alives_keep_a_nat_open() {
             }
         }
         assert_eq!(asked > 1, keepalive == "options", "{asked} OPTIONS");
+        becomes(&lab, "keepalives_answered", asked);
+        assert!(location(&lab, "keepalives") >= 2);
+        assert_eq!(lab.status()["drops"].get("response_no_via"), None);
         talk(&bob, &home);
         assert_eq!(lab.status()["conserved"], true);
     }
@@ -127,4 +131,53 @@ fn without_keep_alives_the_nat_forgets() {
     // A refresh opens it again.
     home.registers("");
     talk(&bob, &home);
+}
+
+/// A lab whose appliance is the edge proxy of the phones of a registrar at 10.77.2.2.
+fn edge() -> (Lab, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = nic_config::Machine::probe().expect("a machine");
+    let lcores: Vec<_> = machine.lcores.into_keys().collect();
+    let config = control::lab::default_config(1, &lcores).expect("the lab's configuration");
+    let (before, _) = config.split_once("[[routes]]").expect("routes");
+    let routes = format!(
+        "[[routes]]\nmatch = {{ domains = [\"{DOMAIN}\"] }}\nforward = \"uas\"\npath = true\nstateful = true\n"
+    );
+    let file = folder.path().join("trunkline.toml");
+    std::fs::write(&file, format!("{before}{routes}")).expect("a configuration");
+    let lab = Lab::up_with(&["--config", &file.display().to_string()]);
+    (lab, folder)
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_phone_behind_nat_registers_with_kamailio_through_us() {
+    let (lab, folder) = edge();
+    let registrar = include_str!("interop/registrar.cfg");
+    let next = "10.77.2.1:5060";
+    let _registrar = kamailio(&lab, folder.path(), registrar, ["uas", "10.77.2.2", next]);
+    let _home = Home::new(&lab);
+    let home = Home::phone("alice");
+    // The other phone is in the network of the registrar.
+    let bob = Phone::new("uas", "10.77.2.2:5071", "10.77.2.2:5060", "bob");
+    let lines = format!("Contact: <{}>\nExpires: 60\nSupported: path", home.contact());
+    let answer = home.register(&lines);
+    assert_eq!(answer.status(), Some(200), "{}", answer.0);
+    let path = answer.value("Path");
+    assert!(path.starts_with("<sip:tlp") && path.ends_with("@10.77.2.1:5060;lr>"), "{path}");
+    bob.registers("");
+    talk(&bob, &home);
+    talk(&home, &bob);
+    // It knows nothing of Path and is reached all the same.
+    home.registers("");
+    talk(&bob, &home);
+    // A flow (RFC 5626), of which we are the first hop.
+    let instance = "+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";reg-id=1";
+    let lines =
+        format!("Contact: <{}>;{instance}\nExpires: 60\nSupported: path, outbound", home.contact());
+    let answer = home.register(&lines);
+    assert_eq!(answer.status(), Some(200), "{}", answer.0);
+    assert!(answer.value("Path").ends_with(";lr;ob>"), "{}", answer.0);
+    talk(&bob, &home);
+    assert_eq!(lab.status()["conserved"], true);
 }

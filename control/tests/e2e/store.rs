@@ -214,6 +214,29 @@ fn what_had_its_200_survives_any_kill() {
     println!("{answered_in_all} users answered between the kills, {} different ones", all.len());
 }
 
+/// `store = "none"`: users are in the workers, nothing is on the disk, and who asks for it is told so.
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn without_a_store_bindings_are_in_memory_only() {
+    let state = PathBuf::from("/run/trunkline/lab/state");
+    let none = "\n[registrar]\nstore = \"none\"\ndurability = \"memory\"\n";
+    let (_lab, _folder) = lab(&state, none);
+    let load = Load::start(1);
+    sleep(Duration::from_millis(500));
+    assert!(load.stop().len() > 100, "too few were answered");
+    let status = status();
+    assert_eq!(status["store"]["is_none"], true, "{status:#}");
+    assert_eq!(status["store"]["confirmed"], 0, "{status:#}");
+    let workers = status["workers"].as_array().expect("workers");
+    assert!(workers.iter().all(|worker| worker["location"]["waiting"] == 0), "{status:#}");
+    assert!(!state.join("location").exists(), "there is a store");
+    let socket = ["--socket", "/run/trunkline/lab/control.sock"];
+    let output = trunkline(&[&["location", "dump"][..], &socket].concat());
+    assert!(text(&output).contains("store = \"none\""), "{}", text(&output));
+    let table = trunkline(&["status", "--socket", "/run/trunkline/lab/dataplane.sock"]);
+    assert!(text(&table).contains("location store: none, bindings"), "{}", text(&table));
+}
+
 /// A small file system of its own, gone with this.
 struct SmallDisk(PathBuf);
 

@@ -48,7 +48,7 @@ mod transaction;
 
 pub use digest::{
     Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
-    DigestSizes, Role,
+    DigestSizes, Role, consume_credentials,
 };
 pub use location::{
     AorOwner, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target, Targets,
@@ -75,9 +75,9 @@ pub use settings::{
     Action, Algorithm, AuthSettings, Blocked, DestinationSet, DigestAlgorithm, Durability, Fork,
     HashKey, HeaderMatch, HeaderTest, KeepAlive, ListenId, ListenPoint, Maddr, Member,
     MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, Oversize, PrefixTable,
-    RealmId, RegistrarSettings, Relay, Rule, Settings, TransactionSettings, Transport,
+    RealmId, RegistrarSettings, Relay, Rule, Settings, Store, TransactionSettings, Transport,
 };
 pub use transaction::{
-    BranchId, Egress, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate, ServerKey,
-    TransactionCounts, TransactionSizes, Transactions, quoted_branch,
+    BranchId, Egress, LostFlow, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate,
+    ServerKey, TransactionCounts, TransactionSizes, Transactions, quoted_branch,
 };

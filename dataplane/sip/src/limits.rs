@@ -151,9 +151,14 @@ pub const RETRANSMISSION_MAX: usize = 2048;
 /// Users with credentials: they take 80 bytes each.
 pub const USERS_MAX: usize = 50_000_000;
 
+/// Lines with credentials for one realm that are taken out of a request: a client sends one for each algorithm
+/// that it was offered (RFC 8760 section 2.4), and we offer two.
+pub const CREDENTIAL_LINES_MAX: usize = 4;
+
 /// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (4),
-/// Route appended, Max-Forwards, a flow of the client, a Path, and leading CRLFs make 16.
-pub const EDITS_MAX: usize = 20;
+/// Route appended, Max-Forwards, a flow of the client, a Path, leading CRLFs, and
+/// credentials (4) make 20.
+pub const EDITS_MAX: usize = 24;
 
 /// Bytes inserted by the edits of one message: three URIs (strict routing, or a binding with its Path),
 /// and under 1,000 bytes for a Via, four Record-Routes, Max-Forwards and received/rport.

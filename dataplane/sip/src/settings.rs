@@ -15,7 +15,7 @@ mod transactions;
 
 pub use auth::{AuthSettings, Blocked, DigestAlgorithm, RealmId};
 pub use prefixes::PrefixTable;
-pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings};
+pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings, Store};
 pub use sets::{Algorithm, DestinationSet, HashKey, Member, MemberChange, MemberState};
 pub use transactions::{Fork, MergedRequests, Relay, TransactionSettings};
 
@@ -196,6 +196,9 @@ pub struct Rule {
     pub relay: Relay,
     /// The realm of which a request must have credentials; `None` asks for none.
     pub auth: Option<String>,
+    /// Whether a REGISTER that is sent on to another registrar gets our Path (RFC 3327), by which all requests to
+    /// the client come back this way.
+    pub path: bool,
 }
 
 impl Rule {
@@ -210,6 +213,7 @@ impl Rule {
             action,
             relay: Relay::Stateless,
             auth: None,
+            path: false,
         }
     }
 }

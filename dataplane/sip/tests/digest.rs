@@ -9,8 +9,9 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use sip_core::{
     Action, Arrival, AuthSettings, Authenticated, Choices, Credentials, CredentialsBuilder, Demand,
-    Digest, DigestAlgorithm, DigestSizes, Headers, ListenId, Message, Output, RequestRoute, Rule,
-    Settings, Share, Tables, parse, route_request,
+    Digest, DigestAlgorithm, DigestSizes, EditList, Headers, ListenId, Message, Output,
+    RequestRoute, Rule, Settings, Share, Tables, consume_credentials, parse, rewrite_request,
+    route_request,
 };
 
 const REALM: &str = "example.com";
@@ -449,4 +450,48 @@ fn nobody_is_refused_before_the_users_are_known() {
         appliance.tables.realm(sip_core::Method::Ack, sip_core::RouteReason::Register { rule: 0 }),
         None
     );
+}
+
+/// RFC 3261 section 22.3: credentials for our realm end here, those of other realms go on.
+#[test]
+fn credentials_for_us_go_no_further() {
+    let appliance = Appliance::new();
+    let line = |realm: &str| {
+        format!(
+            "Proxy-Authorization: Digest username=\"a\",\r\n realm=\"{realm}\", nonce=\"n\"\r\n"
+        )
+    };
+    let (ours, other) = (line(REALM), line("example.net"));
+    let basic = "Proxy-Authorization: Basic eA==\r\n";
+    let own = ours.replace("Proxy-Authorization", "Authorization");
+    for method in ["INVITE", "ACK"] {
+        let message = format!(
+            "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.77.1.2;branch=z9hG4bKx\r\n\
+             {ours}Max-Forwards: 70\r\n{other}From: <sip:a@example.com>;tag=1\r\n{own}{basic}\
+             To: <sip:bob@example.com>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n{ours}\
+             Content-Length: 0\r\n\r\n"
+        );
+        let (mut headers, mut route) = (Headers::default(), RequestRoute::default());
+        let Ok(Message::Request(request)) = parse(message.as_bytes(), &mut headers) else {
+            unreachable!("{message}");
+        };
+        let (tables, arrival) = (&appliance.tables, from_uac());
+        let mut choices = Choices::with_room(Share::default(), 1);
+        route_request(&request, tables, &arrival, &mut choices, &mut route).unwrap();
+        consume_credentials(&request, tables, &mut route);
+        let mut edits = EditList::new();
+        let egress = common::egress(route.next_hop);
+        rewrite_request(&request, &route, tables, &arrival, egress, &mut edits);
+        let sent = common::applied(&edits, message.as_bytes());
+        assert!(
+            !sent.contains(&format!(
+                "Proxy-Authorization: Digest username=\"a\",\r\n realm=\"{REALM}\""
+            )),
+            "{sent}"
+        );
+        for stays in [&other, &own, basic] {
+            assert!(sent.contains(stays), "{sent}");
+        }
+        assert!(sent.ends_with("CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n") || method == "INVITE");
+    }
 }

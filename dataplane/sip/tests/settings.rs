@@ -7,7 +7,7 @@ mod common;
 use common::{always, set, settings};
 use sip_core::{
     Action, AuthSettings, DigestAlgorithm, Fork, ListenPoint, RegistrarSettings, Relay, Rule,
-    Settings, Tables, TransactionSettings,
+    Settings, Tables, TransactionSettings, Transport,
 };
 
 #[track_caller]
@@ -185,7 +185,9 @@ fn listen_points_are_found_by_address_and_by_source() {
     assert_eq!(id("[fd77::1]:5060"), Some(3));
     assert_eq!(id("10.0.0.1:5061"), None);
     assert_eq!(id("[::ffff:10.0.0.1]:5060"), None);
-    let egress = |ip: &str, port| tables.listen_for(ip.parse().unwrap(), port).map(|id| id.0);
+    let egress = |ip: &str, port| {
+        tables.listen_for(Transport::Udp, ip.parse().unwrap(), port).map(|id| id.0)
+    };
     assert_eq!(egress("10.0.0.1", 5070), Some(1));
     assert_eq!(egress("10.0.0.2", 5070), Some(2));
     assert_eq!(egress("10.0.0.3", 5060), None);

@@ -15,6 +15,7 @@ use sip_core::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
 use sip_core::{
     AorOwner, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located, Method,
     NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
+    consume_credentials,
 };
 
 /// Longest answer to a REGISTER that can wait for the store: with as many bindings as an AoR can have,
@@ -50,6 +51,11 @@ impl Way<'_> {
                 Proved::User(name) => user = Some(name),
                 Proved::Answer(outgoing) => return Ok(Some(outgoing)),
             }
+            if !route.registers() {
+                consume_credentials(request, self.tables, route);
+            }
+        } else if request.method() == Method::Ack {
+            consume_credentials(request, self.tables, route);
         }
         if route.registers() {
             let answer = self.register(request, arrival, route, user, scratch);
@@ -120,7 +126,8 @@ impl Way<'_> {
             .digest
             .write_challenge(&demand, stale, &mut scratch.prefix)
             .map_err(|reason| Refused::Verdict(sip_drop(reason)))?;
-        self.find_adjacency(target, scratch).map_err(Refused::Verdict)?;
+        let back = self.find_way_back(target, Some(arrival.listen), scratch);
+        back.map_err(Refused::Verdict)?;
         self.leave_from(arrival.listen, scratch);
         Ok(Proved::Answer(Outgoing::Reply))
     }
@@ -135,7 +142,8 @@ impl Way<'_> {
         scratch: &mut Scratch,
     ) -> Result<Outgoing, Refused> {
         // Before anything is changed: an answer that waits for the store cannot wait for its neighbour, too.
-        self.find_adjacency(arrival.source, scratch).map_err(Refused::Verdict)?;
+        let back = self.find_way_back(arrival.source, Some(arrival.listen), scratch);
+        back.map_err(Refused::Verdict)?;
         let Scratch { location, held, prefix, .. } = scratch;
         let user = user.map(|name| request.text(name));
         let must_wait =
@@ -157,7 +165,8 @@ impl Way<'_> {
             Registered::Drop(reason) => return Err(Refused::Verdict(sip_drop(reason))),
         };
         if target != arrival.source {
-            self.find_adjacency(target, scratch).map_err(Refused::Verdict)?;
+            let back = self.find_way_back(target, Some(arrival.listen), scratch);
+            back.map_err(Refused::Verdict)?;
         }
         self.leave_from(arrival.listen, scratch);
         Ok(Outgoing::Reply)

@@ -3,12 +3,13 @@
 use super::own::encode_alone;
 use super::{FastPath, Scratch};
 use crate::held_replies::HeldReplies;
+use crate::limits::FORGOTTEN_PER_LOOK;
 use crate::location_log::{Bindings, LoadCounts, LocationLog};
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
-use sip_core::{Location, Tables};
+use sip_core::{Location, Store, Tables};
 
 impl FastPath {
     /// Gets room for answers that wait, which it has none of before.
@@ -28,9 +29,12 @@ impl FastPath {
     pub fn exchange_bindings(&mut self, log: &mut LocationLog) -> bool {
         let Some(epoch) = &self.epoch else { return false };
         let Scratch { location, held, .. } = &mut self.scratch;
-        let has_moved = log.run(&mut Stored { location, tables: &epoch.tables });
+        let tables = &epoch.tables;
+        let has_store = tables.registrar().store == Store::Disk;
+        let has_forgotten = !has_store && location.forget_changes(FORGOTTEN_PER_LOOK);
+        let has_moved = log.run(&mut Stored { location, tables, has_store });
         held.set_flushed(log.flushed_to());
-        has_moved
+        has_moved || has_forgotten
     }
 
     /// Makes the frame of the oldest answer that may leave. It stays.
@@ -46,7 +50,7 @@ impl FastPath {
     /// Puts that answer, when it is larger than the MTU, into a parcel. Gives false when it does not fit.
     pub fn pack_held(&mut self, parcel: &mut Parcel) -> bool {
         let Scratch { held, egress, .. } = &self.scratch;
-        (parcel.source, parcel.target) = (egress.source, egress.target);
+        parcel.set_egress(egress);
         held.first().is_some_and(|reply| parcel.fill(reply.message, &[]))
     }
 }
@@ -55,12 +59,13 @@ impl FastPath {
 struct Stored<'l> {
     location: &'l mut Location,
     tables: &'l Tables,
+    has_store: bool,
 }
 
 impl Bindings for Stored<'_> {
     #[inline]
     fn has_changes(&self) -> bool {
-        self.location.has_changes()
+        self.has_store && self.location.has_changes()
     }
 
     fn drain(&mut self, records: &mut Vec<u8>) -> Option<u64> {

@@ -11,8 +11,8 @@ use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 use sip_core::{
-    Digest, DigestCounts, Location, Outbox, Outgoing, Oversize, QuotedBranch, TransactionCounts,
-    Transactions,
+    Digest, DigestCounts, ListenPoint, Location, Outbox, Outgoing, Oversize, QuotedBranch,
+    TransactionCounts, Transactions,
 };
 
 impl FastPath {
@@ -108,7 +108,11 @@ impl FastPath {
     pub fn unreachable(&mut self, quoted: QuotedBranch) {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else { return };
         let tables = &epoch.tables;
-        self.scratch.transactions.unreachable(quoted, tables, &mut Ways { tables, fib });
+        let Scratch { transactions, location, .. } = &mut self.scratch;
+        if let Some(lost) = transactions.unreachable_flow(quoted, tables) {
+            location.forget_flow(&lost, tables);
+        }
+        transactions.unreachable(quoted, tables, &mut Ways { tables, fib });
     }
 
     /// The next hop of the request just processed, when it does not answer and the request went, or will
@@ -123,11 +127,11 @@ impl FastPath {
         self.scratch.transactions.has_outgoing() || self.scratch.location.has_outgoing()
     }
 
-    /// Makes the frame of the next message of our own in a new packet. On `Oversize` the message stays:
+    /// Makes the frame of the next message of our own in a new packet. On `Elsewhere` the message stays:
     /// [`Self::pack_own`] or [`Self::discard_own`] comes next.
     pub fn make_own<P: PacketBuf>(&mut self, packet: &mut P) -> OwnVerdict {
         let verdict = self.encode_own(packet);
-        if verdict != OwnVerdict::Oversize {
+        if verdict != OwnVerdict::Elsewhere {
             self.discard_own();
         }
         verdict
@@ -144,12 +148,12 @@ impl FastPath {
         encode_alone(packet, &own, (epoch, fib), adjacencies, egress)
     }
 
-    /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit; it is
+    /// Puts the message of an `Elsewhere` verdict into a parcel. Gives false when it does not fit; it is
     /// forgotten then.
     pub fn pack_own(&mut self, parcel: &mut Parcel) -> bool {
         let Scratch { transactions, location, egress, .. } = &mut self.scratch;
         let Some(own) = outbox(transactions, location).take() else { return false };
-        (parcel.source, parcel.target) = (egress.source, egress.target);
+        parcel.set_egress(egress);
         parcel.fill(own.message, &[])
     }
 
@@ -174,6 +178,13 @@ pub(super) fn encode_alone<P: PacketBuf>(
     egress: &mut Egress,
 ) -> OwnVerdict {
     let target = message.target;
+    let ListenPoint { address: mut source, transport } =
+        *epoch.tables.listen_point(message.leave_from);
+    if transport.is_connection() {
+        let is_on_flow = message.message.starts_with(b"SIP/2.0 ");
+        *egress = Egress { source, target, transport, is_on_flow, ..*egress };
+        return OwnVerdict::Elsewhere;
+    }
     let adjacency = match adjacencies.lookup(fib, target.ip()) {
         Ok(adjacency) => *adjacency,
         Err(Lookup::Unresolved(next_hop) | Lookup::Failed(next_hop)) => {
@@ -181,19 +192,19 @@ pub(super) fn encode_alone<P: PacketBuf>(
         }
         Err(_) => return OwnVerdict::Drop(DropReason::NoRoute),
     };
-    let mut source = epoch.tables.listen_point(message.leave_from).address;
     if source.is_ipv4() != target.is_ipv4() {
         // The listen points have changed since.
-        let Some(listen) = epoch.tables.listen_for(adjacency.source, source.port()) else {
+        let Some(listen) = epoch.tables.listen_for(transport, adjacency.source, source.port())
+        else {
             return OwnVerdict::Drop(DropReason::NoListenPoint);
         };
         source = epoch.tables.listen_point(listen).address;
     }
-    *egress = Egress { source, target, adjacency };
+    *egress = Egress { source, target, transport, is_on_flow: false, adjacency };
     match encode(packet, message.message, 0..0, egress) {
         Ok(()) => OwnVerdict::Send { port: egress.adjacency.port },
         Err(DropReason::EgressTooLarge) if epoch.oversize == Oversize::Fragment => {
-            OwnVerdict::Oversize
+            OwnVerdict::Elsewhere
         }
         Err(reason) => OwnVerdict::Drop(reason),
     }

@@ -30,21 +30,22 @@ impl FastPath {
         if source.port() == 0 {
             return Err(Verdict::Drop(DropReason::PortZero));
         }
-        let datagram = Datagram { source, target, payload: 0..parcel.message().len() };
+        let (datagram, transport) =
+            (Datagram { source, target, payload: 0..parcel.message().len() }, parcel.transport);
         let (tables, oversize) = (&epoch.tables, epoch.oversize);
         let credentials = self.credentials.as_deref();
         let datagram = &datagram;
-        let way = Way { tables, fib, credentials, datagram, oversize, by_kernel: true };
+        let way = Way { tables, fib, credentials, datagram, transport, oversize, by_kernel: true };
         self.scratch.remember = Remember::Nothing;
         let outgoing = way.decide(parcel.message(), &mut self.scratch, probe)?;
         self.scratch.make_parcel(parcel, &outgoing, &way)
     }
 
-    /// Puts the message of an `Oversize` verdict into a parcel. Gives false when it does not fit.
+    /// Puts the message of an `Elsewhere` verdict into a parcel. Gives false when it does not fit.
     #[cold]
     pub fn pack<P: PacketBuf>(&self, packet: &P, parcel: &mut Parcel) -> bool {
         let Scratch { egress, prefix, kept, .. } = &self.scratch;
-        (parcel.source, parcel.target) = (egress.source, egress.target);
+        parcel.set_egress(egress);
         parcel.fill(prefix.bytes(), &packet.frame()[kept.clone()])
     }
 }
@@ -71,10 +72,13 @@ impl Scratch {
                 parcel.begin_anew(self.prefix.bytes(), kept)
             }
         };
-        if !fits || is_too_large(parcel.message().len(), &self.egress, way.oversize) {
+        let is_connection = self.egress.transport.is_connection();
+        if !fits
+            || !is_connection && is_too_large(parcel.message().len(), &self.egress, way.oversize)
+        {
             return Err(Verdict::Drop(DropReason::EgressTooLarge));
         }
-        (parcel.source, parcel.target) = (self.egress.source, self.egress.target);
+        parcel.set_egress(&self.egress);
         Ok(matches!(outgoing, Outgoing::Reply))
     }
 }

@@ -8,7 +8,7 @@ use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
     Arrival, BranchId, Egress, ListenId, Owner, Recognised, Request, RequestRoute, Response,
-    ResponseFate, Tables, begin_route, finish_route, rewrite_located, rewrite_request,
+    ResponseFate, Tables, Transport, begin_route, finish_route, rewrite_located, rewrite_request,
 };
 
 /// What transactions are to know of the message in hand as it leaves.
@@ -34,14 +34,37 @@ pub(super) struct Ways<'t> {
 }
 
 impl Egress for Ways<'_> {
-    fn listen_towards(&mut self, target: SocketAddr, prefer_port: u16) -> Option<ListenId> {
+    fn listen_towards(
+        &mut self,
+        target: SocketAddr,
+        transport: Transport,
+        prefer_port: u16,
+    ) -> Option<ListenId> {
+        if transport.is_connection() {
+            return self.connection_towards(target, transport, prefer_port);
+        }
         let adjacency = match self.fib.lookup(target.ip()) {
             Lookup::Ready(adjacency) => adjacency,
             // The kernel will have found the neighbour when the request is sent again.
             Lookup::Unresolved(_) => self.fib.way_out(target.ip())?,
             Lookup::Failed(_) | Lookup::NoRoute => return None,
         };
-        self.tables.listen_for(adjacency.source, prefer_port)
+        self.tables.listen_for(transport, adjacency.source, prefer_port)
+    }
+}
+
+impl Ways<'_> {
+    /// The listen point that a new connection to `target` is told of: the one of the way there, or where that does
+    /// not lead over a port of ours any of its family.
+    pub(super) fn connection_towards(
+        &self,
+        target: SocketAddr,
+        transport: Transport,
+        prefer_port: u16,
+    ) -> Option<ListenId> {
+        let source = self.fib.way_out(target.ip()).map(|way| way.source);
+        let of_way = source.and_then(|ip| self.tables.listen_for(transport, ip, prefer_port));
+        of_way.or_else(|| self.tables.any_connection(transport, target.is_ipv4()))
     }
 }
 
@@ -52,7 +75,7 @@ impl<'t> Way<'t> {
         self.tables.has_transactions() || !scratch.transactions.is_empty()
     }
 
-    fn ways(&self) -> Ways<'t> {
+    pub(super) fn ways(&self) -> Ways<'t> {
         Ways { tables: self.tables, fib: self.fib }
     }
 
@@ -86,9 +109,11 @@ impl<'t> Way<'t> {
         scratch: &mut Scratch,
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
-        let way = match self.find_adjacency(route.next_hop, scratch) {
-            Ok(()) => Some(self.listen_point_of(route, scratch).map_err(Refused::Verdict)?),
-            Err(Verdict::Park(next_hop)) => return Err(Refused::Verdict(Verdict::Park(next_hop))),
+        let way = match self.find_way(route, scratch) {
+            Ok(listen) => Some(listen),
+            Err(verdict @ (Verdict::Park(_) | Verdict::Drop(DropReason::NoListenPoint))) => {
+                return Err(Refused::Verdict(verdict));
+            }
             Err(verdict) => {
                 if let Verdict::Unreachable(next_hop) = verdict {
                     scratch.failed = Some(next_hop);
@@ -98,6 +123,7 @@ impl<'t> Way<'t> {
         };
         let leave_from = way.unwrap_or(arrival.listen);
         self.leave_from(leave_from, scratch);
+        scratch.egress.is_on_flow = route.leave_from().is_some();
         probe.end(Stage::Adjacency);
         let id = scratch
             .transactions
@@ -155,18 +181,18 @@ impl<'t> Way<'t> {
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Verdict> {
         let upstream = scratch.transactions.upstream(id);
-        let (target, _) = upstream.ok_or(Verdict::Drop(DropReason::ResponseStale))?;
+        let (target, listen) = upstream.ok_or(Verdict::Drop(DropReason::ResponseStale))?;
         probe.end(Stage::Route);
-        let found = self.find_adjacency(target, scratch);
+        let found = self.find_way_back(target, Some(listen), scratch);
         // A parked response comes here once more, so nothing may have happened yet.
         if let Err(Verdict::Park(next_hop)) = found {
             return Err(Verdict::Park(next_hop));
         }
         probe.end(Stage::Adjacency);
-        if response.status() == FLOW_FAILED && self.tables.has_location() {
-            let listen = self.tables.listen_id(self.datagram.target).unwrap_or(ListenId(0));
-            let arrival = Arrival { source: self.datagram.source, listen };
-            scratch.location.forget_flow(response, self.tables, &arrival);
+        if response.status() == FLOW_FAILED
+            && let Some(lost) = scratch.transactions.failed_flow(id)
+        {
+            scratch.location.forget_flow(&lost, self.tables);
         }
         let fate = scratch.transactions.response(id, response, self.tables, &mut self.ways());
         probe.end(Stage::Transaction);

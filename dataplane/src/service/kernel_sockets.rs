@@ -2,6 +2,7 @@
 //! fragments (and what the XDP program left to it), through them leaves what is larger than the MTU,
 //! and they collect the ICMP errors of everything that was sent from the listen points.
 
+use super::connections::Connections;
 use super::icmp::{self, IcmpError, Told};
 use super::listen_socket::bind_patiently;
 use super::path_mtu::PathMtuTable;
@@ -15,6 +16,7 @@ use control_api::{UnreachableHost, UnreachableSign};
 use core::hash::BuildHasher;
 use core::net::SocketAddr;
 use hashbrown::{DefaultHashBuilder, HashMap};
+use sip_core::Transport;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
@@ -29,6 +31,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// The kernel sockets and all that they tell.
 pub(super) struct KernelSockets {
     workers: Vec<ServiceEnd>,
+    pub(super) connections: Connections,
     free: RefCell<Vec<Parcel>>,
     listen: RefCell<HashMap<SocketAddr, ListenPoint>>,
     fib: RefCell<Option<Arc<Fib>>>,
@@ -50,6 +53,7 @@ impl KernelSockets {
     pub(super) fn new(workers: Vec<ServiceEnd>) -> Rc<Self> {
         Rc::new(Self {
             workers,
+            connections: Connections::default(),
             free: RefCell::new(service_parcels()),
             listen: RefCell::default(),
             fib: RefCell::default(),
@@ -89,7 +93,11 @@ impl KernelSockets {
         while let Some(mut parcel) = self.workers[worker].parcels.next() {
             match parcel.errand {
                 Errand::Send(origin) => {
-                    let is_sent = self.send(&parcel);
+                    let is_sent = if parcel.transport.is_connection() {
+                        self.connections.send(&parcel)
+                    } else {
+                        self.send(&parcel)
+                    };
                     self.count(|counters| {
                         if is_sent { counters.sent += 1 } else { counters.send_failed += 1 }
                     });
@@ -167,10 +175,8 @@ impl KernelSockets {
                 Ok((length, source)) => {
                     // Without scope and flow label, by which two addresses would differ.
                     let source = SocketAddr::new(source.ip(), source.port());
-                    parcel.set_received(length, source, address);
-                    let worker = self.hasher.hash_one(source) % self.workers.len() as u64;
-                    #[expect(clippy::cast_possible_truncation, reason = "less than the workers")]
-                    self.workers[worker as usize].parcels.send(parcel);
+                    parcel.set_received(length, source, address, Transport::Udp);
+                    self.give(parcel);
                     self.count(|counters| counters.received += 1);
                 }
                 Err(error) => {
@@ -182,6 +188,23 @@ impl KernelSockets {
                 }
             }
         }
+    }
+
+    /// Hands a parcel to the worker of its source.
+    pub(super) fn give(&self, parcel: Parcel) {
+        let worker = self.hasher.hash_one(parcel.source) % self.workers.len() as u64;
+        #[expect(clippy::cast_possible_truncation, reason = "less than the workers")]
+        self.workers[worker as usize].parcels.send(parcel);
+    }
+
+    /// A parcel that is at home.
+    pub(super) fn take_free(&self) -> Option<Parcel> {
+        self.free.borrow_mut().pop()
+    }
+
+    /// Gives a worker a command that matters less than others.
+    pub(super) fn offer(&self, worker: u8, command: Command) -> bool {
+        self.workers.get(usize::from(worker)).is_some_and(|worker| worker.offer(command))
     }
 
     fn send(&self, parcel: &Parcel) -> bool {
@@ -211,11 +234,9 @@ impl KernelSockets {
     fn take_error(&self, Told { host, error, quoted }: Told) {
         let is_news = match error {
             IcmpError::Unreachable(sign) => {
-                if let Some(quoted) = quoted
-                    && let Some(worker) = self.workers.get(usize::from(quoted.worker()))
-                {
+                if let Some(quoted) = quoted {
                     // When it is not taken, a timer finds out.
-                    let _ = worker.offer(Command::Unreachable(quoted));
+                    let _ = self.offer(quoted.worker(), Command::Unreachable(quoted));
                 }
                 self.note_unreachable(host, sign)
             }

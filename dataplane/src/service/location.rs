@@ -130,6 +130,7 @@ impl LocationRelay {
         let trouble = self.trouble.borrow();
         let unconfirmed = self.ways.borrow().iter().map(|way| way.unconfirmed.len() as u64).sum();
         StoreStatus {
+            is_none: trouble.is_none,
             is_connected: trouble.is_connected(),
             is_loaded: self.is_loaded.get(),
             degraded: trouble.degraded.as_ref().map(|(reason, since)| Degraded {

@@ -2,8 +2,10 @@
 //!
 //! One thread, not poll-mode. It watches the kernel's routes and neighbours, speaks with control over the
 //! management socket, hands epochs and routing tables to the workers and frees what they hand back. It owns
-//! a kernel socket on every listen point, for what is larger than one frame and for what ICMP says.
+//! a kernel socket on every listen point, for what is larger than one frame and for what ICMP says, and it is the way
+//! to the connections that control has.
 
+mod connections;
 mod credentials;
 mod icmp;
 mod kernel_sockets;
@@ -42,7 +44,8 @@ pub fn run(
             let watch = KernelWatch::start(interfaces).await?;
             let listener = link::bind(socket)?;
             let _ = ready.send(Ok(()));
-            serve(Service::new(parts), &watch, listener).await
+            let folder = socket.parent().context("the sockets need a folder")?;
+            serve(Service::new(parts), &watch, listener, folder).await
         })
     });
     if let Err(error) = ended
@@ -57,6 +60,7 @@ async fn serve(
     service: Rc<Service>,
     watch: &KernelWatch,
     listener: UnixSeqpacketListener,
+    folder: &Path,
 ) -> Result<()> {
     tokio::select! {
         never = service.serve_workers(|next_hop| { watch.resolve(next_hop); }) => never,
@@ -65,6 +69,7 @@ async fn serve(
         ended = follow_kernel(&service, watch) => ended,
         never = service.follow_path_mtus(|path_mtus| watch.set_path_mtus(path_mtus)) => never,
         ended = Rc::clone(&service).serve_links(listener) => ended,
+        ended = service.serve_connections(folder) => ended,
         () = service.drain() => {
             // The runtime's own signal handler takes the second one as the end.
             let this = rustix::process::getpid();

@@ -11,8 +11,9 @@ use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
-use sip_core::{Action, MemberChange, Settings, Tables};
+use sip_core::{Action, ListenPoint, MemberChange, Settings, Tables};
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,6 +180,15 @@ impl Service {
         }
     }
 
+    /// Serves the connection threads of control for ever, on a socket in `folder`, as soon as all workers run.
+    ///
+    /// # Errors
+    /// When the socket itself fails.
+    pub(super) async fn serve_connections(&self, folder: &Path) -> anyhow::Result<()> {
+        self.all_started().await;
+        Rc::clone(&self.kernel).serve_connections(folder).await
+    }
+
     /// Waits until every worker runs: filling gigabytes with room for transactions takes seconds.
     pub(super) async fn all_started(&self) {
         loop {
@@ -263,14 +273,15 @@ impl Service {
         let tables = tables.map_err(|error| error.to_string())?;
         let epoch = Arc::new(Epoch { number, tables, oversize: settings.oversize });
         self.publish_epoch(epoch).await?;
-        let listen: Vec<SocketAddr> = settings.listen.iter().map(|point| point.address).collect();
+        let is_udp = |point: &&ListenPoint| !point.transport.is_connection();
+        let listen = settings.listen.iter().filter(is_udp);
+        let listen: Vec<SocketAddr> = listen.map(|point| point.address).collect();
         // Before the filters: what they leave to the kernel is to find us there.
         self.kernel.listen_on(&listen);
         self.set_filters(&listen).map_err(|error| format!("{error:#}"))?;
         self.epoch.set(number);
         let is_used = settings.rules.iter().any(|rule| rule.action == Action::Register);
-        let patience = Duration::from_millis(settings.registrar.flush_patience_ms.into());
-        self.set_patience(is_used, patience);
+        self.set_patience(is_used, &settings.registrar);
         self.change.notify_one();
         tracing::info!(epoch = number, listen_points = listen.len(), "epoch in force");
         Ok(())

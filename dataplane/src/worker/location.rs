@@ -52,7 +52,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         });
         // It is packed before it is forgotten.
         let parcel = match made {
-            Some((_, OwnVerdict::Oversize)) => self.pack_released(),
+            Some((_, OwnVerdict::Elsewhere)) => self.pack_released(),
             _ => None,
         };
         let port = usize::from(self.fast_path.held_replies().forget_first().unwrap_or(0));
@@ -62,7 +62,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Some((packet, OwnVerdict::Send { port: egress })) => {
                 self.queue(egress, packet, port, Sent::Replied);
             }
-            Some((_, OwnVerdict::Oversize)) => match parcel {
+            Some((_, OwnVerdict::Elsewhere)) => match parcel {
                 Some(parcel) => self.send_parcel(parcel, port, Sent::Replied),
                 None => self.counters_of(port).drop_for(DropReason::KernelBuffers),
             },

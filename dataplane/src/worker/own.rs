@@ -72,7 +72,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 OwnVerdict::Send { port } => {
                     self.queue(port, packet, usize::from(port), Sent::Originated);
                 }
-                OwnVerdict::Oversize => self.send_own_oversize(),
+                OwnVerdict::Elsewhere => self.send_own_elsewhere(),
                 OwnVerdict::NoNeighbour(next_hop) => {
                     // With the ring full this is lost; a timer will come here again.
                     let _ = self.mailbox.send(Event::Resolve(next_hop));
@@ -88,7 +88,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     }
 
     #[cold]
-    fn send_own_oversize(&mut self) {
+    fn send_own_elsewhere(&mut self) {
         let Some(mut parcel) = self.mailbox.parcels.take_free() else {
             self.fast_path.discard_own();
             self.drop_own(DropReason::KernelBuffers);

@@ -36,9 +36,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
     }
 
-    /// Sends a message that is larger than the MTU to the kernel, which makes fragments of it.
+    /// Sends a message away that goes over a connection, or that is larger than the MTU: the kernel makes
+    /// fragments of it.
     #[cold]
-    pub(super) fn send_oversize(&mut self, packet: &Io::Packet, port: usize, is_reply: bool) {
+    pub(super) fn send_elsewhere(&mut self, packet: &Io::Packet, port: usize, is_reply: bool) {
         let Some(mut parcel) = self.mailbox.parcels.take_free() else {
             self.ports[port].counters.drop_for(DropReason::KernelBuffers);
             return;

@@ -72,7 +72,7 @@ fn carry_parcels(service: &ServiceEnd, free: &mut Vec<Parcel>, load: &Load) -> u
         let [source, target] = addresses.map(|address| address.parse().expect("an address"));
         let message = &load.large[free.len() % 2];
         parcel.room()[..message.len()].copy_from_slice(message);
-        parcel.set_received(message.len(), source, target);
+        parcel.set_received(message.len(), source, target, sip_core::Transport::Udp);
         service.parcels.send(parcel);
     }
     sent

@@ -67,7 +67,7 @@ pub enum PlanError {
     )]
     MemoryLimit { limit: u32, needed: u32 },
     #[error(
-        "memory: {needed} MiB needed, {transactions} of them for transactions, {location} for bindings, {available} MiB available; free some, or lower queues, descriptors, memory.transactions or memory.aors"
+        "memory: {needed} MiB needed, {transactions} of them for transactions, {location} for bindings and credentials, {available} MiB available; free some, or lower queues, descriptors, memory.transactions or memory.aors"
     )]
     Memory { needed: u32, transactions: u32, location: u32, available: u32 },
     #[error(

@@ -32,7 +32,6 @@ use nic_config::settings::NicSettings;
 use report::StatefulReport;
 use sip_core::TransactionSizes;
 use std::path::Path;
-use std::time::Duration;
 
 /// Message buffers for each transaction, as the appliance has them by default.
 const BUFFERS_PER_TRANSACTION: u32 = 4;
@@ -80,7 +79,7 @@ fn measure(arguments: &Arguments, users: u32) -> Result<StatefulReport> {
     let plan = plan(lcores)?;
     let watch = Watch::start(lcores)?;
     eprintln!("pipeline: {} transactions come to life, then {} runs", arguments.alive, lcore::RUNS);
-    let length = Duration::from_secs(arguments.seconds);
+    let length = arguments.length();
     let calls = arguments.calls.min(arguments.alive / CALLS_PART).max(u32::try_from(BURST_MAX)?);
     let counts = [arguments.alive, calls];
     let mut task = Task::new(lcores.len(), length, counts, sizes, arguments.stray);

@@ -79,7 +79,7 @@ pub(super) struct Round {
 }
 
 /// How often the kernel has given this thread's core to another.
-fn interruptions() -> i64 {
+pub(super) fn interruptions() -> i64 {
     use nix::sys::resource::{UsageWho, getrusage};
     getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches())
 }

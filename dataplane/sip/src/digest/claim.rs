@@ -78,7 +78,7 @@ pub(super) fn value_start(bytes: &[u8], line: Line, role: Role) -> Option<usize>
 }
 
 /// Why a line has no fields.
-enum Broken {
+pub(super) enum Broken {
     /// Another scheme.
     Elsewhere,
     /// It breaks the grammar.
@@ -87,7 +87,7 @@ enum Broken {
 
 /// The parameters of one line; empty when they are not there.
 #[derive(Clone, Copy, Default)]
-struct Fields {
+pub(super) struct Fields {
     username: Span,
     realm: Span,
     nonce: Span,
@@ -103,7 +103,7 @@ struct Fields {
 
 impl Fields {
     #[inline(always)]
-    fn read(bytes: &[u8], at: usize, end: usize) -> Result<Self, Broken> {
+    pub(super) fn read(bytes: &[u8], at: usize, end: usize) -> Result<Self, Broken> {
         let scheme = scan::skip_lws(bytes, at, end);
         let scheme_end = scan::find_stop(bytes, scheme, end, [b',']);
         let is_digest =
@@ -164,7 +164,7 @@ impl Fields {
         Ok(())
     }
 
-    fn is_for(&self, bytes: &[u8], realm: &[u8]) -> bool {
+    pub(super) fn is_for(&self, bytes: &[u8], realm: &[u8]) -> bool {
         let found = self.realm.of(bytes);
         // The names of our realms need no escapes, but some may use them.
         found == realm || found.contains(&b'\\') && unescape(found, |plain| plain == realm)

@@ -10,6 +10,7 @@
 
 mod challenge;
 mod claim;
+mod consume;
 mod credentials;
 mod failures;
 mod fingerprint;
@@ -22,6 +23,7 @@ mod resource;
 use core::net::IpAddr;
 use subtle::Choice;
 
+pub use consume::consume_credentials;
 pub use credentials::{Credentials, CredentialsBuilder, CredentialsError};
 
 use crate::message::{Arrival, Request, Span};

@@ -1,4 +1,5 @@
 //! What the store does not know yet: AoRs in the order in which they changed, each of them once.
+//! Without a store only AoRs that have lost their last binding wait here, to be forgotten.
 //!
 //! The queue runs through the records of the AoRs, so it has room for all of them: however long the
 //! store is away, nothing is lost and nothing grows.
@@ -10,6 +11,7 @@ use super::record::{self, BindingView};
 use super::table::NONE;
 use super::texts;
 use crate::route::tables::Tables;
+use crate::settings::Store;
 
 /// The queue of changes.
 #[derive(Debug)]
@@ -52,9 +54,10 @@ impl Location {
 
     /// Puts an AoR into the queue, if it is not in it; gives its place.
     #[inline]
-    pub(crate) fn changed(&mut self, slot: u32) -> u64 {
+    pub(crate) fn changed(&mut self, slot: u32, tables: &Tables) -> u64 {
         let Some(aor) = self.table.aor_mut(slot) else { return 0 };
-        if aor.is_changed {
+        let is_kept = tables.registrar().store == Store::Disk || aor.bindings == 0;
+        if aor.is_changed || !is_kept {
             return aor.position;
         }
         self.changes.given += 1;
@@ -78,6 +81,18 @@ impl Location {
             moved = self.take_first();
         }
         moved
+    }
+
+    /// Takes at most so many changes out of the queue, for nobody: there is no store. Gives whether there
+    /// were any.
+    pub fn forget_changes(&mut self, most: usize) -> bool {
+        let had_changes = self.has_changes();
+        for _ in 0..most {
+            if self.take_first().is_none() {
+                break;
+            }
+        }
+        had_changes
     }
 
     /// Writes the record of an AoR, if it fits.
@@ -104,6 +119,7 @@ impl Location {
                 is_flow: binding.is_flow,
                 source: binding.source(),
                 listen: tables.listen_point(binding.listen).address,
+                transport: tables.transport_of(binding.listen),
             };
             let lengths = [binding.uri_length, binding.instance_length, binding.path_length];
             record::push_binding(&view, lengths.map(usize::from), batch);

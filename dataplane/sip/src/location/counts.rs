@@ -49,6 +49,8 @@ pub struct LocationCounts {
     pub not_registered: u64,
     /// Keep-alives that were sent to bindings behind NAT.
     pub keepalives: u64,
+    /// Of our OPTIONS among them, those that were answered.
+    pub keepalives_answered: u64,
     /// Bindings that were taken away because their flow has failed.
     pub flows_failed: u64,
 }

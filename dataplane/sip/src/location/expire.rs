@@ -1,11 +1,8 @@
-//! Timers: the end of bindings, and keep-alives for those behind NAT.
-
-use core::net::SocketAddr;
+//! Timers: the end of bindings, and when those behind NAT are kept alive.
 
 use smallvec::SmallVec;
 
 use super::layer::Location;
-use crate::rewrite::output::{Full, Output};
 use crate::route::tables::Tables;
 use crate::settings::KeepAlive;
 use crate::transaction::Tick;
@@ -14,23 +11,6 @@ use crate::transaction::Tick;
 const TICKS_AT_ONCE: usize = 16;
 /// No timer is set further ahead than ticks can tell, twelve days: it fires then and is set again.
 const AHEAD_MS_MAX: u64 = 1 << 30;
-/// RFC 5626 section 3.5.1.
-const CRLF: &[u8] = b"\r\n\r\n";
-
-/// An OPTIONS to a binding, which says all that it must and no more. Its answer is dropped: it has opened
-/// the NAT by then.
-fn write_options(uri: &[u8], listen: SocketAddr, mark: u64, out: &mut Output) -> Result<(), Full> {
-    out.push(b"OPTIONS ")?;
-    out.push(uri)?;
-    out.push_fmt(format_args!(
-        " SIP/2.0\r\nVia: SIP/2.0/UDP {listen};branch=z9hG4bK-keep-{mark:016x};rport\r\n\
-         Max-Forwards: 1\r\nFrom: <sip:{listen}>;tag=keep-{mark:016x}\r\nTo: <"
-    ))?;
-    out.push(uri)?;
-    out.push_fmt(format_args!(
-        ">\r\nCall-ID: keep-{mark:016x}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-    ))
-}
 
 impl Location {
     /// Does what is due, in pieces: each timer and each step of the wheel costs one of `budget`. Gives
@@ -71,31 +51,13 @@ impl Location {
             let aor = binding.aor;
             self.remove(slot);
             self.counts.expired += 1;
-            self.changed(aor);
+            self.changed(aor, tables);
             return;
         }
         if binding.is_flow {
             self.keep_alive(slot, tables);
         }
         self.arm_anew(slot, tables);
-    }
-
-    fn keep_alive(&mut self, slot: u32, tables: &Tables) {
-        let Some(binding) = self.table.binding(slot) else { return };
-        let (target, leave_from) = (binding.source(), binding.listen);
-        let sent = match tables.registrar().keepalive {
-            KeepAlive::Off => return,
-            KeepAlive::Crlf => self.outbox.push(target, leave_from, |out| out.push(CRLF)),
-            KeepAlive::Options => {
-                self.scratch.clear();
-                binding.text(&self.texts).for_each(|part| self.scratch.extend_from_slice(part));
-                let uri = self.scratch.get(..usize::from(binding.uri_length)).unwrap_or_default();
-                let mark = binding.uri ^ self.now_ms;
-                let listen = tables.listen_point(leave_from).address;
-                self.outbox.push(target, leave_from, |out| write_options(uri, listen, mark, out))
-            }
-        };
-        self.counts.keepalives += u64::from(sent.is_some());
     }
 
     /// Sets the timer of a binding that has none.

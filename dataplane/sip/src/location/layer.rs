@@ -1,21 +1,18 @@
-//! All that the location of one worker consists of, and how bindings change.
+//! All that the location of one worker consists of.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
-use super::aor::{self, AorId, AorOwner, NoAor};
-use super::binding::{Binding, Contact};
+use super::aor::AorId;
+use super::binding::Binding;
 use super::changes::Changes;
 use super::counts::LocationCounts;
 use super::foresee::Ahead;
 use super::sources::Sources;
 use super::table::Table;
-use super::texts::{Said, Texts, rest_length};
+use super::texts::Texts;
 use crate::limits::{AOR_MAX, AORS_MAX, BINDING_TEXT_MAX};
-use crate::message::{Arrival, Request, Span};
 use crate::registrar::Work;
 use crate::rewrite::keyed_hash::{HashKey, QuickKey};
-use crate::route::tables::Tables;
 use crate::transaction::{Outbox, Tick, Wheel};
 
 /// How much of everything there is.
@@ -65,8 +62,8 @@ pub(super) struct LocationKeys {
 /// The location of one worker.
 #[derive(Debug)]
 pub struct Location {
-    worker: u8,
-    workers: u8,
+    pub(super) worker: u8,
+    pub(super) workers: u8,
     pub(super) keys: LocationKeys,
     pub(crate) now_ms: u64,
     pub(super) unix_ms: u64,
@@ -153,70 +150,6 @@ impl Location {
         !self.outbox.is_empty()
     }
 
-    /// Who has the bindings that a REGISTER is about.
-    #[inline]
-    pub fn owner_of_to(
-        &mut self,
-        request: &Request<'_>,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> AorOwner {
-        match aor::to_uri(request) {
-            _ if self.workers == 1 => AorOwner::Here,
-            Some(uri) => self.owner_of_uri(request, uri, tables, arrival),
-            None => AorOwner::Nobody(NoAor::Malformed),
-        }
-    }
-
-    /// Who has the bindings of a URI in the request.
-    #[inline]
-    pub fn owner_of_uri(
-        &mut self,
-        request: &Request<'_>,
-        uri: Span,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> AorOwner {
-        if self.workers == 1 {
-            return AorOwner::Here;
-        }
-        match self.named_by(request.bytes, uri, tables, arrival) {
-            Ok((id, _)) => self.owner(id),
-            Err(none) => AorOwner::Nobody(none),
-        }
-    }
-
-    #[inline]
-    pub(super) fn owner(&self, id: AorId) -> AorOwner {
-        let owner = id.owner(self.workers);
-        if owner == self.worker { AorOwner::Here } else { AorOwner::Worker(owner) }
-    }
-
-    /// The AoR that the To header names; its text is in `self.aor` then.
-    #[inline]
-    pub(crate) fn aor_of_to(
-        &mut self,
-        request: &Request<'_>,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> Result<AorId, NoAor> {
-        let uri = aor::to_uri(request).ok_or(NoAor::Malformed)?;
-        self.aor_of(request.bytes, uri, tables, arrival)
-    }
-
-    /// The AoR that a URI names; its text is in `self.aor` then.
-    #[inline]
-    pub(super) fn aor_of(
-        &mut self,
-        bytes: &[u8],
-        uri: Span,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> Result<AorId, NoAor> {
-        aor::write(bytes, uri, tables, arrival, &mut self.aor)?;
-        Ok(AorId::of(&self.keys.aor, &self.aor))
-    }
-
     /// A reading of all counts.
     pub fn counts(&self) -> LocationCounts {
         LocationCounts {
@@ -273,17 +206,6 @@ impl Location {
         binding.text(&self.texts)
     }
 
-    /// The place in the queue of changes of what was done to an AoR. What was not changed now may have
-    /// been so by the same request when it came first.
-    #[inline]
-    pub(crate) fn place_of(&mut self, aor: Option<u32>, has_changed: bool) -> u64 {
-        match aor {
-            Some(slot) if has_changed => self.changed(slot),
-            Some(slot) => self.table.aor(slot).map_or(0, |aor| aor.position),
-            None => self.changes.given(),
-        }
-    }
-
     #[inline]
     pub(crate) fn set_position(&mut self, position: u64) {
         self.position = position;
@@ -293,100 +215,6 @@ impl Location {
     pub(super) fn hash_instance_for_good(&self, instance: &[u8]) -> u64 {
         self.keys.stable.begin().text(instance).finish(2)
     }
-
-    /// Whether there is room for so many more bindings, for so many texts of these lengths together, and for
-    /// an AoR if `is_new`.
-    pub(crate) fn has_room(
-        &self,
-        is_new: bool,
-        bindings: usize,
-        texts: usize,
-        lengths: usize,
-    ) -> bool {
-        let aor = if is_new { self.aor.len() } else { 0 };
-        (!is_new || self.table.has_room())
-            && bindings <= self.table.bindings_free() as usize
-            // Each of the texts may leave most of a block empty.
-            && self.texts.fits(aor + lengths + (1 + texts) * 60)
-    }
-
-    /// AoRs that a source address has brought, about.
-    pub(crate) fn aors_of(&self, source: IpAddr) -> u32 {
-        self.sources.count(Sources::hash(&self.keys.source, source))
-    }
-
-    /// Takes in the AoR whose text is in `self.aor`.
-    pub(crate) fn add_aor(&mut self, id: AorId, source: IpAddr) -> Option<u32> {
-        core::str::from_utf8(&self.aor).ok()?;
-        let mut text = self.texts.store(&self.aor, &[])?;
-        let Some(slot) = self.table.insert(id, text) else {
-            self.texts.free(&mut text);
-            return None;
-        };
-        let source = Sources::hash(&self.keys.source, source);
-        self.sources.add(source);
-        if let Some(aor) = self.table.aor_mut(slot) {
-            aor.source = source;
-        }
-        Some(slot)
-    }
-
-    /// Forgets an AoR without bindings.
-    pub(super) fn forget(&mut self, slot: u32) {
-        let source = self.table.aor(slot).map(|aor| aor.source);
-        if let Some(mut text) = self.table.remove(slot) {
-            self.texts.free(&mut text);
-            self.sources.remove(source.unwrap_or(0));
-        }
-    }
-
-    /// Gives an AoR a binding.
-    pub(crate) fn add(
-        &mut self,
-        aor: u32,
-        contact: &Contact,
-        said: &Said<'_>,
-        tables: &Tables,
-    ) -> Option<u32> {
-        let slot = self.table.add_binding(aor)?;
-        let binding = self.table.binding_mut(slot)?;
-        if !binding.keep(said, &mut self.texts, &mut self.scratch) {
-            self.table.remove_binding(slot);
-            return None;
-        }
-        binding.set(contact);
-        self.arm_anew(slot, tables);
-        Some(slot)
-    }
-
-    /// Changes a binding, its text only if there is a new one. False when there is no room for that.
-    #[inline]
-    pub(crate) fn update(
-        &mut self,
-        slot: u32,
-        contact: &Contact,
-        said: Option<&Said<'_>>,
-        tables: &Tables,
-    ) -> bool {
-        let Some(binding) = self.table.binding_mut(slot) else { return false };
-        if let Some(said) = said
-            && !binding.keep(said, &mut self.texts, &mut self.scratch)
-        {
-            return false;
-        }
-        binding.set(contact);
-        self.arm_sooner(slot, tables);
-        true
-    }
-
-    /// Takes a binding away.
-    pub(crate) fn remove(&mut self, slot: u32) {
-        self.wheel.disarm(slot);
-        if let Some(binding) = self.table.binding_mut(slot) {
-            binding.forget_text(&mut self.texts);
-            self.table.remove_binding(slot);
-        }
-    }
 }
 
 /// `urn:...` of an instance, which is written `"<urn:...>"`.
@@ -394,9 +222,4 @@ impl Location {
 pub(crate) fn urn_of(instance: &[u8]) -> &[u8] {
     let inside = instance.strip_prefix(b"\"<").and_then(|rest| rest.strip_suffix(b">\""));
     inside.unwrap_or(instance)
-}
-
-/// Whether a text fits a binding.
-pub(crate) fn fits(said: &Said<'_>) -> bool {
-    said.len() <= BINDING_TEXT_MAX && rest_length(said.len()) <= BINDING_TEXT_MAX
 }

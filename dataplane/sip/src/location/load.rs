@@ -59,7 +59,7 @@ impl Location {
         counts.refused += u64::from(!is_whole);
         match self.table.aor(slot) {
             Some(aor) if aor.bindings > 0 => counts.aors += 1,
-            Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot),
+            Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot, tables),
             // What finds no room stays in the store.
             _ => self.forget(slot),
         }
@@ -76,10 +76,10 @@ impl Location {
             cseq: binding.cseq,
             expires_ms: self.now_ms + (binding.expires_unix_ms - self.unix_ms),
             source: binding.source,
-            listen: tables.listen_id(binding.listen).unwrap_or(ListenId(0)),
+            listen: tables.listen_id_of(binding.transport, binding.listen).unwrap_or(ListenId(0)),
             is_flow: binding.is_flow,
             nat: tables.registrar().nat,
         };
-        super::layer::fits(&said) && self.add(slot, &contact, &said, tables).is_some()
+        super::fits(&said) && self.add(slot, &contact, &said, tables).is_some()
     }
 }

@@ -5,13 +5,13 @@ use core::net::SocketAddr;
 use super::binding::Binding;
 use super::layer::{Location, urn_of};
 use super::targets::{Target, Targets};
-use crate::message::{Arrival, Request, Response, Span};
+use crate::message::{Arrival, Request, Span};
 use crate::parse::error::ParseErrorKind;
-use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
 use crate::route::tables::Tables;
 use crate::route::target;
+use crate::settings::Transport;
 
 /// What came of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,39 +111,6 @@ impl Location {
         let place = (1..).zip(self.table.bindings_of(aor)).find(|(_, (_, one))| same(one));
         place.map_or(*groups, |(place, _)| place)
     }
-
-    /// Somebody on the way says that the flow of a binding is no more (430; RFC 5626 sections 5.3, 11.6):
-    /// the bindings of the user whom the response is about that are reached by way of `arrival` are taken away.
-    #[cold]
-    pub fn forget_flow(
-        &mut self,
-        response: &Response<'_>,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> bool {
-        let (bytes, next_hop) = (response.bytes, arrival.source);
-        let to = response.headers.value(HeaderId::To);
-        let Some(to) = NameAddr::parse(bytes, to.start(), to.end()) else { return false };
-        let Ok((id, _)) = self.named_by(bytes, to.uri, tables, arrival) else { return false };
-        let Some(aor) = self.table.find(id) else { return false };
-        let failed = |one: &Binding| one.is_flow && one.source() == next_hop;
-        let mut found = false;
-        while let Some(slot) = self.find_binding(aor, failed) {
-            self.remove(slot);
-            self.counts.flows_failed += 1;
-            found = true;
-        }
-        if found {
-            self.changed(aor);
-        }
-        found
-    }
-}
-
-impl Location {
-    fn find_binding(&self, aor: u32, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
-        self.table.bindings_of(aor).find(|(_, one)| fits(one)).map(|(slot, _)| slot)
-    }
 }
 
 /// The target that a binding is, whose text stands at `start` of `text`.
@@ -152,17 +119,19 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
     let uri = Span::new(start, start + usize::from(binding.uri_length));
     let route_at = uri.end() + usize::from(binding.instance_length);
     let route = Span::new(route_at, route_at + usize::from(binding.path_length));
-    let next_hop = if binding.is_flow {
-        binding.source()
+    let came = (binding.source(), tables.transport_of(binding.listen));
+    let (next_hop, transport) = if binding.is_flow {
+        came
     } else if route.is_empty() {
         address(text, uri, tables)?
     } else {
         // A first hop that is a name is where the REGISTER came from.
         let first = NameAddr::parse(text, route.start(), route.end())?.uri;
-        address(text, first, tables).unwrap_or_else(|| binding.source())
+        address(text, first, tables).unwrap_or(came)
     };
-    (tables.listen_id(next_hop).is_none()).then(|| Target {
+    (!tables.is_listen_address(next_hop)).then(|| Target {
         next_hop,
+        transport,
         leave_from: binding.is_flow.then_some(binding.listen),
         q: binding.q,
         uri,
@@ -173,9 +142,9 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
     })
 }
 
-/// Where a URI in `text` leads.
+/// Where a URI in `text` leads, and over what.
 #[inline]
-pub(crate) fn address(text: &[u8], uri: Span, tables: &Tables) -> Option<SocketAddr> {
+pub(crate) fn address(text: &[u8], uri: Span, tables: &Tables) -> Option<(SocketAddr, Transport)> {
     let parts = Uri::parse(text, uri)?;
     let params = parts.params(text)?;
     target::next_hop(text, &parts, &params, tables, ParseErrorKind::RequestUri).ok()

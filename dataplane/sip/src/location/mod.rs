@@ -10,15 +10,19 @@
 //! changed is put once into the queue of changes, from which whole AoRs go to the store, oldest change first.
 
 mod aor;
+mod bind;
 mod binding;
 mod changes;
 mod counts;
 mod expire;
 mod foresee;
 mod gruu;
+mod keep_alive;
 mod layer;
 mod load;
 mod locate;
+mod lost_flow;
+mod owner;
 pub mod record;
 mod sources;
 mod table;
@@ -33,9 +37,10 @@ pub use locate::Located;
 pub use targets::{Target, Targets};
 
 pub(crate) use aor::AorId;
+pub(crate) use bind::fits;
 pub(crate) use binding::{Binding, Contact};
 pub(crate) use gruu::gr;
-pub(crate) use layer::{fits, urn_of};
+pub(crate) use layer::urn_of;
 pub(crate) use locate::address;
 pub(crate) use temp_gruu::GruuKey;
 pub(crate) use texts::Said;

@@ -18,6 +18,7 @@ use super::binding::octets;
 use super::layer::aor_key;
 use crate::limits::{AOR_MAX, CONTACTS_MAX};
 use crate::rewrite::keyed_hash::HashKey;
+use crate::settings::Transport;
 
 /// Bytes of a record without its texts and bindings.
 const HEAD: usize = 4 + 2 + 1;
@@ -25,6 +26,8 @@ const HEAD: usize = 4 + 2 + 1;
 const BINDING: usize = 8 + 8 + 4 + 4 + 2 + 1 + 18 + 18 + 6;
 /// Flag: it is reached where it registered from.
 const IS_FLOW: u8 = 1;
+/// Above the flag stands the number of the transport.
+const TRANSPORT_SHIFT: u32 = 1;
 
 /// Bytes that are no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub struct BindingView<'a> {
     pub source: SocketAddr,
     /// The listen point that it came in by.
     pub listen: SocketAddr,
+    /// What was spoken there.
+    pub transport: Transport,
 }
 
 /// Tells which worker owns a record.
@@ -173,6 +178,7 @@ impl<'a> BindingView<'a> {
             is_flow: flags & IS_FLOW != 0,
             source,
             listen,
+            transport: Transport::of_number(flags >> TRANSPORT_SHIFT).ok_or(BadRecord)?,
         })
     }
 
@@ -237,7 +243,8 @@ pub(super) fn push_binding(binding: &BindingView<'_>, lengths: [usize; 3], out: 
     put(&binding.cseq.to_le_bytes());
     put(&binding.reg_id.to_le_bytes());
     put(&binding.q.to_le_bytes());
-    put(&[if binding.is_flow { IS_FLOW } else { 0 }]);
+    let flow = if binding.is_flow { IS_FLOW } else { 0 };
+    put(&[flow | binding.transport.number() << TRANSPORT_SHIFT]);
     for address in [binding.source, binding.listen] {
         put(&octets(address.ip()));
         put(&address.port().to_le_bytes());
@@ -299,6 +306,7 @@ mod tests {
             is_flow: true,
             source: "192.0.2.7:1024".parse().unwrap(),
             listen: "[2001:db8::1]:5060".parse().unwrap(),
+            transport: Transport::Wss,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::rewrite::flow::push_target_lines;
 use crate::rewrite::output::Output;
 use crate::route::request::RequestRoute;
 use crate::route::tables::Tables;
-use crate::settings::ListenId;
+use crate::settings::{ListenId, Transport};
 use crate::transaction;
 
 /// The bindings that a request goes to, the best first. One can be used over and over.
@@ -24,6 +24,8 @@ pub struct Targets {
 pub struct Target {
     /// Where the request goes next.
     pub next_hop: SocketAddr,
+    /// What it goes over.
+    pub transport: Transport,
     /// The listen point that it must leave from: the one that a flow came in by. None: any.
     pub leave_from: Option<ListenId>,
     /// Preference in thousandths, 0 to 1000: those with the same are asked at one time (RFC 3261
@@ -85,15 +87,16 @@ impl Targets {
     /// One of them with its texts, as transactions keep it.
     pub(crate) fn target(&self, index: usize) -> Option<transaction::Target<'_>> {
         let one = self.get(index)?;
-        let Target { next_hop, leave_from, q, group, is_flow, .. } = one;
+        let Target { next_hop, transport, leave_from, q, group, is_flow, .. } = one;
         let (uri, route) = (self.text(one.uri), self.text(one.route));
-        Some(transaction::Target { next_hop, leave_from, q, group, is_flow, uri, route })
+        Some(transaction::Target { next_hop, transport, leave_from, q, group, is_flow, uri, route })
     }
 
     /// Has a request go to the first of them.
     pub fn aim(&self, route: &mut RequestRoute) {
         if let Some(first) = self.get(0) {
             (route.next_hop, route.leave_from) = (first.next_hop, first.leave_from);
+            route.transport = first.transport;
         }
     }
 

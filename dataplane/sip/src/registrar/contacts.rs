@@ -167,6 +167,21 @@ fn read(bytes: &[u8], at: usize, end: usize, default_s: u32) -> Option<(Wanted, 
     Some((found, params.at()))
 }
 
+/// Whether one of the Contacts of a line has a reg-id (RFC 5626 section 4.2).
+pub(super) fn has_reg_id(bytes: &[u8], value: Span) -> bool {
+    let (mut at, end) = (value.start(), value.end());
+    while let Some((contact, stop)) = read(bytes, at, end, 0) {
+        if contact.reg_id != 0 {
+            return true;
+        }
+        if stop >= end {
+            return false;
+        }
+        at = stop + 1;
+    }
+    false
+}
+
 /// `qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )`, in thousandths.
 fn q_value(text: &[u8]) -> Option<u16> {
     let (whole, part) = match text {

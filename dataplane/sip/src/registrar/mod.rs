@@ -28,6 +28,7 @@ use crate::route::request::RequestRoute;
 use crate::route::tables::Tables;
 use contacts::Wanted;
 use headers::Fields;
+pub(crate) use outbound::is_first_hop_of_flow;
 
 /// What became of a REGISTER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! Extensions that a REGISTER asks for: Require (RFC 3261 section 8.2.2.3) and flows (RFC 5626 section 6).
 
-use super::contacts::Wanted;
-use super::headers::{Options, tags};
+use super::contacts::{Wanted, has_reg_id};
+use super::headers::{Fields, Options, tags};
 use super::{Asked, Refused};
-use crate::message::Span;
+use crate::message::{Request, Span};
+use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::params::Params;
 use crate::parse::scan;
@@ -55,15 +56,22 @@ impl Asked<'_> {
     fn is_first_hop_able(&self) -> bool {
         let bytes = self.request.bytes;
         match self.fields.paths(self.request).last() {
-            None => self.request.headers.more_vias == 0 && self.has_one_via(),
+            None => has_one_via(self.request),
             Some(value) => last_value(bytes, value).is_some_and(|uri| has_ob(bytes, uri)),
         }
     }
+}
 
-    fn has_one_via(&self) -> bool {
-        let via = self.request.headers.value(crate::parse::header::HeaderId::Via);
-        !via.of(self.request.bytes).contains(&b',')
-    }
+/// Whether we are the first hop of a REGISTER that makes a flow, so that our Path must say so (RFC 5626
+/// section 5.1): it comes from the client itself, and a Contact has a reg-id.
+pub(crate) fn is_first_hop_of_flow(request: &Request<'_>) -> bool {
+    let fields = Fields::read(request);
+    has_one_via(request) && fields.contacts(request).any(|value| has_reg_id(request.bytes, value))
+}
+
+fn has_one_via(request: &Request<'_>) -> bool {
+    let via = request.headers.value(HeaderId::Via);
+    request.headers.more_vias == 0 && !via.of(request.bytes).contains(&b',')
 }
 
 /// The URI of the last value in a line of Path.

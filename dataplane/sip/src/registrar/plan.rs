@@ -206,7 +206,7 @@ impl Location {
         let done = self.carry_out_with(asked, id, aor, &work);
         self.work = work;
         let (aor, has_changed) = done.ok_or(Refused::Full)?;
-        let position = self.place_of(aor, has_changed);
+        let position = self.place_of(aor, has_changed, asked.tables);
         Ok(Done { aor, position: Some(position), is_outbound })
     }
 
@@ -315,7 +315,7 @@ impl Location {
                 has_changed = true;
             }
         }
-        let position = self.place_of(aor, has_changed);
+        let position = self.place_of(aor, has_changed, asked.tables);
         Ok(Done { aor, position: Some(position), is_outbound: false })
     }
 }
@@ -326,11 +326,12 @@ impl Asked<'_> {
     fn is_flow(&self, reg_id: u32, uri: Span) -> bool {
         match self.tables.registrar().nat {
             _ if reg_id != 0 => true,
+            _ if self.tables.transport_of(self.arrival.listen).is_connection() => true,
             Nat::Always => true,
             Nat::Never => false,
             // What cannot be reached as it stands, a name or another transport, is reached so, too.
             Nat::Auto => address(self.request.bytes, uri, self.tables)
-                .is_none_or(|address| address.ip() != self.arrival.source.ip()),
+                .is_none_or(|(address, _)| address.ip() != self.arrival.source.ip()),
         }
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn write_answer(
     let (bytes, headers) = (request.bytes, request.headers);
     out.clear();
     push_status_line(code, phrase, out)?;
-    push_marked_via(bytes, headers.place(HeaderId::Via).value, via, arrival, out)?;
+    let came = (arrival.source, tables.transport_of(arrival.listen));
+    push_marked_via(bytes, headers.place(HeaderId::Via).value, via, came, out)?;
     push_vias_below(bytes, headers, out)?;
     out.push(headers.place(HeaderId::From).line.of(bytes))?;
     let branch = || tables.keys.branch(bytes, headers, via, arrival.listen);

@@ -14,7 +14,7 @@ use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::scan;
 use crate::parse::via::Via;
-use crate::settings::ListenId;
+use crate::settings::{ListenId, ListenPoint, Transport};
 
 /// RFC 3261 section 8.1.1.7.
 const MAGIC_COOKIE: &[u8; 7] = b"z9hg4bk"; // in any case
@@ -49,6 +49,7 @@ pub(crate) struct Keys {
     place: HashKey,
     merged: HashKey,
     flow: HashKey,
+    keep_alive: HashKey,
     /// Of temporary GRUUs.
     pub(crate) gruu: GruuKey,
 }
@@ -63,6 +64,7 @@ impl Keys {
             place: derive(4),
             merged: derive(5),
             flow: derive(6),
+            keep_alive: derive(7),
             gruu: GruuKey::derive(secret),
         }
     }
@@ -113,13 +115,18 @@ impl Keys {
         self.place.begin().word(place).word(boot).finish(0)
     }
 
-    /// The check of a flow token.
-    pub(crate) fn flow(&self, address: SocketAddr, listen: ListenId) -> u64 {
+    /// The check of a flow token that is given for a `purpose`.
+    pub(crate) fn flow(&self, address: SocketAddr, listen: ListenId, purpose: u8) -> u64 {
         let hash = match address.ip() {
             IpAddr::V4(ip) => self.flow.begin().text(&ip.octets()),
             IpAddr::V6(ip) => self.flow.begin().text(&ip.octets()),
         };
-        hash.word(address.port().into()).finish(listen.0)
+        hash.word(u64::from(purpose) << 16 | u64::from(address.port())).finish(listen.0)
+    }
+
+    /// The check of the branch of a keep-alive of ours.
+    pub(crate) fn keep_alive(&self, mark: u64) -> u64 {
+        self.keep_alive.begin().word(mark).finish(0)
     }
 
     /// What copies of a request share that took different ways (RFC 3261 section 8.2.2.2), and the
@@ -162,7 +169,7 @@ impl TopLines {
     /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-tl1`, with room for what follows, and for each
     /// of `recorded`, of which there are at most two, `Record-Route: <sip:192.0.2.1:5060;lr;tl=`, with
     /// room for the mark.
-    pub(crate) fn new(sent_by: SocketAddr, recorded: &[SocketAddr]) -> Self {
+    pub(crate) fn new(sent_by: ListenPoint, recorded: &[ListenPoint]) -> Self {
         Self {
             stateless: Lines::new(sent_by, recorded, BRANCH_PREFIX, BRANCH_LENGTH),
             stateful: Lines::new(sent_by, recorded, STATEFUL_PREFIX, STATEFUL_LENGTH),
@@ -206,14 +213,16 @@ impl TopLines {
 }
 
 impl Lines {
-    fn new(sent_by: SocketAddr, recorded: &[SocketAddr], prefix: &[u8], length: usize) -> Self {
+    fn new(sent_by: ListenPoint, recorded: &[ListenPoint], prefix: &[u8], length: usize) -> Self {
         let begin = String::from_utf8_lossy(prefix);
-        let mut text = format!("Via: SIP/2.0/UDP {sent_by};branch={begin}");
+        let ListenPoint { address, transport } = sent_by;
+        let mut text = format!("Via: SIP/2.0/{} {address};branch={begin}", transport.via());
         let branch_at = text.len();
         text.extend(core::iter::repeat_n(" ", length - prefix.len()));
         let mut marks_at = Vec::new();
-        for address in recorded {
-            let record = format!("\r\nRecord-Route: <sip:{address};lr;tl=");
+        for point in recorded {
+            let transport = transport_param(point.transport);
+            let record = format!("\r\nRecord-Route: <sip:{}{transport};lr;tl=", point.address);
             text.push_str(&record);
             marks_at.push(text.len());
             text.extend([" "; 16]);
@@ -222,6 +231,17 @@ impl Lines {
         text.push_str("\r\n");
         let marks_at = marks_at.first().zip(marks_at.last()).map(|(&first, &last)| [first, last]);
         Self { text: text.into_bytes().into(), branch_at, marks_at }
+    }
+}
+
+/// What a URI of ours says of its transport: nothing for UDP.
+pub(crate) const fn transport_param(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+        Transport::Tls => ";transport=tls",
+        Transport::Ws => ";transport=ws",
+        Transport::Wss => ";transport=wss",
     }
 }
 

@@ -6,15 +6,17 @@ use core::net::{IpAddr, SocketAddr};
 use crate::message::Span;
 use crate::parse::uri::dotted;
 use crate::parse::via::Via;
+use crate::settings::Transport;
 
 /// Tells `put` what the topmost Via must say so that the response goes back to where the request
 /// came from: the part of the message to replace, and its new text in two pieces; in order. What the
-/// client wrote there itself is replaced too.
+/// client wrote there itself is replaced too. What came over a connection gets both: they name it, and the
+/// response goes back over it (RFC 3261 section 18.2.2).
 #[inline]
 pub(super) fn mark(
     bytes: &[u8],
     via: &Via,
-    source: SocketAddr,
+    (source, transport): (SocketAddr, Transport),
     mut put: impl FnMut(Span, &[u8], &[u8]),
 ) {
     let is_rport_first = via.rport.place.start() < via.received.place.start();
@@ -28,10 +30,15 @@ pub(super) fn mark(
         put_port(via.rport.place, source.port(), &mut put);
     }
     // A host name is another than the source address, too.
-    let is_needed = via.rport.exists() || !via.is_at(bytes, source.ip());
+    let is_connection = transport.is_connection();
+    let is_needed = is_connection || via.rport.exists() || !via.is_at(bytes, source.ip());
+    let end = Span::new(via.params_end(), via.params_end());
     if !via.received.exists() && is_needed {
-        let end = Span::new(via.params_end(), via.params_end());
         put_address(end, b";received=", source.ip(), &mut put);
+    }
+    if is_connection && !via.rport.exists() {
+        put(end, b";rport", b"");
+        put_port(end, source.port(), &mut put);
     }
 }
 

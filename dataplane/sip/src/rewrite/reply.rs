@@ -16,6 +16,7 @@ use crate::route::outcome::{Reply, SipDrop};
 use crate::route::request::RequestRoute;
 use crate::route::tables::Tables;
 use crate::route::target;
+use crate::settings::Transport;
 
 impl From<Full> for SipDrop {
     fn from(_: Full) -> Self {
@@ -52,7 +53,8 @@ pub fn write_reply(
     let reply = if unsupported.is_some() { Reply::BadExtension } else { reply };
     let (code, phrase) = reply.status(tables);
     out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
-    push_vias(bytes, headers_at, &headers, &via, arrival, out)?;
+    let came = (arrival.source, tables.transport_of(arrival.listen));
+    push_vias(bytes, headers_at, &headers, &via, came, out)?;
     push_line(out, b"From: ", headers.value(HeaderId::From).of(bytes))?;
     let branch = || tables.keys.branch(bytes, &headers, &via, arrival.listen);
     push_to(bytes, &headers, branch, tables, out)?;
@@ -100,6 +102,10 @@ pub(crate) fn destination(
     tables: &Tables,
     arrival: &Arrival,
 ) -> SocketAddr {
+    // RFC 3261 section 18.2.2: what came over a connection is answered over it.
+    if tables.transport_of(arrival.listen).is_connection() {
+        return arrival.source;
+    }
     if via.has_maddr()
         && tables.honours_maddr()
         && let Some(to) = target::of_maddr(bytes, via)
@@ -182,14 +188,14 @@ fn push_vias(
     headers_at: usize,
     headers: &Headers,
     via: &Via,
-    arrival: &Arrival,
+    came: (SocketAddr, Transport),
     out: &mut Output,
 ) -> Result<(), Full> {
     each_line(bytes, headers_at, HeaderId::Via, |line| {
         if line.line != headers.place(HeaderId::Via).line {
             return push_line(out, b"Via: ", line.value.of(bytes));
         }
-        push_marked_via(bytes, line.value, via, arrival, out)
+        push_marked_via(bytes, line.value, via, came, out)
     })
 }
 
@@ -198,12 +204,12 @@ pub(super) fn push_marked_via(
     bytes: &[u8],
     line: Span,
     via: &Via,
-    arrival: &Arrival,
+    came: (SocketAddr, Transport),
     out: &mut Output,
 ) -> Result<(), Full> {
     out.push(b"Via: ")?;
     let (mut at, mut result) = (line.start(), Ok(()));
-    received::mark(bytes, via, arrival.source, |place, name, value| {
+    received::mark(bytes, via, came, |place, name, value| {
         let before = Span::new(at, place.start());
         for part in [before.of(bytes), name, value] {
             result = result.and_then(|()| out.push(part));
@@ -220,12 +226,12 @@ pub(super) fn push_marked_via(
 pub(crate) fn write_trying(
     request: &Request<'_>,
     via: &Via,
-    arrival: &Arrival,
+    came: (SocketAddr, Transport),
     out: &mut Output,
 ) -> Result<(), Full> {
     let (bytes, headers) = (request.bytes, request.headers);
     out.push(b"SIP/2.0 100 Trying\r\n")?;
-    push_marked_via(bytes, headers.place(HeaderId::Via).value, via, arrival, out)?;
+    push_marked_via(bytes, headers.place(HeaderId::Via).value, via, came, out)?;
     push_vias_below(bytes, headers, out)?;
     for id in [HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq] {
         out.push(headers.place(id).line.of(bytes))?;

@@ -2,12 +2,13 @@
 
 use super::branch::Branch;
 use super::edit::EditList;
-use super::flow::{Flow, push_flow_route};
+use super::flow::{Flow, push_flow_route, push_path};
 use super::received;
 use crate::location::Targets;
-use crate::message::{Arrival, Request, Span};
+use crate::message::{Arrival, Method, Request, Span};
 use crate::parse::header::HeaderId;
-use crate::route::request::RequestRoute;
+use crate::registrar::is_first_hop_of_flow;
+use crate::route::request::{RequestRoute, RouteReason};
 use crate::route::tables::Tables;
 use crate::settings::ListenId;
 
@@ -82,8 +83,12 @@ fn rewrite(
         // RFC 3261 section 16.6 step 3
         None => edits.push(b"Max-Forwards: 70\r\n"),
     }
-    if call.is_some() && tables.keeps_flows() && is_behind_nat(request, route, arrival) {
-        push_own_flow(b"Record-Route", b">\r\n", tables, arrival, edits);
+    if call.is_some() && (tables.keeps_flows() || tables.has_connections()) {
+        push_flows(request, route, tables, arrival, edits);
+    } else if request.method == Method::Register && tables.adds_path(route.reason) {
+        let flow = Flow { address: arrival.source, listen: arrival.listen };
+        let has_ob = is_first_hop_of_flow(request);
+        edits.push_with(|out| push_path(flow, has_ob, egress, tables, out));
     }
     if let Some((last, None)) = route.append {
         push_all(edits, &[b"Route: <", last.of(bytes), b">\r\n"]);
@@ -95,7 +100,8 @@ fn rewrite(
         push_all(edits, &[b", <", last.of(bytes), b">"]);
         edits.finish(Span::new(at, at), new);
     }
-    received::mark(bytes, &route.via, arrival.source, |place, name, value| {
+    let came = (arrival.source, tables.transport_of(arrival.listen));
+    received::mark(bytes, &route.via, came, |place, name, value| {
         let new = edits.begin();
         edits.push(name);
         edits.push(value);
@@ -104,6 +110,21 @@ fn rewrite(
     for &cut in &route.cuts {
         edits.delete(cut);
     }
+}
+
+/// Whether requests find back to the client only the way that this one came: through its NAT, or over its
+/// connection.
+#[inline]
+fn needs_flow(
+    request: &Request<'_>,
+    route: &RequestRoute,
+    tables: &Tables,
+    arrival: &Arrival,
+) -> bool {
+    if tables.transport_of(arrival.listen).is_connection() {
+        return request.headers.more_vias == 0;
+    }
+    tables.keeps_flows() && is_behind_nat(request, route, arrival)
 }
 
 /// Whether the client itself has sent the request, through a NAT: its Via names another address than
@@ -118,20 +139,26 @@ fn is_behind_nat(request: &Request<'_>, route: &RequestRoute, arrival: &Arrival)
     !(is_at_port && via.is_at(request.bytes, source.ip())) && via.address(request.bytes).is_some()
 }
 
-/// The line by which requests find back to the client (RFC 5626 section 5.3.2).
-#[cold]
-fn push_own_flow(
-    name: &[u8],
-    end: &[u8],
+/// The lines by which requests find back to clients that are reached by their flow (RFC 5626 section 5.3.2): the one
+/// that the request goes to by our Path, and the one that it comes from.
+#[inline]
+fn push_flows(
+    request: &Request<'_>,
+    route: &RequestRoute,
     tables: &Tables,
     arrival: &Arrival,
     edits: &mut EditList,
 ) {
-    let flow = Flow { address: arrival.source, listen: arrival.listen };
-    edits.push_with(|out| {
-        push_flow_route(name, flow, arrival.listen, tables, out)?;
-        out.push(end)
-    });
+    if route.reason == RouteReason::Path
+        && let Some(listen) = route.leave_from
+    {
+        let flow = Flow { address: route.next_hop, listen };
+        edits.push_with(|out| push_flow_route(flow, arrival.listen, tables, out));
+    }
+    if needs_flow(request, route, tables, arrival) {
+        let flow = Flow { address: arrival.source, listen: arrival.listen };
+        edits.push_with(|out| push_flow_route(flow, arrival.listen, tables, out));
+    }
 }
 
 fn push_all(edits: &mut EditList, parts: &[&[u8]]) {

@@ -23,7 +23,7 @@ use crate::limits::{
 use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    Action, Fork, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, RealmId, Relay, Rule,
+    Action, Fork, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Nat, RealmId, Relay, Rule,
     Settings, TransactionSettings,
 };
 
@@ -55,6 +55,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     let mut fixed = Fixed {
         listen: Vec::new(),
         by_address: HashTable::new(),
+        connections: Vec::new(),
         by_ip: HashMap::new(),
         sent_by: Names::default(),
         domains: domains(&settings.domains)?,
@@ -68,6 +69,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         auth: settings.auth.clone(),
         has_location: false,
         has_realms: false,
+        keeps_flows: false,
         has_transactions: false,
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
@@ -90,6 +92,8 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         .rules
         .iter()
         .any(|rule| matches!(rule.action, CompiledAction::Register | CompiledAction::Locate));
+    let keeps_own = fixed.has_location && fixed.registrar.nat != Nat::Never;
+    fixed.keeps_flows = keeps_own || fixed.rules.iter().any(|rule| rule.adds_path);
     fixed.has_realms = fixed.rules.iter().any(|rule| rule.auth.is_some());
     let keys = Keys::new(&settings.secret);
     let keeps_time = keeps_time(&sets, &fixed.rules);
@@ -147,25 +151,28 @@ fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError
         let (setting, id) = (format!("listen[{index}].address"), ListenId(id));
         let address = point.address;
         check_address(&setting, address)?;
-        if has_listen_point(fixed, address) {
-            return wrong(setting, format!("{address} stands twice"));
+        if fixed.listen.iter().any(|other| other.point == *point) {
+            let name = point.transport.name();
+            return wrong(setting, format!("{address} stands twice for {name}"));
         }
-        let hash = |(address, _): &(SocketAddr, ListenId)| address_hash(*address);
-        fixed.by_address.insert_unique(address_hash(address), (address, id), hash);
-        fixed.by_ip.entry(address.ip()).or_default().push((address.port(), id));
+        if point.transport.is_connection() {
+            fixed.connections.push((*point, id));
+        } else {
+            let hash = |(address, _): &(SocketAddr, ListenId)| address_hash(*address);
+            fixed.by_address.insert_unique(address_hash(address), (address, id), hash);
+            fixed.by_ip.entry(address.ip()).or_default().push((address.port(), id));
+        }
         fixed.sent_by.insert(&address.to_string());
-        let other = |came: &ListenPoint| (came.address != address).then_some(came.address);
+        let other = |came: &ListenPoint| (came != point).then_some(*came);
         fixed.listen.push(ListenEntry {
             point: *point,
             host: uri::host_text(address.ip()).into_bytes().into(),
-            via: TopLines::new(address, &[]),
+            via: TopLines::new(*point, &[]),
             recorded: points
                 .iter()
                 .map(|came| {
-                    TopLines::new(
-                        address,
-                        &iter::once(address).chain(other(came)).collect::<Vec<_>>(),
-                    )
+                    let recorded: Vec<_> = iter::once(*point).chain(other(came)).collect();
+                    TopLines::new(*point, &recorded)
                 })
                 .collect(),
         });
@@ -175,7 +182,7 @@ fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError
 
 /// Whether this is one of ours.
 pub(super) fn has_listen_point(fixed: &Fixed, address: SocketAddr) -> bool {
-    fixed.by_address.find(address_hash(address), |(at, _)| *at == address).is_some()
+    fixed.listen.iter().any(|entry| entry.point.address == address)
 }
 
 /// An address that a datagram can be sent to or come from.
@@ -200,6 +207,7 @@ fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRu
     check_count(&format!("{setting}.user_prefixes"), rule.user_prefixes.len(), RULE_MATCHES_MAX)?;
     check_count(&format!("{setting}.sources"), rule.sources.len(), RULE_MATCHES_MAX)?;
     check_relay(setting, rule)?;
+    check_path(setting, rule)?;
     for (index, domain) in rule.domains.iter().enumerate() {
         check_host(&format!("{setting}.domains[{index}]"), domain)?;
     }
@@ -227,6 +235,7 @@ fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRu
             _ => rule.relay,
         },
         auth: realm(setting, rule, settings)?,
+        adds_path: rule.path,
     })
 }
 
@@ -260,6 +269,24 @@ fn check_relay(setting: &str, rule: &Rule) -> Result<(), SettingsError> {
         Action::RequestUri if fork != Fork::No => wrong(
             format!("{setting}.fork"),
             "only the members of a set can be forked to; use forward or forward_by_prefix",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Only a REGISTER that is sent on can get a Path.
+fn check_path(setting: &str, rule: &Rule) -> Result<(), SettingsError> {
+    let register = "REGISTER";
+    let is_for_register = rule.methods.is_empty() || rule.methods.iter().any(|m| m == register);
+    match rule.action {
+        _ if !rule.path => Ok(()),
+        Action::Reject { .. } | Action::Register | Action::Locate => wrong(
+            format!("{setting}.path"),
+            "only a REGISTER that goes on to another registrar gets a Path: use forward, forward_by_prefix or relay",
+        ),
+        _ if !is_for_register => wrong(
+            format!("{setting}.path"),
+            "only REGISTER gets a Path, and the methods leave it out; name it, or leave out path",
         ),
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ use crate::limits::{
 };
 use crate::message::Span;
 use crate::parse::uri::{Scheme, Uri};
-use crate::settings::RegistrarSettings;
+use crate::settings::{Durability, RegistrarSettings, Store};
 
 pub(super) fn check_registrar(settings: &RegistrarSettings) -> Result<(), SettingsError> {
     let RegistrarSettings { min_expires_s: min, max_expires_s: max, .. } = *settings;
@@ -27,6 +27,11 @@ pub(super) fn check_registrar(settings: &RegistrarSettings) -> Result<(), Settin
     within("keepalive_s", settings.keepalive_s.into(), KEEPALIVE_S, " s")?;
     within("flow_timer_s", settings.flow_timer_s.into(), [0, FLOW_TIMER_S_MAX], " s")?;
     within("flush_patience_ms", settings.flush_patience_ms, [0, FLUSH_PATIENCE_MS_MAX], " ms")?;
+    if settings.store == Store::None && settings.durability == Durability::Flushed {
+        let problem =
+            "without a store nothing is flushed: say durability = \"memory\", or store = \"disk\"";
+        return wrong("registrar.store", problem);
+    }
     check_count("registrar.service_route", settings.service_route.len(), SERVICE_ROUTES_MAX)?;
     let mut numbered = settings.service_route.iter().enumerate();
     numbered.try_for_each(|(index, uri)| check_service_route(index, uri))

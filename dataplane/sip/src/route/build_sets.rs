@@ -10,11 +10,11 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use super::build::{SettingsError, check_address, check_count, has_listen_point, named, wrong};
 use super::prefixes::{PrefixMap, Twice};
 use super::set::Set;
-use super::tables::{Fixed, PrefixRoutes, Tables};
+use super::tables::{Fixed, ListenEntry, PrefixRoutes, Tables};
 use crate::limits::{
     CAPACITIES_MAX, CAPACITY_MAX, MEMBERS_MAX, PREFIX_TABLES_MAX, PREFIXES_MAX, SETS_MAX,
 };
-use crate::settings::{DestinationSet, PrefixTable, Settings};
+use crate::settings::{DestinationSet, Member, PrefixTable, Settings, Transport};
 
 pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, SettingsError> {
     check_count("destination_sets", sets.len(), SETS_MAX)?;
@@ -30,6 +30,7 @@ pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, S
         for (place, member) in set.members.iter().enumerate() {
             let setting = format!("{setting}.members[{place}].address");
             check_address(&setting, member.address)?;
+            check_transport(&setting, member, fixed)?;
             if has_listen_point(fixed, member.address) {
                 return wrong(setting, format!("{} is our own listen point", member.address));
             }
@@ -52,6 +53,23 @@ pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, S
     let compiled = compiled.collect();
     check_count("destination_sets: members with a capacity", slots, CAPACITIES_MAX)?;
     Ok(compiled)
+}
+
+/// Whether a member can be spoken to over what it says.
+fn check_transport(setting: &str, member: &Member, fixed: &Fixed) -> Result<(), SettingsError> {
+    let name = member.transport.name();
+    if !matches!(member.transport, Transport::Udp | Transport::Tcp | Transport::Tls) {
+        return wrong(setting, format!("nobody is connected to by {name}: tcp or tls"));
+    }
+    let large = member.large_over_tcp.then_some(Transport::Tcp);
+    for transport in core::iter::once(member.transport).chain(large) {
+        let speaks = |entry: &ListenEntry| entry.point.transport == transport;
+        if !fixed.listen.iter().any(speaks) {
+            let name = transport.name();
+            return wrong(setting, format!("add a listen point of transport {name} to send from"));
+        }
+    }
+    Ok(())
 }
 
 /// Builds the prefix tables, but for those that `before` has already.

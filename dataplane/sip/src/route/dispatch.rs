@@ -13,7 +13,7 @@ use siphasher::sip::SipHasher13;
 
 use super::choices::Capacity;
 use super::maglev;
-use crate::settings::{Algorithm, Member, MemberState};
+use crate::settings::{Algorithm, Member, MemberState, Transport};
 
 /// The members of a destination set that can be used, and how one of them is chosen.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ enum Pick {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) address: SocketAddr,
+    pub(super) transport: Transport,
+    large_over_tcp: bool,
     weight: u64,
     /// What tells its draws from those of the others; a function of its address alone.
     seed: u64,
@@ -48,14 +50,26 @@ pub(super) struct Candidate {
     tier: u16,
 }
 
+/// Requests longer than this in bytes are large: with our own lines, some 200 bytes, they are over the 1,300 that RFC
+/// 3261 section 18.1.1 has for an MTU of 1,500.
+const LARGE_REQUEST: usize = 1_100;
+
 /// Index of a member that the settings no longer have.
 pub(super) const GONE: u16 = u16::MAX;
 
 impl Candidate {
+    /// What a request of this length goes over.
+    #[inline]
+    pub(super) fn transport_for(&self, length: usize) -> Transport {
+        if self.large_over_tcp && length > LARGE_REQUEST { Transport::Tcp } else { self.transport }
+    }
+
     /// The member with this index. Use of its capacity is counted in `slot`.
     pub(super) fn new(index: u16, member: &Member, slot: u16) -> Self {
         Self {
             address: member.address,
+            transport: member.transport,
+            large_over_tcp: member.large_over_tcp,
             weight: member.weight.into(),
             seed: seed(member.address),
             capacity: Capacity { per_second: member.capacity, slot },

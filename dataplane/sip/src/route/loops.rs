@@ -20,7 +20,7 @@ pub(super) fn is_loop(request: &Request<'_>, tables: &Tables) -> bool {
         while line.id == HeaderId::Via
             && let Some(via) = Via::parse(bytes, at, line.value.end())
         {
-            let is_ours = via.sent_by(bytes).is_some_and(|at| tables.listen_id(at).is_some());
+            let is_ours = via.sent_by(bytes).is_some_and(|at| tables.is_listen_address(at));
             passes += u16::from(is_ours);
             at = via.end() + 1;
         }

@@ -28,8 +28,8 @@ use crate::parse::params::Param;
 use crate::parse::uri::{Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::rewrite::branch::{self, Keys};
-use crate::rewrite::flow::{self, Flow};
-use crate::settings::HashKey;
+use crate::rewrite::flow::{self, Flow, Purpose};
+use crate::settings::{HashKey, Transport};
 
 /// Pops of our own Route values: a double Record-Route puts us in twice (RFC 5658).
 const OWN_ROUTES_MAX: usize = 2;
@@ -100,11 +100,15 @@ pub fn finish_route(
     path.route.reason = reason;
     (path.route.branch, path.route.relay) = (None, tables.relay(request.method, reason));
     match hop {
-        Hop::Address(&address) => path.route.next_hop = address,
+        Hop::Member(member) => {
+            path.route.next_hop = member.address;
+            path.route.transport = member.transport_for(request.body_end());
+        }
         Hop::Path => path.follow(tables)?,
         Hop::Flow(flow) => {
             path.route.next_hop = flow.address;
             path.route.leave_from = Some(flow.listen);
+            path.route.transport = tables.transport_of(flow.listen);
         }
         Hop::Location => path.route.aor_uri = path.uri_span,
     }
@@ -170,14 +174,14 @@ struct Path<'a, 'r> {
     params: UriParams,
     routes: RouteSet<'a>,
     /// The flow of the client that the request goes to.
-    flow: Option<Flow>,
+    flow: Option<(Flow, Purpose)>,
     /// What becomes of it.
     route: &'r mut RequestRoute,
 }
 
 /// The outcome of the target step.
 enum Hop<'t> {
-    Address(&'t SocketAddr),
+    Member(&'t Candidate),
     /// To the topmost Route, or without one to the Request-URI.
     Path,
     /// To a client behind NAT.
@@ -196,6 +200,7 @@ impl<'a, 'r> Path<'a, 'r> {
     ) -> Self {
         route.cuts.clear();
         (route.uri, route.append, route.leave_from) = (request.uri, None, None);
+        route.transport = Transport::Udp;
         let routes = RouteSet::new(request.bytes, request.headers.place(HeaderId::Route));
         Self { bytes: request.bytes, params, uri, uri_span: request.uri, routes, flow: None, route }
     }
@@ -247,12 +252,8 @@ impl<'a, 'r> Path<'a, 'r> {
     #[cold]
     fn take_flow(&mut self, uri: &Uri, tables: &Tables, arrival: &Arrival) -> Result<(), Refusal> {
         let user = uri.user.of(self.bytes);
-        let flow = flow::read_token(user, &tables.keys).map_err(|_| Reply::Forbidden)?;
-        if let Some(flow) = flow
-            && flow.address != arrival.source
-        {
-            self.flow = Some(flow);
-        }
+        let found = flow::read_token(user, &tables.keys).map_err(|_| Reply::Forbidden)?;
+        self.flow = found.filter(|(flow, _)| flow.address != arrival.source).or(self.flow);
         Ok(())
     }
 
@@ -279,7 +280,7 @@ impl<'a, 'r> Path<'a, 'r> {
             return false;
         }
         let address = uri.address(self.bytes).map(|ip| SocketAddr::new(ip, uri.port()));
-        if address.and_then(|address| tables.listen_id(address)).is_none() {
+        if !address.is_some_and(|address| tables.is_listen_address(address)) {
             return false;
         }
         branch::hex16(call.hash()).as_slice() == params.mark.of(self.bytes)
@@ -290,7 +291,8 @@ impl<'a, 'r> Path<'a, 'r> {
     fn strip_own_maddr(&mut self, tables: &Tables, arrival: &Arrival) {
         let UriParams { maddr, transport, .. } = self.params;
         let port = self.uri.port();
-        if !target::is_udp(self.bytes, &self.params)
+        let is_same = |transport| transport == tables.transport_of(arrival.listen);
+        if !target::transport(self.bytes, &self.params).is_some_and(is_same)
             || tables.listen_point(arrival.listen).address.port() != port
             || !tables.is_ours(maddr.value.of(self.bytes), port, arrival.listen)
         {
@@ -323,10 +325,13 @@ impl<'a, 'r> Path<'a, 'r> {
         let is_ours =
             self.uri.scheme == Scheme::Tel || tables.is_ours(host, self.uri.port(), arrival.listen);
         let has_route = self.routes.top()?.is_some();
-        if let Some(flow) = self.flow
-            && !has_route
-        {
-            return Ok((Hop::Flow(flow), RouteReason::InDialog));
+        match self.flow {
+            // Whatever Routes are left are for those behind whom the client is.
+            Some((flow, Purpose::Path)) => return Ok((Hop::Flow(flow), RouteReason::Path)),
+            Some((flow, Purpose::Dialog)) if !has_route => {
+                return Ok((Hop::Flow(flow), RouteReason::InDialog));
+            }
+            _ => {}
         }
         let has_way = !is_ours || has_route;
         if in_dialog && has_way {
@@ -371,7 +376,7 @@ impl<'a, 'r> Path<'a, 'r> {
             };
             let member = member(request, tables, &subject, set, call, choices)?;
             let reason = RouteReason::Member { rule: index, set, member: member.index };
-            return Ok((Hop::Address(&member.address), reason));
+            return Ok((Hop::Member(member), reason));
         }
         Err(if is_ours { Reply::NotFound } else { Reply::Forbidden }.into())
     }
@@ -393,7 +398,7 @@ impl<'a, 'r> Path<'a, 'r> {
     /// it gets itself as Request-URI and finds the real one as last Route.
     #[inline]
     fn follow(&mut self, tables: &Tables) -> Result<(), Refusal> {
-        self.route.next_hop = match self.routes.top()? {
+        (self.route.next_hop, self.route.transport) = match self.routes.top()? {
             None => {
                 let malformed = ParseErrorKind::RequestUri;
                 target::next_hop(self.bytes, &self.uri, &self.params, tables, malformed)?
@@ -415,10 +420,10 @@ impl<'a, 'r> Path<'a, 'r> {
             }
         };
         // Three of our own Routes, or maddr. A member of a set is never a listen point.
-        match tables.listen_id(self.route.next_hop) {
-            Some(_) => Err(Reply::LoopDetected.into()),
-            None => Ok(()),
+        if tables.is_listen_address(self.route.next_hop) {
+            return Err(Reply::LoopDetected.into());
         }
+        Ok(())
     }
 }
 

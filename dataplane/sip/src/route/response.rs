@@ -10,7 +10,7 @@ use crate::parse::header::HeaderId;
 use crate::parse::via::Via;
 use crate::parse::{digits, scan, uri};
 use crate::rewrite::branch::{self, BRANCH_LENGTH, STATEFUL_LENGTH, STATEFUL_PREFIX};
-use crate::settings::ListenId;
+use crate::settings::{ListenId, Transport};
 
 /// A response that is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,9 @@ pub fn route_response(response: &Response<'_>, tables: &Tables) -> Result<Respon
     }
     let is_known = usize::from(ingress.0) < tables.listen_points();
     let leave_from = is_known.then_some(ingress);
-    Ok(ResponseRoute { next_hop: destination(bytes, &next, tables)?, leave_from, cut })
+    let transport = leave_from.map_or(Transport::Udp, |listen| tables.transport_of(listen));
+    let next_hop = destination(bytes, &next, transport, tables)?;
+    Ok(ResponseRoute { next_hop, leave_from, cut })
 }
 
 /// Our own Via on top of a response.
@@ -60,7 +62,8 @@ impl Ours {
     /// Most often it comes back just as we wrote it, and then needs no parsing.
     #[inline(always)]
     fn as_written(bytes: &[u8], line: Span, tables: &Tables) -> Option<Self> {
-        let rest = line.of(bytes).strip_prefix(b"SIP/2.0/UDP ")?;
+        let value = line.of(bytes);
+        let rest = value.strip_prefix(b"SIP/2.0/UDP ").or_else(|| after_transport(value))?;
         let sent_by_end = scan::find_stop(bytes, line.end() - rest.len(), line.end(), [b';']);
         let sent_by = bytes.get(line.end() - rest.len()..sent_by_end)?;
         let start = sent_by_end + b";branch=".len();
@@ -77,7 +80,9 @@ impl Ours {
     fn parse(bytes: &[u8], line: Span, tables: &Tables) -> Result<Self, SipDrop> {
         let via = Via::parse(bytes, line.start(), line.end()).ok_or(SipDrop::ResponseMalformed)?;
         let sent_by = via.sent_by(bytes).ok_or(SipDrop::ResponseNotOurs)?;
-        tables.listen_id(sent_by).ok_or(SipDrop::ResponseNotOurs)?;
+        if !tables.is_listen_address(sent_by) {
+            return Err(SipDrop::ResponseNotOurs);
+        }
         Ok(Self { branch: via.branch, end: via.end() })
     }
 
@@ -100,10 +105,24 @@ impl Ours {
     }
 }
 
-/// RFC 3261 section 18.2.2 and RFC 3581 section 4, for unreliable transports.
+/// What stands behind the name of a transport with connections.
+#[cold]
+fn after_transport(via: &[u8]) -> Option<&[u8]> {
+    let rest = via.strip_prefix(b"SIP/2.0/")?;
+    let end = rest.iter().position(|&byte| byte == b' ')?;
+    Transport::of_name(rest.get(..end)?)?;
+    rest.get(end + 1..)
+}
+
+/// RFC 3261 section 18.2.2 and RFC 3581 section 4. Over a connection, `received` and `rport` are ours.
 #[inline]
-fn destination(bytes: &[u8], via: &Via, tables: &Tables) -> Result<SocketAddr, SipDrop> {
-    if via.has_maddr() {
+fn destination(
+    bytes: &[u8],
+    via: &Via,
+    transport: Transport,
+    tables: &Tables,
+) -> Result<SocketAddr, SipDrop> {
+    if via.has_maddr() && !transport.is_connection() {
         let to = target::of_maddr(bytes, via).filter(|_| tables.honours_maddr());
         return to.ok_or(SipDrop::ResponseUnroutable);
     }

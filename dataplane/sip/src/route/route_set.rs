@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::limits::CREDENTIAL_LINES_MAX;
 use crate::message::{Place, Span};
 use crate::parse::header::{HeaderId, HeaderLines};
 use crate::parse::name_addr::NameAddr;
@@ -22,8 +23,8 @@ pub(super) struct RouteSet<'a> {
 }
 
 /// Parts of the message to delete: four pops, the pop for a strict router, the last value, and up to
-/// three parts of the Request-URI.
-pub(crate) type Cuts = SmallVec<[Span; 10]>;
+/// three parts of the Request-URI; credentials.
+pub(crate) type Cuts = SmallVec<[Span; 10 + CREDENTIAL_LINES_MAX]>;
 
 /// A Route value breaks the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,8 @@ pub(super) struct CompiledRule {
     pub(super) relay: Relay,
     /// The realm of which credentials are asked for.
     pub(super) auth: Option<RealmId>,
+    /// Whether a REGISTER that is sent on gets our Path.
+    pub(super) adds_path: bool,
 }
 
 /// What a rule does.

@@ -32,7 +32,7 @@ use crate::limits::{MEMBERS_MAX, SETTLE_MS, SETTLE_MS_MAX, TRANSACTION_SECONDS_M
 use crate::message::{Method, Request};
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
-use crate::settings::{DestinationSet, HashKey, MemberState};
+use crate::settings::{DestinationSet, HashKey, MemberState, Transport};
 
 /// A destination set, prepared for choosing.
 #[derive(Clone, Debug)]
@@ -206,6 +206,12 @@ impl Set {
     /// The heaviest of the first tier that has a member which was not `tried`.
     pub(crate) fn untried(&self, tried: impl Fn(SocketAddr) -> bool) -> Option<SocketAddr> {
         self.dispatcher.untried(tried)
+    }
+
+    /// What a member is spoken to over.
+    pub(crate) fn transport_to(&self, member: SocketAddr) -> Transport {
+        let found = self.members.iter().find(|one| one.address == member);
+        found.map_or(Transport::Udp, |one| one.transport)
     }
 
     /// Whether two members are of the same tier.

@@ -17,8 +17,8 @@ use crate::message::Method;
 use crate::parse::uri::{self, Scheme};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
-    AuthSettings, Fork, ListenId, ListenPoint, MemberChange, MemberState, Nat, RealmId,
-    RegistrarSettings, Relay, Settings, TransactionSettings,
+    AuthSettings, Fork, ListenId, ListenPoint, MemberChange, MemberState, RealmId,
+    RegistrarSettings, Relay, Settings, TransactionSettings, Transport,
 };
 
 /// The router's tables. Workers, control and `trunkline where` decide with the same ones.
@@ -35,7 +35,10 @@ pub struct Tables {
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(super) struct Fixed {
     pub(super) listen: Vec<ListenEntry>,
+    /// Those that speak UDP.
     pub(super) by_address: HashTable<(SocketAddr, ListenId)>,
+    /// Those that have connections.
+    pub(super) connections: Vec<(ListenPoint, ListenId)>,
     pub(super) by_ip: HashMap<IpAddr, SmallVec<[(u16, ListenId); 4]>>,
     /// Host and port of each listen point as they stand in our Vias.
     pub(super) sent_by: Names,
@@ -51,6 +54,7 @@ pub(super) struct Fixed {
     pub(super) auth: AuthSettings,
     pub(super) has_location: bool,
     pub(super) has_realms: bool,
+    pub(super) keeps_flows: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
 }
@@ -173,20 +177,87 @@ impl Tables {
         self.fixed.listen.len()
     }
 
-    /// The listen point at exactly this address and port, in constant time.
+    /// The listen point that speaks UDP at exactly this address and port, in constant time.
     #[inline]
     pub fn listen_id(&self, address: SocketAddr) -> Option<ListenId> {
         let found = self.fixed.by_address.find(address_hash(address), |(at, _)| *at == address);
         found.map(|&(_, id)| id)
     }
 
-    /// A listen point to send from when the route to the next hop leaves with `source`: one of that
-    /// address, on `prefer_port` if there is one.
+    /// The one that speaks `transport` there.
     #[inline]
-    pub fn listen_for(&self, source: IpAddr, prefer_port: u16) -> Option<ListenId> {
+    pub fn listen_id_of(&self, transport: Transport, address: SocketAddr) -> Option<ListenId> {
+        if transport == Transport::Udp {
+            return self.listen_id(address);
+        }
+        let wanted = ListenPoint { address, transport };
+        self.fixed.connections.iter().find(|(point, _)| *point == wanted).map(|&(_, id)| id)
+    }
+
+    /// Whether this is an address and port of ours, over whatever transport.
+    #[inline]
+    pub(crate) fn is_listen_address(&self, address: SocketAddr) -> bool {
+        self.listen_id(address).is_some()
+            || self.fixed.connections.iter().any(|(point, _)| point.address == address)
+    }
+
+    /// Whether some listen point has connections.
+    #[inline]
+    pub(crate) fn has_connections(&self) -> bool {
+        !self.fixed.connections.is_empty()
+    }
+
+    /// Whether connections of this transport can be opened.
+    pub(crate) fn connects_by(&self, transport: Transport) -> bool {
+        matches!(transport, Transport::Tcp | Transport::Tls)
+            && self.fixed.connections.iter().any(|(point, _)| point.transport == transport)
+    }
+
+    /// What is spoken at a listen point.
+    #[inline]
+    pub fn transport_of(&self, id: ListenId) -> Transport {
+        self.listen_point(id).transport
+    }
+
+    /// A listen point to send from when the route to the next hop leaves with `source`: one of that
+    /// address and transport, on `prefer_port` if there is one.
+    #[inline]
+    pub fn listen_for(
+        &self,
+        transport: Transport,
+        source: IpAddr,
+        prefer_port: u16,
+    ) -> Option<ListenId> {
+        if transport != Transport::Udp {
+            return self.connection_for(transport, source, prefer_port);
+        }
         let points = self.fixed.by_ip.get(&source)?;
         let same_port = points.iter().find(|(port, _)| *port == prefer_port);
         same_port.or_else(|| points.first()).map(|&(_, id)| id)
+    }
+
+    #[cold]
+    fn connection_for(
+        &self,
+        transport: Transport,
+        source: IpAddr,
+        prefer_port: u16,
+    ) -> Option<ListenId> {
+        let all = || {
+            let fits =
+                |point: &ListenPoint| point.transport == transport && point.address.ip() == source;
+            self.fixed.connections.iter().filter(move |(point, _)| fits(point))
+        };
+        let same_port = all().find(|(point, _)| point.address.port() == prefer_port);
+        same_port.or_else(|| all().next()).map(|&(_, id)| id)
+    }
+
+    /// A listen point of this transport and address family.
+    pub fn any_connection(&self, transport: Transport, is_ipv4: bool) -> Option<ListenId> {
+        let fits = |point: &ListenPoint| {
+            point.transport == transport && point.address.is_ipv4() == is_ipv4
+        };
+        self.fixed.connections.iter().find(|(point, _)| fits(point)).map(|&(_, id)| id)
     }
 
     /// Whether `sent_by` is what we write for one of our listen points.
@@ -235,10 +306,17 @@ impl Tables {
         self.fixed.has_location
     }
 
-    /// Whether requests find back to callers behind NAT: where phones register, unless the settings say no.
+    /// Whether requests find back to clients by their flow: where phones register with us, unless the settings say no,
+    /// or through us.
     #[inline]
     pub(crate) fn keeps_flows(&self) -> bool {
-        self.fixed.has_location && self.fixed.registrar.nat != Nat::Never
+        self.fixed.keeps_flows
+    }
+
+    /// Whether a REGISTER that is sent on for this reason gets our Path.
+    #[inline]
+    pub(crate) fn adds_path(&self, reason: RouteReason) -> bool {
+        self.rule_of(reason).is_some_and(|rule| rule.adds_path)
     }
 
     /// Whether some rule asks for credentials.
@@ -267,13 +345,19 @@ impl Tables {
         if matches!(method, Method::Ack | Method::Cancel) {
             return None;
         }
+        self.realm_of(reason)
+    }
+
+    /// The realm of the rule that is the reason.
+    #[inline]
+    pub(crate) fn realm_of(&self, reason: RouteReason) -> Option<RealmId> {
         self.rule_of(reason)?.auth
     }
 
     #[inline]
     fn rule_of(&self, reason: RouteReason) -> Option<&CompiledRule> {
         match reason {
-            RouteReason::InDialog => None,
+            RouteReason::InDialog | RouteReason::Path => None,
             RouteReason::RequestUri { rule }
             | RouteReason::Register { rule }
             | RouteReason::Locate { rule }
@@ -295,6 +379,7 @@ impl Tables {
             return Relay::Stateless;
         }
         match reason {
+            RouteReason::Path => Relay::Stateful(Fork::No),
             RouteReason::InDialog if self.fixed.transactions.in_dialog => Relay::Stateful(Fork::No),
             RouteReason::InDialog => Relay::Stateless,
             reason => self.rule_of(reason).map_or(Relay::Stateless, |rule| rule.relay),
@@ -320,7 +405,7 @@ impl Tables {
             return true;
         }
         let at = |ip| SocketAddr::new(ip, port);
-        uri::ip_literal(host).is_some_and(|ip| self.listen_id(at(ip)).is_some())
+        uri::ip_literal(host).is_some_and(|ip| self.is_listen_address(at(ip)))
             || self.fixed.domains.contains(host)
     }
 

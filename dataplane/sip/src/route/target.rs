@@ -7,10 +7,11 @@ use super::tables::Tables;
 use crate::parse::error::ParseErrorKind;
 use crate::parse::uri::{self, Scheme, Uri, UriParams};
 use crate::parse::via::Via;
+use crate::settings::Transport;
 
-/// Where a request to `uri` goes. `port` and `transport` are honoured, `maddr` as the settings say;
-/// only UDP is available, and a host name would need DNS. `malformed` is what to say of an IPv6
-/// reference that holds no address.
+/// Where a request to `uri` goes, and over what. `port` and `transport` are honoured, `maddr` as the settings
+/// say; a connection can be opened where we listen for such, and a host name would need DNS. `malformed`
+/// is what to say of an IPv6 reference that holds no address.
 #[inline]
 pub(crate) fn next_hop(
     bytes: &[u8],
@@ -18,11 +19,12 @@ pub(crate) fn next_hop(
     params: &UriParams,
     tables: &Tables,
     malformed: ParseErrorKind,
-) -> Result<SocketAddr, Reply> {
+) -> Result<(SocketAddr, Transport), Reply> {
     if uri.scheme == Scheme::Sips {
         return Err(Reply::SipsNotAllowed);
     }
-    if !is_udp(bytes, params) {
+    let transport = transport(bytes, params).ok_or(Reply::Transport)?;
+    if transport != Transport::Udp && !tables.connects_by(transport) {
         return Err(Reply::Transport);
     }
     if params.maddr.exists() && !tables.honours_maddr() {
@@ -36,7 +38,8 @@ pub(crate) fn next_hop(
     if !is_one_host(address) {
         return Err(Reply::Forbidden);
     }
-    Ok(SocketAddr::new(address, uri.port()))
+    let port = if uri.port_span.is_empty() { transport.default_port() } else { uri.port() };
+    Ok((SocketAddr::new(address, port), transport))
 }
 
 /// Where a Via with `maddr` wants its responses: there, at the port of sent-by (RFC 3261 18.2.2).
@@ -46,11 +49,15 @@ pub(crate) fn of_maddr(bytes: &[u8], via: &Via) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, via.port()))
 }
 
-/// Whether the URI asks for UDP, or for nothing.
+/// The transport that a URI asks for, UDP when it asks for none; `None` for one that we do not know.
 #[inline]
-pub(super) fn is_udp(bytes: &[u8], params: &UriParams) -> bool {
+pub(super) fn transport(bytes: &[u8], params: &UriParams) -> Option<Transport> {
     let transport = params.transport;
-    !transport.exists() || transport.value.of(bytes).eq_ignore_ascii_case(b"udp")
+    if !transport.exists() {
+        Some(Transport::Udp)
+    } else {
+        Transport::of_name(transport.value.of(bytes))
+    }
 }
 
 /// Whether the address is that of one host, so that nobody can make us send to a whole network.

@@ -32,7 +32,9 @@ pub struct RegistrarSettings {
     pub gruu: bool,
     /// URIs of the Service-Route of our 200 (RFC 3608), in order; at most 8, with `lr`.
     pub service_route: Vec<String>,
-    /// When a change of bindings is answered.
+    /// Where bindings outlive the process.
+    pub store: Store,
+    /// When a change of bindings is answered; without a store [`Durability::Memory`].
     pub durability: Durability,
     /// How long, under [`Durability::Flushed`], answers wait for a store that is away, in
     /// milliseconds; then they are given from memory until it is back. 0 to 60,000.
@@ -67,6 +69,18 @@ pub enum KeepAlive {
     Options,
 }
 
+/// Where bindings outlive the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Store {
+    /// In the embedded store of the control process.
+    #[default]
+    Disk,
+    /// Nowhere: they are in memory, and changes are not even collected.
+    None,
+}
+
 /// When a change of bindings is answered with 200.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -94,6 +108,7 @@ impl Default for RegistrarSettings {
             flow_timer_s: 120,
             gruu: true,
             service_route: Vec::new(),
+            store: Store::Disk,
             durability: Durability::Flushed,
             flush_patience_ms: 5_000,
         }

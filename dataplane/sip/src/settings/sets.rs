@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
+use super::Transport;
+
 /// A named group of next hops that can stand in for each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -57,8 +59,13 @@ pub enum HashKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Member {
-    /// Where it listens, over UDP.
+    /// Where it listens.
     pub address: SocketAddr,
+    /// What it is spoken to over: `udp`, `tcp` or `tls`.
+    pub transport: Transport,
+    /// A member spoken to over UDP gets requests over TCP that would be within 200 bytes of the MTU (RFC 3261
+    /// section 18.1.1).
+    pub large_over_tcp: bool,
     /// Its share, relative to the other members; 0 takes it out of service as draining does.
     pub weight: u16,
     /// Its tier: members of a tier are used while no tier of a lower number has one that can be.
@@ -75,7 +82,16 @@ pub struct Member {
 impl Member {
     /// A member of weight 1 in the first tier, without a limit, that is up.
     pub const fn new(address: SocketAddr) -> Self {
-        Self { address, weight: 1, priority: 0, backup: false, capacity: 0, state: MemberState::Up }
+        Self {
+            address,
+            transport: Transport::Udp,
+            large_over_tcp: false,
+            weight: 1,
+            priority: 0,
+            backup: false,
+            capacity: 0,
+            state: MemberState::Up,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::buffers::Text;
 use super::compose::{self, NewBranch};
 use super::layer::{Around, Egress, Transactions, copy, timers};
-use super::machines::{NonInviteClient, Transport};
+use super::machines::NonInviteClient;
 use super::place::BranchId;
 use super::record::{Branch, Client};
 use super::response::ResponseFate;
@@ -40,12 +40,13 @@ impl Transactions {
         number: u8,
         around: &mut Around<'_, E>,
     ) {
-        let (now, timers) = (self.now, timers(around.tables));
+        let now = self.now;
         let Some(branch) = self.table.branch_mut(slot, number) else { return };
+        let timers = timers(around.tables, branch.leave_from);
         if !branch.is_proceeding() || branch.cancel.is_some() {
             return;
         }
-        branch.cancel = Some(NonInviteClient::sent(now, &timers, Transport::Unreliable));
+        branch.cancel = Some(NonInviteClient::sent(now, &timers, timers.transport));
         // Whoever is silent after that counts as cancelled (RFC 3261 section 9.1).
         branch.limit = Some(now.plus(64 * timers.t1));
         self.counts.cancelled += 1;
@@ -71,14 +72,15 @@ impl Transactions {
         status: u16,
         around: &mut Around<'_, E>,
     ) -> ResponseFate {
-        let (now, timers) = (self.now, timers(around.tables));
+        let now = self.now;
         if let Some(branch) = self.table.branch_mut(id.slot, id.number)
             && let Some(cancel) = &mut branch.cancel
         {
+            let timers = timers(around.tables, branch.leave_from);
             if status < 200 {
                 cancel.provisional(&timers);
             } else {
-                cancel.last(now, &timers, Transport::Unreliable);
+                cancel.last(now, &timers, timers.transport);
             }
         }
         self.counts.responses_absorbed += 1;
@@ -104,14 +106,14 @@ impl Transactions {
         let generation = record.generation;
         let Some((request, old_lines)) = self.kept(slot) else { return Asked::NoRoom };
         let port = tables.listen_point(arrived_at).address.port();
-        let way = around.egress.listen_towards(target.next_hop, port);
+        let way = around.egress.listen_towards(target.next_hop, target.transport, port);
         let leave_from = target.leave_from.or(way).unwrap_or(arrived_at);
         let records_route = tables.records_route() && method.opens_dialog();
         let lines = tables.top_lines(leave_from, arrived_at, records_route);
         if !copy(&self.buffers, request, &mut self.scratch) {
             return Asked::NoRoom;
         }
-        let timers = timers(tables);
+        let timers = timers(tables, leave_from);
         let client = match way {
             Some(_) => Client::sent(method, self.now, &timers),
             None => Client::Over,

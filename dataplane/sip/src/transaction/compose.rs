@@ -69,6 +69,8 @@ pub(super) fn final_response(
 ) -> Result<(), Full> {
     let phrase = match code {
         408 => "Request Timeout",
+        430 => "Flow Failed",
+        480 => "Temporarily Unavailable",
         487 => "Request Terminated",
         503 => "Service Unavailable",
         _ => "Server Internal Error",
@@ -233,6 +235,8 @@ pub(super) fn rank(status: u16) -> u16 {
         600.. => 0,
         // Those that tell the caller what to do about it.
         401 | 407 | 415 | 420 | 484 => 4_000,
+        // Of this one binding; what others say counts for the user.
+        430 => 4_999,
         400..=499 => 4_100 + status % 100,
         other => other / 100 * 1_000 + other % 100,
     }

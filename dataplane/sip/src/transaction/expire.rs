@@ -77,8 +77,9 @@ impl Transactions {
     }
 
     fn tick_server(&mut self, slot: u32, tables: &Tables) {
-        let (now, timers) = (self.now, timers(tables));
-        let reaction = self.serve(slot, |server| server.expire(now, &timers));
+        let now = self.now;
+        let reaction =
+            self.serve(slot, |server, listen| server.expire(now, &timers(tables, listen)));
         if reaction.resend {
             self.send_response(slot);
             self.counts.retransmitted += 1;
@@ -87,8 +88,9 @@ impl Transactions {
     }
 
     fn tick_branch<E: Egress>(&mut self, slot: u32, number: u8, around: &mut Around<'_, E>) {
-        let (now, timers) = (self.now, timers(around.tables));
+        let now = self.now;
         let Some(branch) = self.table.branch_mut(slot, number) else { return };
+        let timers = timers(around.tables, branch.leave_from);
         let cancel = match &mut branch.cancel {
             Some(cancel) if cancel.deadline().is_some_and(|due| due.has_come(now)) => {
                 cancel.expire(now, &timers)

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::buffers::{Buffers, Text};
 use super::counts::TransactionCounts;
 use super::foresee::Ahead;
-use super::machines::Timers;
+use super::machines::{Timers, Transport};
 use super::outbox::Outbox;
 use super::place::{self, BranchId};
 use super::record::{Branch, NONE, Server, ServerState, later, sooner};
@@ -17,7 +17,7 @@ use crate::message::Method;
 use crate::rewrite::branch::Branch as BranchText;
 use crate::rewrite::output::Output;
 use crate::route::tables::Tables;
-use crate::settings::ListenId;
+use crate::settings::{self, ListenId};
 
 /// How much of everything there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,14 @@ impl TransactionSizes {
 
 /// Where messages of our own leave.
 pub trait Egress {
-    /// The listen point that a message to `target` leaves from, on `prefer_port` if there is one;
+    /// The listen point that a message to `target` leaves from over `transport`, on `prefer_port` if there is one;
     /// `None` when there is no way to it, which counts as an answer of 503 (RFC 3261 section 16.9).
-    fn listen_towards(&mut self, target: SocketAddr, prefer_port: u16) -> Option<ListenId>;
+    fn listen_towards(
+        &mut self,
+        target: SocketAddr,
+        transport: settings::Transport,
+        prefer_port: u16,
+    ) -> Option<ListenId>;
 }
 
 /// All transactions of one worker.
@@ -163,11 +168,11 @@ impl Transactions {
     pub(super) fn serve<R: Default>(
         &mut self,
         slot: u32,
-        event: impl FnOnce(&mut Server) -> R,
+        event: impl FnOnce(&mut Server, ListenId) -> R,
     ) -> R {
         let Some(record) = self.table.get_mut(slot) else { return R::default() };
         let before = record.server.state();
-        let result = event(&mut record.server);
+        let result = event(&mut record.server, record.arrived_at);
         let after = record.server.state();
         if before != after {
             self.states[before as usize] -= 1;
@@ -243,11 +248,13 @@ impl Transactions {
     }
 }
 
-/// The base values of the timers.
+/// The base values of the timers of a transaction whose messages come and go by a listen point.
 #[inline]
-pub(super) fn timers(tables: &Tables) -> Timers {
+pub(super) fn timers(tables: &Tables, listen: ListenId) -> Timers {
     let settings = tables.transactions();
-    Timers { t1: settings.t1_ms, t2: settings.t2_ms, t4: settings.t4_ms }
+    let is_connection = tables.transport_of(listen).is_connection();
+    let transport = if is_connection { Transport::Reliable } else { Transport::Unreliable };
+    Timers { t1: settings.t1_ms, t2: settings.t2_ms, t4: settings.t4_ms, transport }
 }
 
 /// Where a kept message lies while it is read.

@@ -16,7 +16,7 @@ use crate::parse::uri::Uri;
 use crate::rewrite::output::Output;
 use crate::route::tables::Tables;
 use crate::route::target;
-use crate::settings::Fork;
+use crate::settings::{Fork, Transport};
 
 impl Transactions {
     /// Tries another member of the destination set, when that has one and it has not been too many.
@@ -39,7 +39,12 @@ impl Transactions {
             self.counts.failed_over += 1;
             // The one that is asked now counts, too.
             let has_others = branches + 1 < attempts;
-            match self.ask(slot, (NO_TARGET, &Target::member(target)), has_others, around) {
+            match self.ask(
+                slot,
+                (NO_TARGET, &Target::member(target, set.transport_to(target))),
+                has_others,
+                around,
+            ) {
                 Asked::Yes => return true,
                 Asked::NoWay => {}
                 Asked::NoRoom => return false,
@@ -62,7 +67,12 @@ impl Transactions {
             if tier_of.is_some_and(|one| !set.is_same_tier(one, target)) {
                 break;
             }
-            match self.ask(slot, (NO_TARGET, &Target::member(target)), false, around) {
+            match self.ask(
+                slot,
+                (NO_TARGET, &Target::member(target, set.transport_to(target))),
+                false,
+                around,
+            ) {
                 Asked::Yes if fork == Fork::Serial => return true,
                 Asked::Yes => (is_asked, tier_of) = (true, Some(target)),
                 Asked::NoWay => {}
@@ -128,13 +138,12 @@ impl Transactions {
         let mut found = Output::empty();
         core::mem::swap(&mut found, &mut self.spare);
         compose::each_contact(response, |contact| {
-            let next_hop = target_of(response, contact.uri, around.tables);
-            let Some(next_hop) = next_hop.filter(|next_hop| !self.was_asked(slot, *next_hop))
-            else {
+            let hop = target_of(response, contact.uri, around.tables);
+            let Some((next_hop, transport)) = hop.filter(|hop| !self.was_asked(slot, hop.0)) else {
                 return;
             };
             let uri = contact.uri.of(response);
-            let target = Target { q: contact.q, uri, ..Target::member(next_hop) };
+            let target = Target { q: contact.q, uri, ..Target::member(next_hop, transport) };
             if count < TARGETS_MAX && target_set::push(&target, &mut found).is_ok() {
                 count += 1;
             }
@@ -268,9 +277,9 @@ impl Transactions {
 
 /// Where a request to the URI of a Contact goes; none for those that need DNS or another transport, or
 /// that are ourselves.
-fn target_of(bytes: &[u8], span: Span, tables: &Tables) -> Option<SocketAddr> {
+fn target_of(bytes: &[u8], span: Span, tables: &Tables) -> Option<(SocketAddr, Transport)> {
     let uri = Uri::parse(bytes, span)?;
     let params = uri.params(bytes)?;
-    let target = target::next_hop(bytes, &uri, &params, tables, ParseErrorKind::RequestUri).ok()?;
-    (tables.listen_id(target).is_none() && !uri.has_headers(span)).then_some(target)
+    let hop = target::next_hop(bytes, &uri, &params, tables, ParseErrorKind::RequestUri).ok()?;
+    (!tables.is_listen_address(hop.0) && !uri.has_headers(span)).then_some(hop)
 }

@@ -7,7 +7,7 @@ use super::buffers::Text;
 pub(super) use super::index::NONE;
 use super::machines::{
     InviteClient, InviteClientState, InviteServer, InviteServerState, NonInviteClient,
-    NonInviteClientState, NonInviteServer, NonInviteServerState, Reaction, Timers, Transport,
+    NonInviteClientState, NonInviteServer, NonInviteServerState, Reaction, Timers,
 };
 use super::time::Tick;
 use crate::message::Method;
@@ -76,6 +76,8 @@ pub(super) struct Progress {
     pub(super) is_cancelled: bool,
     /// A 6xx has come: nobody else is asked.
     pub(super) is_declined: bool,
+    /// It went on by the flow of a client that registered through us.
+    pub(super) is_by_path: bool,
 }
 
 impl Progress {
@@ -162,6 +164,7 @@ impl Transaction {
         branches: 0,
         progress: Progress {
             is_alive: false,
+            is_by_path: false,
             is_answered: false,
             is_cancelled: false,
             is_declined: false,
@@ -240,16 +243,16 @@ impl Server {
         match (self, status) {
             (Self::Invite(server), 100..=199) => server.provisional(),
             (Self::Invite(server), 200..=299) => server.success(now, timers),
-            (Self::Invite(server), _) => server.failure(now, timers, Transport::Unreliable),
+            (Self::Invite(server), _) => server.failure(now, timers, timers.transport),
             (Self::NonInvite(server), 100..=199) => server.provisional(),
-            (Self::NonInvite(server), _) => server.last(now, timers, Transport::Unreliable),
+            (Self::NonInvite(server), _) => server.last(now, timers, timers.transport),
             (Self::Idle, _) => Reaction::default(),
         };
     }
 
     pub(super) fn ack(&mut self, now: Tick, timers: &Timers) -> Reaction {
         match self {
-            Self::Invite(server) => server.ack(now, timers, Transport::Unreliable),
+            Self::Invite(server) => server.ack(now, timers, timers.transport),
             _ => Reaction::default(),
         }
     }
@@ -310,8 +313,8 @@ pub(super) enum Client {
 impl Client {
     pub(super) fn sent(method: Method, now: Tick, timers: &Timers) -> Self {
         match method {
-            Method::Invite => Self::Invite(InviteClient::sent(now, timers, Transport::Unreliable)),
-            _ => Self::NonInvite(NonInviteClient::sent(now, timers, Transport::Unreliable)),
+            Method::Invite => Self::Invite(InviteClient::sent(now, timers, timers.transport)),
+            _ => Self::NonInvite(NonInviteClient::sent(now, timers, timers.transport)),
         }
     }
 
@@ -321,9 +324,9 @@ impl Client {
         match (self, status) {
             (Self::Invite(client), 100..=199) => client.provisional(),
             (Self::Invite(client), 200..=299) => client.success(now, timers),
-            (Self::Invite(client), _) => client.failure(now, timers, Transport::Unreliable),
+            (Self::Invite(client), _) => client.failure(now, timers, timers.transport),
             (Self::NonInvite(client), 100..=199) => client.provisional(timers),
-            (Self::NonInvite(client), _) => client.last(now, timers, Transport::Unreliable),
+            (Self::NonInvite(client), _) => client.last(now, timers, timers.transport),
             (Self::Over, _) => Reaction::default(),
         }
     }

@@ -70,7 +70,7 @@ impl Transactions {
                 self.reply(request, Reply::Canceling, tables, arrival);
                 self.cancel(slot, &mut Around { tables, egress });
             }
-            _ => self.answer_again(slot, request, route, arrival),
+            _ => self.answer_again(slot, request, route, tables, arrival),
         }
         self.counts.requests_absorbed += u64::from(method != Method::Cancel);
         self.rearm(slot);
@@ -78,8 +78,8 @@ impl Transactions {
     }
 
     fn take_ack(&mut self, slot: u32, tables: &Tables) -> Acknowledged {
-        let (now, timers) = (self.now, timers(tables));
-        let reaction = self.serve(slot, |server| server.ack(now, &timers));
+        let now = self.now;
+        let reaction = self.serve(slot, |server, listen| server.ack(now, &timers(tables, listen)));
         match self.table.get(slot).map(|found| found.server.state()) {
             _ if reaction.pass => Acknowledged::Success,
             Some(ServerState::Proceeding) => Acknowledged::Nothing,
@@ -94,6 +94,7 @@ impl Transactions {
         slot: u32,
         request: &Request<'_>,
         route: &RequestRoute,
+        tables: &Tables,
         arrival: &Arrival,
     ) {
         let Some(found) = self.table.get(slot) else { return };
@@ -103,7 +104,7 @@ impl Transactions {
         if found.response.is_empty() {
             if found.is_invite() && !found.progress.is_answered {
                 let source = found.source;
-                self.send_trying(request, route, source, arrival);
+                self.send_trying(request, route, source, tables, arrival);
             }
             return;
         }
@@ -146,7 +147,7 @@ impl Transactions {
             (Relay::Stateful(fork), RouteReason::Member { set, .. }) => (fork, set),
             _ => (Fork::No, NO_SET),
         };
-        let timers = timers(tables);
+        let timers = timers(tables, leave_from.unwrap_or(arrival.listen));
         let attempts = tables.transactions().attempts;
         let has_others = set != NO_SET && fork == Fork::No && attempts > 1;
         let client = match leave_from {
@@ -175,7 +176,10 @@ impl Transactions {
                 fork,
                 set,
                 branches: 1,
-                progress: Progress::default(),
+                progress: Progress {
+                    is_by_path: route.reason == RouteReason::Path,
+                    ..Progress::default()
+                },
                 first,
                 ..Transaction::FREE
             };
@@ -186,7 +190,7 @@ impl Transactions {
         let id = BranchId { slot, number: 0, generation };
         route.branch = Some(self.branch_text(id, tables));
         if request.method == Method::Invite {
-            self.send_trying(request, route, source, arrival);
+            self.send_trying(request, route, source, tables, arrival);
         }
         Ok(id)
     }
@@ -234,10 +238,12 @@ impl Transactions {
         request: &Request<'_>,
         route: &RequestRoute,
         target: SocketAddr,
+        tables: &Tables,
         arrival: &Arrival,
     ) {
+        let came = (arrival.source, tables.transport_of(arrival.listen));
         self.outbox
-            .push(target, arrival.listen, |out| write_trying(request, &route.via, arrival, out));
+            .push(target, arrival.listen, |out| write_trying(request, &route.via, came, out));
     }
 
     /// A stateless reply of ours.

@@ -6,7 +6,7 @@ use super::compose::{self, is_challenge, rank};
 use super::layer::{Around, Egress, Transactions, copy, timers};
 use super::machines::{InviteClientState, Reaction};
 use super::place::BranchId;
-use super::record::{Branch, Client, ServerState};
+use super::record::{Branch, Client, NO_TARGET, ServerState};
 use crate::message::{Method, Response, Span};
 use crate::parse::cseq;
 use crate::parse::header::HeaderId;
@@ -92,10 +92,11 @@ impl Transactions {
             Ok((_, cut)) => cut,
             Err(reason) => return ResponseFate::Drop(reason),
         };
-        let (now, timers, status) = (self.now, timers(tables), response.status);
+        let (now, status) = (self.now, response.status);
         let Some(branch) = self.table.branch_mut(id.slot, id.number) else {
             return ResponseFate::Drop(SipDrop::ResponseStale);
         };
+        let timers = timers(tables, branch.leave_from);
         let reaction = branch.client.respond(status, now, &timers);
         let is_forwarded = match status {
             100..=199 => self.provisional(id, status, reaction, around),
@@ -152,8 +153,8 @@ impl Transactions {
         if status == 100 || progress.is_answered {
             return false;
         }
-        let timers = timers(around.tables);
-        self.serve(id.slot, |server| server.respond(status, now, &timers));
+        let tables = around.tables;
+        self.serve(id.slot, |server, at| server.respond(status, now, &timers(tables, at)));
         true
     }
 
@@ -177,8 +178,8 @@ impl Transactions {
         let is_first = !core::mem::replace(&mut record.progress.is_answered, true);
         if is_first {
             self.table.unmerge(id.slot);
-            let (now, timers) = (self.now, timers(around.tables));
-            self.serve(id.slot, |server| server.respond(200, now, &timers));
+            let (now, tables) = (self.now, around.tables);
+            self.serve(id.slot, |server, at| server.respond(200, now, &timers(tables, at)));
             self.settle(id.slot, around);
         } else if !is_invite {
             return false;
@@ -379,7 +380,8 @@ impl Transactions {
         let is_best = !has_other
             || rank(status) < rank(record.best_status) && !is_challenge(record.best_status);
         // RFC 3261 section 16.7 step 6: others than we may well be able to serve.
-        if parts.is_some() && is_best && status != 503 {
+        let is_flow_lost = status == 430 && record.first.entry != NO_TARGET;
+        if parts.is_some() && is_best && status != 503 && !is_flow_lost {
             self.answered(slot, status, around);
             return true;
         }
@@ -392,7 +394,9 @@ impl Transactions {
     fn send_best<E: Egress>(&mut self, slot: u32, around: &mut Around<'_, E>) {
         let Some(record) = self.table.get_mut(slot) else { return };
         let (status, is_invite) = (record.best_status, record.is_invite());
-        if !record.best.is_empty() && status != 503 {
+        let is_located = record.first.entry != NO_TARGET;
+        let (is_answer, is_by_path) = (!record.best.is_empty(), record.progress.is_by_path);
+        if is_answer && status != 503 && !(status == 430 && is_located) {
             let best = core::mem::take(&mut record.best);
             let old = core::mem::replace(&mut record.response, best);
             let mut old = old;
@@ -406,7 +410,15 @@ impl Transactions {
             self.table.unmerge(slot);
             return self.settle(slot, around);
         }
-        let status = if status == 503 { 500 } else { status };
+        let status = match status {
+            // No flow to the user is left.
+            430 if is_located => 480,
+            503 if is_located && !is_answer => 480,
+            // RFC 5626 section 5.3: whoever has the bindings may know of another flow.
+            503 if is_by_path && !is_answer => 430,
+            503 => 500,
+            status => status,
+        };
         self.respond_ourselves(slot, status, around.tables);
         self.answered(slot, status, around);
     }
@@ -438,8 +450,8 @@ impl Transactions {
 
     /// The final response, which is no 2xx, goes or went upstream.
     fn answered<E: Egress>(&mut self, slot: u32, status: u16, around: &mut Around<'_, E>) {
-        let (now, timers) = (self.now, timers(around.tables));
-        self.serve(slot, |server| server.respond(status, now, &timers));
+        let (now, tables) = (self.now, around.tables);
+        self.serve(slot, |server, listen| server.respond(status, now, &timers(tables, listen)));
         if let Some(record) = self.table.get_mut(slot) {
             record.progress.is_answered = true;
         }

@@ -8,7 +8,7 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::rewrite::output::{Full, Output};
-use crate::settings::ListenId;
+use crate::settings::{ListenId, Transport};
 
 /// Targets of a request that are looked at: a bit each says who has been asked.
 pub(crate) const TARGETS_MAX: usize = 16;
@@ -17,11 +17,15 @@ const HEAD: usize = 27;
 const NO_LISTEN: u8 = 0xff;
 const IS_V4: u8 = 1;
 const IS_FLOW: u8 = 2;
+/// Above the flags stands the number of the transport.
+const TRANSPORT_SHIFT: u32 = 2;
 
 /// Somebody whom a request can be sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
     pub(crate) next_hop: SocketAddr,
+    /// What the request goes over.
+    pub(crate) transport: Transport,
     /// Where it must leave from, when a NAT knows no other address of ours.
     pub(crate) leave_from: Option<ListenId>,
     /// Its preference, in thousandths: those of the highest are asked first, together.
@@ -39,9 +43,9 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     /// A member of a destination set: the request goes there as it is.
-    pub(super) const fn member(next_hop: SocketAddr) -> Self {
+    pub(super) const fn member(next_hop: SocketAddr, transport: Transport) -> Self {
         let (leave_from, q, group, is_flow) = (None, 1_000, 0, false);
-        Self { next_hop, leave_from, q, group, is_flow, uri: &[], route: &[] }
+        Self { next_hop, transport, leave_from, q, group, is_flow, uri: &[], route: &[] }
     }
 }
 
@@ -56,7 +60,8 @@ pub(super) fn push(target: &Target<'_>, out: &mut Output) -> Result<(), Full> {
     let flow = if target.is_flow { IS_FLOW } else { 0 };
     out.push(&target.q.to_be_bytes())?;
     let listen = target.leave_from.map_or(NO_LISTEN, |listen| listen.0);
-    out.push(&[target.group, listen, family | flow])?;
+    let transport = target.transport.number() << TRANSPORT_SHIFT;
+    out.push(&[target.group, listen, family | flow | transport])?;
     out.push(&address.octets())?;
     out.push(&target.next_hop.port().to_be_bytes())?;
     out.push(&(target.uri.len() as u16).to_be_bytes())?;
@@ -90,6 +95,7 @@ fn read(text: &[u8]) -> Option<(Target<'_>, &[u8])> {
     let (route, rest) = rest.split_at_checked(u16::from_be_bytes([r0, r1]).into())?;
     let target = Target {
         next_hop: SocketAddr::new(ip, u16::from_be_bytes([p0, p1])),
+        transport: Transport::of_number(flags >> TRANSPORT_SHIFT)?,
         leave_from: (listen != NO_LISTEN).then_some(ListenId(listen)),
         q: u16::from_be_bytes([q0, q1]),
         group,
@@ -110,6 +116,7 @@ mod tests {
     fn what_is_kept_comes_back() {
         let one = Target {
             next_hop: "10.0.0.1:5060".parse().unwrap(),
+            transport: Transport::Wss,
             leave_from: Some(ListenId(2)),
             q: 700,
             group: 3,

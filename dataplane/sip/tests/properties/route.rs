@@ -99,7 +99,7 @@ fn explained(
         explanation
     };
     match routed {
-        Ok(RouteReason::InDialog) => {
+        Ok(RouteReason::InDialog | RouteReason::Path) => {
             assert!(explain_request(request, tables, arrival).unwrap().in_dialog);
         }
         // By its own headers an ACK or CANCEL may fit another rule than its INVITE did.

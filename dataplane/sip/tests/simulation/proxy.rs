@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use sip_core::{
     Arrival, Choices, EditList, Egress, Headers, ListenId, Message, Output, Owner, Recognised,
     Refusal, Reply, Request, RequestRoute, Response, ResponseFate, Share, SipDrop, Tables,
-    TransactionCounts, TransactionSizes, Transactions, begin_route, finish_route, parse,
+    TransactionCounts, TransactionSizes, Transactions, Transport, begin_route, finish_route, parse,
     quoted_branch, rewrite_request, rewrite_response, route_response, write_reply,
 };
 
@@ -147,7 +147,12 @@ impl Proxy {
 struct Roads<'a>(&'a [Health]);
 
 impl Egress for Roads<'_> {
-    fn listen_towards(&mut self, target: SocketAddr, _prefer_port: u16) -> Option<ListenId> {
+    fn listen_towards(
+        &mut self,
+        target: SocketAddr,
+        _transport: Transport,
+        _prefer_port: u16,
+    ) -> Option<ListenId> {
         match plan::side_of(target) {
             plan::Side::Caller(_) => Some(plan::CALLER_SIDE),
             plan::Side::Callee(host) if self.0[usize::from(host)] == Health::NoWay => None,
@@ -208,7 +213,7 @@ impl Way<'_> {
         };
         finish_route(request, tables, arrival, &mut worker.choices, &mut route)?;
         route.branch_from(key, arrival);
-        let leave_from = roads.listen_towards(route.next_hop, 5060);
+        let leave_from = roads.listen_towards(route.next_hop, route.transport, 5060);
         let mut branch = None;
         if route.is_stateful() {
             let opened = worker.transactions.open(request, &mut route, tables, arrival, leave_from);

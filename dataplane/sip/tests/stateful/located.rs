@@ -126,3 +126,66 @@ fn a_path_becomes_the_route() {
     assert_eq!(second.to, PHONES[1]);
     assert!(!second.text.contains("\r\nRoute:"), "{}", second.text);
 }
+
+/// RFC 5626 section 6: a network error takes the binding away; with none left the user is not there.
+#[test]
+fn when_no_flow_is_left_the_caller_hears_480() {
+    for by_icmp in [false, true] {
+        let mut proxy = proxy();
+        for (phone, id) in PHONES[..2].iter().zip(1..) {
+            let contact =
+                format!("<sip:bob@10.77.2.9;ob>;+sip.instance=\"<urn:uuid:0>\";reg-id={id}");
+            register(&mut proxy, phone, &contact, "Supported: outbound, path\r\n");
+            proxy.wait(2_000);
+        }
+        let lose = |proxy: &mut Proxy, one: &Sent| match by_icmp {
+            true => proxy.unreachable(&one.text),
+            false => proxy.receive(&one.to, &one.response("430 Flow Failed")),
+        };
+        let first = only(&proxy.receive(CALLER, &request("INVITE", "c")), "INVITE").clone();
+        let second = only(&lose(&mut proxy, &first), "INVITE").clone();
+        assert_eq!(proxy.location.counts().bindings, 1);
+        let told = lose(&mut proxy, &second);
+        assert_eq!(only(&told, "480").to, CALLER, "{told:#?}");
+        let counts = proxy.location.counts();
+        assert_eq!((counts.bindings, counts.flows_failed), (0, 2));
+    }
+}
+
+/// What others say of the user counts for more than a flow that is no more.
+#[test]
+fn a_refusal_counts_for_more_than_a_lost_flow() {
+    let mut proxy = proxy();
+    for (phone, id) in PHONES[..2].iter().zip(1..) {
+        let contact = format!("<sip:bob@10.77.2.9>;+sip.instance=\"<urn:uuid:{id}>\";reg-id=1");
+        register(&mut proxy, phone, &contact, "Supported: outbound\r\n");
+    }
+    let sent = proxy.receive(CALLER, &request("INVITE", "c"));
+    let busy = to(&sent, PHONES[0]).response("486 Busy Here");
+    assert_eq!(kinds(&proxy.receive(PHONES[0], &busy)), ["ACK"]);
+    let lost = to(&sent, PHONES[1]).response("430 Flow Failed");
+    assert_eq!(only(&proxy.receive(PHONES[1], &lost), "486").to, CALLER);
+    assert_eq!(proxy.location.counts().bindings, 1);
+}
+
+/// RFC 5626 section 5.3: an edge proxy names the flow of its client that has failed.
+#[test]
+fn the_flow_of_an_edge_proxy_is_forgotten_by_its_path() {
+    let mut proxy = proxy();
+    for (phone, id) in PHONES[..2].iter().zip(1..) {
+        let contact = format!("<sip:bob@192.168.0.5>;+sip.instance=\"<urn:uuid:0>\";reg-id={id}");
+        let path =
+            format!("Path: <sip:flow{id}@10.77.2.9:5070;lr;ob>\r\nSupported: outbound, path\r\n");
+        register(&mut proxy, phone, &contact, &path);
+        proxy.wait(2_000);
+    }
+    let first = only(&proxy.receive(CALLER, &request("INVITE", "c")), "INVITE").clone();
+    assert_eq!(first.header("Route"), "<sip:flow2@10.77.2.9:5070;lr;ob>");
+    let next = proxy.receive(&first.to, &first.response("430 Flow Failed"));
+    let second = only(&next, "INVITE").clone();
+    assert_eq!(second.header("Route"), "<sip:flow1@10.77.2.9:5070;lr;ob>");
+    assert_eq!(proxy.location.counts().bindings, 1);
+    // That the edge proxy is away says nothing of its flows.
+    assert_eq!(only(&proxy.unreachable(&second.text), "480").to, CALLER);
+    assert_eq!(proxy.location.counts().bindings, 1);
+}

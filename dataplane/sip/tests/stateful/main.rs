@@ -1,6 +1,7 @@
 //! The stateful proxy of RFC 3261 section 16 over its transactions, message by message.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
+mod connections;
 mod located;
 mod proxy;
 mod races;

@@ -4,9 +4,9 @@ use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Egress, Fork, Headers, ListenId,
     ListenPoint, Located, Location, LocationSizes, Member, Message, Output, Owner, Recognised,
     Registered, Relay, Reply, Request, RequestRoute, Response, ResponseFate, Rule, Settings,
-    Tables, Targets, TransactionCounts, TransactionSizes, Transactions, begin_route, finish_route,
-    parse, quoted_branch, rewrite_located, rewrite_request, rewrite_response, route_response,
-    write_reply,
+    Tables, Targets, TransactionCounts, TransactionSizes, Transactions, Transport, begin_route,
+    finish_route, parse, quoted_branch, rewrite_located, rewrite_request, rewrite_response,
+    route_response, write_reply,
 };
 use std::net::SocketAddr;
 
@@ -63,7 +63,12 @@ pub struct Ways {
 }
 
 impl Egress for Ways {
-    fn listen_towards(&mut self, target: SocketAddr, _prefer_port: u16) -> Option<ListenId> {
+    fn listen_towards(
+        &mut self,
+        target: SocketAddr,
+        _transport: Transport,
+        _prefer_port: u16,
+    ) -> Option<ListenId> {
         let is_dead = self.dead.contains(&target);
         let is_caller = target.ip() == CALLER.parse::<SocketAddr>().unwrap().ip();
         (!is_dead).then_some(ListenId(u8::from(!is_caller)))
@@ -154,7 +159,7 @@ impl Proxy {
             assert_eq!(found, Located::Found);
             targets.aim(&mut route);
         }
-        let way = ways.listen_towards(route.next_hop, 5060);
+        let way = ways.listen_towards(route.next_hop, route.transport, 5060);
         let leave_from = way.unwrap_or(arrival.listen);
         let mut edits = EditList::new();
         if !route.is_stateful() {
@@ -189,7 +194,7 @@ impl Proxy {
     }
 
     fn take_response(&mut self, response: &Response, text: &str) -> Vec<Sent> {
-        let Self { transactions, tables, ways, .. } = self;
+        let Self { transactions, tables, ways, location, .. } = self;
         let mut edits = EditList::new();
         match transactions.owner(response, tables) {
             Owner::Stateless => {
@@ -198,6 +203,11 @@ impl Proxy {
                 vec![emit(&edits, text, route.next_hop).0]
             }
             Owner::Here(id) => {
+                if response.status() == 430
+                    && let Some(lost) = transactions.failed_flow(id)
+                {
+                    location.forget_flow(&lost, tables);
+                }
                 let fate = transactions.response(id, response, tables, ways);
                 let ResponseFate::Forward(route) = fate else { return Vec::new() };
                 rewrite_response(response, &route, &mut edits);
@@ -213,6 +223,19 @@ impl Proxy {
         let mut out = Output::new();
         let to = write_reply(text.as_bytes(), reply, &self.tables, arrival, &mut out).unwrap();
         Sent { to: to.to_string(), text: String::from_utf8(out.bytes().to_vec()).unwrap() }
+    }
+
+    /// What it would send a request over.
+    pub fn transport_of(&self, text: &str) -> Transport {
+        let arrival = Arrival { source: CALLER.parse().unwrap(), listen: ListenId(0) };
+        let (mut headers, mut route) = (Headers::default(), RequestRoute::default());
+        let Ok(Message::Request(request)) = parse(text.as_bytes(), &mut headers) else {
+            panic!("{text}")
+        };
+        let choices = &mut Choices::default();
+        begin_route(&request, &mut route).unwrap();
+        finish_route(&request, &self.tables, &arrival, choices, &mut route).unwrap();
+        route.transport
     }
 
     /// What it says of a response that it should not take.
@@ -243,6 +266,9 @@ impl Proxy {
     pub fn unreachable(&mut self, text: &str) -> Vec<Sent> {
         let quoted = quoted_branch(text.as_bytes()).unwrap();
         assert_eq!(quoted.worker(), 3);
+        if let Some(lost) = self.transactions.unreachable_flow(quoted, &self.tables) {
+            self.location.forget_flow(&lost, &self.tables);
+        }
         self.transactions.unreachable(quoted, &self.tables, &mut self.ways);
         self.drain(Vec::new())
     }

@@ -4,6 +4,7 @@ use super::Service;
 use crate::limits::STORE_WATCH;
 use crate::mailbox::Command;
 use core::time::Duration;
+use sip_core::{RegistrarSettings, Store};
 use tokio::time::{Instant, sleep};
 
 /// What is wrong with the way to the store.
@@ -20,6 +21,8 @@ pub(in crate::service) struct Trouble {
     patience: Duration,
     /// Whether any rule registers.
     is_used: bool,
+    /// There is no store: nobody waits for it.
+    pub(super) is_none: bool,
 }
 
 impl Trouble {
@@ -31,6 +34,7 @@ impl Trouble {
             degradations: 0,
             patience: Duration::MAX,
             is_used: false,
+            is_none: false,
         }
     }
 
@@ -51,7 +55,7 @@ impl Trouble {
     fn reason(&self, oldest: Option<Instant>) -> Option<String> {
         let is_late = |since: &Instant| since.elapsed() > self.patience;
         let patience = self.patience.as_millis();
-        if !self.is_used {
+        if !self.is_used || self.is_none {
             None
         } else if self.ill.is_some() {
             self.ill.clone()
@@ -67,9 +71,10 @@ impl Trouble {
 
 impl Service {
     /// A new epoch: whether any rule registers, and how long its answers wait for the store.
-    pub(in crate::service) fn set_patience(&self, is_used: bool, patience: Duration) {
+    pub(in crate::service) fn set_patience(&self, is_used: bool, settings: &RegistrarSettings) {
         let mut trouble = self.location().trouble.borrow_mut();
-        (trouble.is_used, trouble.patience) = (is_used, patience);
+        (trouble.is_used, trouble.is_none) = (is_used, settings.store == Store::None);
+        trouble.patience = Duration::from_millis(settings.flush_patience_ms.into());
     }
 
     /// For ever: tells the workers when they are to answer from memory, and when no more.

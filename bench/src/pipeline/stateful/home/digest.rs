@@ -1,7 +1,7 @@
 //! Users who prove who they are: each REGISTER is challenged once and sent again with credentials.
 
 use super::super::frame::{Frames, Side, payload};
-use super::super::site::{Round, timed_round};
+use super::super::site::Round;
 use super::users::Users;
 use super::{Home, KEY};
 use crate::corpus::CALLER;
@@ -103,21 +103,21 @@ impl Provers {
             self.frames.write(&mut frame, Side::Caller, self.message.as_bytes());
             home.worker.io_mut().arrived.push_back(frame);
         }
-        let challenged = timed_round(&mut home.worker, &home.counters, &home.clock);
+        let challenged = home.work();
         if challenged.is_whole {
             self.challenges.ticks += challenged.ticks;
             self.challenges.messages += challenged.messages;
         }
-        let sent = core::mem::take(&mut home.worker.io_mut().sent);
-        ensure!(sent.len() == self.burst.len(), "the worker did not answer all");
-        for (mut frame, at) in sent.into_iter().zip(0..) {
+        let wire = home.worker.io_mut();
+        ensure!(wire.sent.len() == self.burst.len(), "the worker did not answer all");
+        for (mut frame, at) in wire.sent.drain(..).zip(0..) {
             let nonce = nonce(payload(frame.frame()))?;
             self.write(self.burst[at], Some(&nonce));
             self.frames.write(&mut frame, Side::Caller, self.message.as_bytes());
-            home.worker.io_mut().arrived.push_back(frame);
+            wire.arrived.push_back(frame);
         }
         before(home);
-        let round = timed_round(&mut home.worker, &home.counters, &home.clock);
+        let round = home.work();
         let wire = home.worker.io_mut();
         for frame in &wire.sent {
             Users::check(frame)?;

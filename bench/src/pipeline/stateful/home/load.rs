@@ -8,7 +8,7 @@ use dataplane::huge_pages::ask_for_huge_pages;
 use dataplane::testing::appliance::lab_settings;
 use serde::Serialize;
 use sip_core::record::{self, BindingView};
-use sip_core::{Location, Tables};
+use sip_core::{LoadCounts, Location, Tables};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ pub(crate) struct LoadReport {
     seconds: f64,
     aors_per_second: f64,
     bytes_per_record: f64,
+    allocations_per_aor: f64,
     /// Until its memory was there.
     memory_seconds: f64,
     #[serde(flatten)]
@@ -48,15 +49,18 @@ pub(in crate::pipeline) fn run(arguments: &Arguments) -> Result<()> {
     let memory_seconds = began.elapsed().as_secs_f64();
     location.set_time(1, super::EPOCH_MS);
     let mut batch = Vec::with_capacity(2 * BATCH);
-    let (mut loaded, mut bytes, mut time) = (0, 0, Duration::ZERO);
+    let (mut loaded, mut bytes, mut time, mut allocations) = (0, 0, Duration::ZERO, 0);
     for user in 0..users {
         write_record(user, &mut batch)?;
         if batch.len() < BATCH && user + 1 < users {
             continue;
         }
+        let mut taken = Ok(LoadCounts::default());
         let began = Instant::now();
-        loaded += location.load(&batch, &tables)?.aors;
+        let counted = allocation_counter::measure(|| taken = location.load(&batch, &tables));
         time += began.elapsed();
+        loaded += taken?.aors;
+        allocations += counted.count_total;
         bytes += batch.len();
         batch.clear();
     }
@@ -67,6 +71,7 @@ pub(in crate::pipeline) fn run(arguments: &Arguments) -> Result<()> {
         seconds: time.as_secs_f64(),
         aors_per_second: loaded as f64 / time.as_secs_f64(),
         bytes_per_record: bytes as f64 / loaded as f64,
+        allocations_per_aor: allocations as f64 / loaded as f64,
         memory_seconds,
         disturbance: watch.finish(&[])?,
     };
@@ -110,8 +115,8 @@ fn print(report: &LoadReport) -> std::io::Result<()> {
     )?;
     writeln!(
         out,
-        "  {:.0} bytes per record; its memory was there after {:.2} s",
-        report.bytes_per_record, report.memory_seconds
+        "  {:.0} bytes per record, {:.4} allocations for each; its memory was there after {:.2} s",
+        report.bytes_per_record, report.allocations_per_aor, report.memory_seconds
     )?;
     if let Some(reason) = &report.disturbance.reason {
         writeln!(out, "  DISTURBED: {reason}")?;

@@ -1,12 +1,13 @@
 //! Registrations: a worker with many users, who refresh their bindings in random order.
 //!
-//! As in the stateful scenario only the worker's own time counts, less that of the queues. Nobody takes
-//! changed bindings to a store here: what that costs is the business of another measurement.
+//! As in the stateful scenario only the worker's own time counts, less that of the queues. There is no store
+//! here: what that costs is the business of another measurement.
 
 mod digest;
 mod expiry;
 mod load;
 mod register;
+mod samples;
 mod users;
 
 pub(super) use super::site::{Round, timed_round};
@@ -24,7 +25,7 @@ use dataplane::worker::{Worker, WorkerPort};
 pub(in crate::pipeline) use expiry::run as run_expiry;
 pub(in crate::pipeline) use load::run as run_load;
 pub(in crate::pipeline) use register::{run as run_register, run_with_digest};
-use sip_core::{Action, Digest, DigestSizes, Durability, LocationSizes, Rule, Settings};
+use sip_core::{Action, Digest, DigestSizes, Durability, LocationSizes, Rule, Settings, Store};
 use std::sync::Arc;
 pub(super) use users::Users;
 
@@ -44,6 +45,8 @@ struct Home<Pr: Probe> {
     clock: quanta::Clock,
     /// Buffers that are on neither side of the worker.
     spare: Vec<Frame>,
+    /// What the worker has allocated in its rounds.
+    allocations: u64,
 }
 
 /// Room for so many users with one binding each.
@@ -57,6 +60,7 @@ fn settings() -> Settings {
     settings.domains = vec!["example.com".to_owned()];
     settings.rules = vec![Rule::always(Action::Register)];
     settings.registrar.durability = Durability::Memory;
+    settings.registrar.store = Store::None;
     settings
 }
 
@@ -93,11 +97,27 @@ impl<Pr: Probe> Home<Pr> {
             ensure!(service.send(command).is_ok(), "the mailbox is full");
         }
         worker.attend();
-        Ok(Self { worker, service, counters, time, clock, spare })
+        Ok(Self { worker, service, counters, time, clock, spare, allocations: 0 })
     }
 
     /// A burst of REGISTERs, of as many users as `users` gives, and their answers.
     fn round(&mut self, users: &mut Users) -> Result<Round> {
+        self.offer(users);
+        let round = self.work();
+        self.take_answers()?;
+        Ok(round)
+    }
+
+    /// The worker's part of a round.
+    fn work(&mut self) -> Round {
+        let mut round = Round::default();
+        let work = || round = timed_round(&mut self.worker, &self.counters, &self.clock);
+        self.allocations += allocation_counter::measure(work).count_total;
+        round
+    }
+
+    /// A burst of REGISTERs arrives.
+    fn offer(&mut self, users: &mut Users) {
         let wire = self.worker.io_mut();
         while let Some(mut frame) = self.spare.pop() {
             if !users.write_next(&mut frame) {
@@ -106,13 +126,16 @@ impl<Pr: Probe> Home<Pr> {
             }
             wire.arrived.push_back(frame);
         }
-        let round = timed_round(&mut self.worker, &self.counters, &self.clock);
+    }
+
+    /// The answers have left.
+    fn take_answers(&mut self) -> Result<()> {
         let wire = self.worker.io_mut();
         for frame in &wire.sent {
             Users::check(frame)?;
         }
         self.spare.append(&mut wire.sent);
-        Ok(round)
+        Ok(())
     }
 
     /// Registers all users once.

@@ -42,7 +42,7 @@ pub(crate) struct RegisterReport {
     registers_per_second: f64,
     /// Nanoseconds for a challenge, where credentials are asked for: each registration takes one of both.
     ns_per_challenge: Option<f64>,
-    allocations_per_register: Option<f64>,
+    allocations_per_register: f64,
     /// Tables, index, timers and texts for one user with one binding.
     bytes_per_aor: f64,
     register_bytes: usize,
@@ -57,7 +57,7 @@ pub(crate) struct RegisterReport {
 struct Found {
     bindings: [u64; 2],
     runs: Vec<f64>,
-    allocations: Option<f64>,
+    allocations: f64,
     longest_fill_ns: u64,
     register_bytes: usize,
     challenge_ns: Option<f64>,
@@ -165,7 +165,7 @@ pub(in crate::pipeline) fn run_with_digest(arguments: &Arguments) -> Result<()> 
 fn run_either(arguments: &Arguments, is_proved: bool) -> Result<()> {
     ask_for_huge_pages().context("cannot start anew, as the appliance does")?;
     let lcores = &arguments.lcores[arguments.lcores.len() - 1..];
-    let (users, length) = (arguments.alive, Duration::from_secs(arguments.seconds));
+    let (users, length) = (arguments.alive, arguments.length());
     check_memory(sizes_for(users))?;
     let _hugepages = hugepages::reserve();
     let plan = plan(lcores)?;
@@ -190,8 +190,7 @@ fn work(queues: DpdkQueues, count: u32, is_proved: bool, length: Duration) -> Re
     let (mut home, mut users, longest_fill_ns) = filled(queues, count, is_proved, NoProbe)?;
     slice(&mut home, &mut users, |_| {}, |_| {})?;
     let runs = (0..RUNS).map(|_| measured(&mut home, &mut users, length)).collect::<Result<_>>()?;
-    // Whoever makes credentials allocates between the rounds.
-    let allocations = if is_proved { None } else { Some(allocations(&mut home, &mut users)?) };
+    let allocations = allocations(&mut home, &mut users)?;
     let (bindings, register_bytes) = (home.bindings(), users.message_bytes());
     ensure!(bindings == [u64::from(count); 2], "{bindings:?} bindings are there, not {count}");
     let challenge_ns = users.ns_per_challenge(&home.clock);
@@ -236,13 +235,13 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// Of the worker and its users, who allocate nothing.
+/// Of the worker.
 #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
 fn allocations(home: &mut Home<NoProbe>, users: &mut Traffic) -> Result<f64> {
-    let (mut result, began) = (Ok(Round::default()), home.counters.received.get());
-    let counted = allocation_counter::measure(|| result = slice(home, users, |_| {}, |_| {}));
-    result?;
-    Ok(counted.count_total as f64 / (home.counters.received.get() - began).max(1) as f64)
+    let (before, began) = (home.allocations, home.counters.received.get());
+    slice(home, users, |_| {}, |_| {})?;
+    let received = home.counters.received.get() - began;
+    Ok((home.allocations - before) as f64 / received.max(1) as f64)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a report, not an account")]
@@ -321,9 +320,7 @@ fn print(report: &RegisterReport) -> std::io::Result<()> {
         "  {:.0} bytes per AoR; longest round of 32 new bindings {:.1} us",
         report.bytes_per_aor, report.longest_fill_round_us
     )?;
-    if let Some(allocations) = report.allocations_per_register {
-        writeln!(out, "  {allocations:.4} allocations per REGISTER")?;
-    }
+    writeln!(out, "  {:.4} allocations per REGISTER", report.allocations_per_register)?;
     if let Some(ns) = report.ns_per_challenge {
         writeln!(out, "  {ns:.1} ns per REGISTER that is challenged, before each of these")?;
     }

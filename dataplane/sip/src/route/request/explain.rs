@@ -9,6 +9,7 @@ use crate::parse::error::ParseErrorKind;
 use crate::parse::header::HeaderId;
 use crate::parse::uri::{Scheme, Uri};
 use crate::parse::via::Via;
+use crate::rewrite::flow::Purpose;
 use crate::route::choices::{Choices, Share};
 use crate::route::hash_key;
 use crate::route::outcome::Refusal;
@@ -19,8 +20,9 @@ use crate::settings::HashKey;
 /// What decided about a request; [`route_request`](crate::route_request) says what was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// Whether our mark proves that the request belongs to a dialog whose Record-Route we wrote; then
-    /// its next Route or its Request-URI decides, and the rules are not asked.
+    /// Whether our mark proves that the request belongs to a dialog whose Record-Route we wrote, or our token
+    /// that it is for a client which registered through us; then its next Route, its Request-URI or the flow of the
+    /// client decides, and the rules are not asked.
     pub in_dialog: bool,
     /// User part of the Request-URI as the rules see it: behind our own Route values and `maddr`.
     pub user: String,
@@ -83,7 +85,12 @@ pub fn explain_request(
     let is_ours = path.uri.scheme == Scheme::Tel
         || tables.is_ours(subject.host, path.uri.port(), arrival.listen);
     let has_way = !is_ours || path.routes.top()?.is_some();
-    let in_dialog = in_dialog && has_way;
+    let by_flow = match path.flow {
+        Some((_, Purpose::Path)) => true,
+        Some((_, Purpose::Dialog)) => path.routes.top()?.is_none(),
+        None => false,
+    };
+    let in_dialog = in_dialog && has_way || by_flow;
     let is_for_us = !has_way && request.method == Method::Options && subject.user.is_empty();
     let mut explanation = Explanation {
         in_dialog,

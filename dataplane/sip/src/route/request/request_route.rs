@@ -6,7 +6,7 @@ use crate::message::{Arrival, Span};
 use crate::parse::via::Via;
 use crate::rewrite::branch::Branch;
 use crate::route::route_set::Cuts;
-use crate::settings::{ListenId, Relay};
+use crate::settings::{ListenId, Relay, Transport};
 use crate::transaction::ServerKey;
 
 /// A request that is forwarded: where to, why, and what to change. One can be used over and over:
@@ -15,6 +15,8 @@ use crate::transaction::ServerKey;
 pub struct RequestRoute {
     /// Where it goes.
     pub next_hop: SocketAddr,
+    /// What it goes over.
+    pub transport: Transport,
     /// Why it goes there.
     pub reason: RouteReason,
     /// Whether it gets a transaction, and where else it may go.
@@ -42,6 +44,8 @@ pub struct RequestRoute {
 pub enum RouteReason {
     /// The request belongs to a dialog that has our marked Record-Route: Route or Request-URI.
     InDialog,
+    /// Its topmost Route is the Path that we gave to a client which registered through us.
+    Path,
     /// The rule of this index relays to Route or Request-URI.
     RequestUri {
         /// Index in [`Settings::rules`](crate::Settings::rules).
@@ -108,6 +112,7 @@ impl Default for RequestRoute {
     fn default() -> Self {
         Self {
             next_hop: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+            transport: Transport::Udp,
             reason: RouteReason::InDialog,
             relay: Relay::Stateless,
             leave_from: None,

@@ -28,6 +28,8 @@ pub(crate) struct Timers {
     pub(crate) t2: u32,
     /// How long a message stays in the network.
     pub(crate) t4: u32,
+    /// What the transaction runs over.
+    pub(crate) transport: Transport,
 }
 
 impl Timers {

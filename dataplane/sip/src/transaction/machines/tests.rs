@@ -11,7 +11,8 @@ use super::{
 };
 
 /// The default values of RFC 3261.
-pub(super) const TIMERS: Timers = Timers { t1: 500, t2: 4_000, t4: 5_000 };
+pub(super) const TIMERS: Timers =
+    Timers { t1: 500, t2: 4_000, t4: 5_000, transport: Transport::Unreliable };
 
 /// When the tests begin: time wraps around within the first minute.
 pub(super) const START: Tick = Tick::of_ms(u32::MAX as u64 - 20_000);
