@@ -5,7 +5,7 @@ mod tables;
 use crate::api::Configuration;
 use control_api::DropReason;
 use control_api::operator::{MemberReport, MemberState};
-use control_api::status::{QueueStatus, Status};
+use control_api::status::{QueueStatus, STAGES, Status, WorkerStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -71,7 +71,21 @@ impl Families<'_> {
         let worker_labels = |lcore: u16| vec![("lcore", lcore.to_string())];
         let workers: Vec<_> =
             status.workers.iter().map(|worker| (worker_labels(worker.lcore), worker)).collect();
-        self.all(WORKER, &workers)
+        self.all(WORKER, &workers)?;
+        self.stages(&status.workers)
+    }
+
+    fn stages(&mut self, workers: &[WorkerStatus]) -> fmt::Result {
+        let help = "Time spent in each stage of the way of a message, in a sample: divide by trunkline_worker_sampled_messages_total.";
+        let mut family = self.family("worker_stage_seconds", help, MetricType::Counter)?;
+        for worker in workers {
+            for (stage, ns) in STAGES.iter().zip(worker.stages.ns) {
+                let labels =
+                    vec![("lcore", worker.lcore.to_string()), ("stage", (*stage).to_owned())];
+                line(&mut family, &labels, &Value::nanos(ns))?;
+            }
+        }
+        Ok(())
     }
 
     fn drops(&mut self, queues: &[QueueStatus]) -> fmt::Result {

@@ -30,7 +30,7 @@ impl Value {
 
     /// A counter of nanoseconds, as seconds.
     #[expect(clippy::cast_precision_loss, reason = "exact for a hundred days of nanoseconds")]
-    fn nanos(nanoseconds: u64) -> Self {
+    pub(super) fn nanos(nanoseconds: u64) -> Self {
         Self::CountSeconds(nanoseconds as f64 / 1e9)
     }
 
@@ -113,6 +113,7 @@ pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
     Metric { name: "worker_handed_off", help: "Messages handed over to the workers that own their transactions, on all ports.", value: |s| Value::Count(s.handed_off) },
     Metric { name: "worker_handed_in", help: "Messages that other workers handed over, on all ports.", value: |s| Value::Count(s.handed_in) },
     Metric { name: "worker_handoff_full", help: "Messages that could not be handed over, because the ring was full.", value: |s| Value::Count(s.handoff_full) },
+    Metric { name: "worker_sampled_messages", help: "Messages in the sample of worker_stage_seconds.", value: |s| Value::Count(s.stages.messages) },
     Metric { name: "transactions_capacity", help: "Transactions that there is room for.", value: |s| Value::Level(s.transactions.capacity) },
     Metric { name: "transactions_buffers", help: "Message buffers of 256 bytes that there are.", value: |s| Value::Level(s.transactions.buffers) },
     Metric { name: "transactions_alive", help: "Transactions alive now.", value: |s| Value::Level(s.transactions.alive) },

@@ -2,7 +2,7 @@
 
 use crate::status_report::difference;
 use control_api::DropReason;
-use control_api::status::{QueueStatus, Status};
+use control_api::status::{QueueStatus, STAGES, Status, WorkerStatus};
 use std::time::{Duration, Instant};
 
 /// A snapshot and when it was taken.
@@ -87,6 +87,18 @@ impl Rates {
         let mut drops: Vec<_> = all.filter(|(_, _, total)| *total > 0).collect();
         drops.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.cmp(&a.2)));
         drops
+    }
+
+    /// Nanoseconds for each message by stage, of each worker: what VPP calls clocks. None where no message was in
+    /// the sample.
+    #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
+    pub fn stages(&self) -> Vec<(u16, [f64; STAGES.len()])> {
+        let sampled = self.since.workers.iter().filter(|worker| worker.stages.messages > 0);
+        let mean = |worker: &WorkerStatus| {
+            let messages = worker.stages.messages as f64;
+            (worker.lcore, worker.stages.ns.map(|ns| ns as f64 / messages))
+        };
+        sampled.map(mean).collect()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "rates for people")]

@@ -4,7 +4,7 @@ use super::Rates;
 use super::rates::Work;
 use crate::status_report::grouped;
 use control_api::operator::{MemberReport, MemberState};
-use control_api::status::Status;
+use control_api::status::{STAGES, Status};
 use ratatui::backend::TestBackend;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
@@ -20,15 +20,17 @@ pub fn draw(frame: &mut Frame<'_>, rates: &Rates, members: Option<&[MemberReport
     let heights = [
         Constraint::Length(3),
         Constraint::Length(rows(rates.lcores().len())),
+        Constraint::Length(rows(rates.stages().len())),
         Constraint::Length(rows(queues)),
         Constraint::Length(rows(workers)),
         Constraint::Length(rows(impaired.len())),
         Constraint::Min(2),
     ];
-    let [head, lcores, queues, workers, members_area, drops] =
+    let [head, lcores, stages, queues, workers, members_area, drops] =
         Layout::vertical(heights).areas(frame.area());
     frame.render_widget(Paragraph::new(heading(rates)), head);
     frame.render_widget(lcore_table(rates), lcores);
+    frame.render_widget(stage_table(rates), stages);
     frame.render_widget(queue_table(rates), queues);
     frame.render_widget(worker_table(rates), workers);
     frame.render_widget(table(&["member", "state", "why"], &[32, 10, 60], impaired), members_area);
@@ -86,6 +88,17 @@ fn lcore_table(rates: &Rates) -> Table<'static> {
     };
     let rows = rates.lcores().iter().map(row).collect();
     table(&names, &[8, 9, 14, 14, 16, 12], rows)
+}
+
+/// Nanoseconds for each message, in the order in which it meets the stages.
+fn stage_table(rates: &Rates) -> Table<'static> {
+    let names: Vec<_> = ["ns by stage"].into_iter().chain(STAGES).collect();
+    let rows = rates.stages().into_iter().map(|(lcore, stages)| {
+        let first = std::iter::once(format!("lcore {lcore}"));
+        first.chain(stages.iter().map(|ns| format!("{ns:.0}"))).collect()
+    });
+    let widths = [12, 8, 8, 8, 8, 8, 9, 10, 12, 8, 8, 9];
+    table(&names, &widths, rows.collect())
 }
 
 fn queue_table(rates: &Rates) -> Table<'static> {

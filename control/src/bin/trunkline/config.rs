@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// API socket of control
-    #[arg(long, global = true, value_name = "PATH", default_value = "/run/trunkline/api.sock")]
+    #[arg(long, global = true, value_name = "PATH", env = "TRUNKLINE_API", default_value = "/run/trunkline/api.sock")]
     socket: PathBuf,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct AuditArguments {
     #[arg(long)]
     json: bool,
     /// API socket of control
-    #[arg(long, value_name = "PATH", default_value = "/run/trunkline/api.sock")]
+    #[arg(long, value_name = "PATH", env = "TRUNKLINE_API", default_value = "/run/trunkline/api.sock")]
     socket: PathBuf,
 }
 
