@@ -54,7 +54,7 @@ impl Collector for Snapshot {
 }
 
 /// Labels of one line.
-type Labels<'a> = Vec<(&'static str, String)>;
+type Labels = Vec<(&'static str, String)>;
 
 /// Metric families, one after the other.
 struct Families<'a>(DescriptorEncoder<'a>);
@@ -158,7 +158,7 @@ impl Families<'_> {
     }
 
     /// Each metric of a table, for each of `things`.
-    fn all<T>(&mut self, table: &[Metric<T>], things: &[(Labels<'_>, &T)]) -> fmt::Result {
+    fn all<T>(&mut self, table: &[Metric<T>], things: &[(Labels, &T)]) -> fmt::Result {
         for Metric { name, help, value } in table {
             let Some((_, first)) = things.first() else { return Ok(()) };
             let mut family = self.family(name, help, value(first).kind())?;
@@ -184,12 +184,12 @@ impl Families<'_> {
     }
 }
 
-fn queue_labels(queue: &QueueStatus) -> Labels<'static> {
+fn queue_labels(queue: &QueueStatus) -> Labels {
     let QueueStatus { port, queue, lcore, .. } = queue;
     vec![("port", port.clone()), ("queue", queue.to_string()), ("lcore", lcore.to_string())]
 }
 
-fn line(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, value: &Value) -> fmt::Result {
+fn line(family: &mut MetricEncoder<'_>, labels: &Labels, value: &Value) -> fmt::Result {
     if labels.is_empty() {
         return put(family, value);
     }

@@ -39,7 +39,8 @@ fn every_path_of_the_api_is_on_its_page() {
 
 #[test]
 fn units_start_programs_that_there_are() {
-    for (unit, program) in [("dataplane", "trunkline-dataplane"), ("control", "trunkline-control")] {
+    for (unit, program) in [("dataplane", "trunkline-dataplane"), ("control", "trunkline-control")]
+    {
         let unit = document(&format!("docs/systemd/trunkline-{unit}.service"));
         let start = format!("ExecStart=/usr/bin/{program} --config ");
         assert!(unit.contains(&start) && unit.contains("WatchdogSec="), "{unit}");
@@ -70,7 +71,18 @@ fn every_command_that_operators_type_is_explained_to_them() {
     let page = document("docs/operations.md");
     let main = document("control/src/bin/trunkline/main.rs");
     let commands = [
-        "run", "status", "top", "reload", "rollback", "config", "audit", "check", "drain", "where", "lab",
+        "run",
+        "status",
+        "top",
+        "reload",
+        "rollback",
+        "config",
+        "audit",
+        "check",
+        "destinations",
+        "drain",
+        "where",
+        "lab",
     ];
     for command in commands {
         let variant = format!("{}{}(", command[..1].to_uppercase(), &command[1..]);

@@ -19,6 +19,7 @@ use axum::{Extension, Json};
 use control_api::operator::{FromControl, MemberReport, MemberState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::fmt;
 use std::net::SocketAddr;
 
 /// Which configuration is in force.
@@ -45,6 +46,27 @@ impl Configuration {
             broken_file: running.broken_file.clone(),
             waiting: running.waiting.clone(),
         }
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, file_differs, broken_file, waiting } = self;
+        let Generation { number, since, by, file } = generation;
+        writeln!(f, "configuration generation {number} since {since}, by {by}")?;
+        let file = file.display();
+        match (broken_file, file_differs) {
+            (Some(mistakes), _) => write!(
+                f,
+                "{file} was broken at the start, so this is the last good one:\n{mistakes}"
+            )?,
+            (None, true) => write!(f, "{file} holds something else: trunkline reload --dry-run")?,
+            (None, false) => write!(f, "{file} holds the same")?,
+        }
+        if !waiting.is_empty() {
+            write!(f, "\nwaiting for a restart: {}", waiting.join(", "))?;
+        }
+        Ok(())
     }
 }
 

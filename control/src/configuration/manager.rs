@@ -6,7 +6,7 @@ use super::report::{Report, Verdict};
 use super::restart::{differences, without_fixed};
 use super::{Loaded, Running};
 use crate::audit::Audit;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::live::Live;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -101,7 +101,7 @@ impl Manager {
     fn find(&self, source: &Source) -> Result<Loaded, Box<Report>> {
         let running = self.running.borrow().clone();
         let (file, number) = (&running.loaded.file, running.generation.number);
-        let kept = |wanted: u64| {
+        let kept = |wanted: u64| -> Result<Result<Loaded, ConfigError>, Box<Report>> {
             let (_, text) = self.history.text(wanted).map_err(|error| {
                 let note = Some(format!("{error:#}"));
                 Box::new(Report { note, ..Report::new(Verdict::Refused, number) })

@@ -77,7 +77,7 @@ fn a_hundred_reloads_during_fifty_thousand_calls_lose_none() {
     }
     end_calls(calls, 50_000);
     let summary = report_of_config();
-    assert!(summary.starts_with("generation 101 "), "{summary}");
+    assert!(summary.starts_with("configuration generation 101 "), "{summary}");
     assert_eq!(ask(&["config", "history"]).stdout.lines_count(), 32);
 }
 
@@ -133,17 +133,31 @@ fn what_needs_a_restart_is_named_and_a_rollback_undoes_a_reload() {
     let dry = ask(&["reload", "--dry-run"]);
     let said = text(&dry);
     assert!(dry.status.success() && said.contains("+ appliance.retry_after: 9"), "{said}");
-    assert!(said.contains("lcores.idle: \"sleep\" -> \"yield\"   (needs a restart of the data plane)"), "{said}");
+    assert!(
+        said.contains("lcores.idle: \"sleep\" -> \"yield\"   (needs a restart of the data plane)"),
+        "{said}"
+    );
     let refused = ask(&["reload"]);
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
     lab.signal_control("-HUP");
     sleep(Duration::from_millis(300));
-    assert!(report_of_config().starts_with("generation 1 "), "{}", report_of_config());
+    assert!(
+        report_of_config().starts_with("configuration generation 1 "),
+        "{}",
+        report_of_config()
+    );
     let partial = report(&["reload", "--partial"]);
-    assert_eq!((&partial["verdict"], &partial["waiting"][0]), (&"in_force".into(), &"lcores.idle".into()));
+    assert_eq!(
+        (&partial["verdict"], &partial["waiting"][0]),
+        (&"in_force".into(), &"lcores.idle".into())
+    );
     assert!(report_of_config().contains("waiting for a restart: lcores.idle"));
     let back = report(&["rollback"]);
-    assert_eq!((&back["verdict"], &back["generation"]), (&"in_force".into(), &3.into()), "{back:#}");
+    assert_eq!(
+        (&back["verdict"], &back["generation"]),
+        (&"in_force".into(), &3.into()),
+        "{back:#}"
+    );
     assert!(ask(&["config", "show"]).stdout.starts_with(good.trim_end().as_bytes()));
     assert!(report_of_config().contains("holds something else"));
     let running = ask(&["check", FILE, "--against", "running"]);
@@ -162,7 +176,9 @@ fn kill(pid_file: &str) -> String {
 
 fn wait_for_another(pid_file: &str, before: &str) {
     let start = Instant::now();
-    while std::fs::read_to_string(pid_file).is_ok_and(|pid| pid == before) || !std::path::Path::new(pid_file).exists() {
+    while std::fs::read_to_string(pid_file).is_ok_and(|pid| pid == before)
+        || !std::path::Path::new(pid_file).exists()
+    {
         assert!(start.elapsed() < Duration::from_secs(10), "nothing came back");
         sleep(Duration::from_millis(20));
     }

@@ -27,7 +27,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE|running")]
     against: Option<PathBuf>,
     /// API socket of control, for `--against running`
-    #[arg(long, value_name = "PATH", env = "TRUNKLINE_API", default_value = "/run/trunkline/api.sock")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TRUNKLINE_API",
+        default_value = "/run/trunkline/api.sock"
+    )]
     socket: PathBuf,
 }
 

@@ -24,7 +24,13 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// API socket of control
-    #[arg(long, global = true, value_name = "PATH", env = "TRUNKLINE_API", default_value = "/run/trunkline/api.sock")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "TRUNKLINE_API",
+        default_value = "/run/trunkline/api.sock"
+    )]
     socket: PathBuf,
 }
 
@@ -60,21 +66,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn summary(socket: &Path) -> Result<(), Failure> {
-    let Configuration { generation, file_differs, broken_file, waiting } =
-        get_blocking(socket, "/v1/configuration")?;
-    let Generation { number, since, by, file } = generation;
-    crate::say(format_args!("generation {number} since {since}, by {by}"));
-    let file = file.display();
-    match (broken_file, file_differs) {
-        (Some(mistakes), _) => crate::say(format_args!(
-            "{file} was broken at the start, so this is the last good one:\n{mistakes}"
-        )),
-        (None, true) => crate::say(format_args!("{file} holds something else: trunkline reload")),
-        (None, false) => crate::say(format_args!("{file} holds the same")),
-    }
-    if !waiting.is_empty() {
-        crate::say(format_args!("waiting for a restart: {}", waiting.join(", ")));
-    }
+    let configuration: Configuration = get_blocking(socket, "/v1/configuration")?;
+    crate::say(configuration);
     Ok(())
 }
 
@@ -107,7 +100,12 @@ pub(crate) struct AuditArguments {
     #[arg(long)]
     json: bool,
     /// API socket of control
-    #[arg(long, value_name = "PATH", env = "TRUNKLINE_API", default_value = "/run/trunkline/api.sock")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TRUNKLINE_API",
+        default_value = "/run/trunkline/api.sock"
+    )]
     socket: PathBuf,
 }
 

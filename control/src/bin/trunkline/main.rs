@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod destinations;
 mod drain;
 mod fault;
 mod lab;
@@ -54,6 +55,7 @@ enum Command {
     Audit(config::AuditArguments),
     Status(status::Arguments),
     Top(top::Arguments),
+    Destinations(destinations::Arguments),
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => config::audit(&arguments),
         Command::Top(arguments) => top::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
+        Command::Destinations(arguments) => destinations::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
         Command::Location(arguments) => location::main(arguments),

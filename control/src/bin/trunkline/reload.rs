@@ -59,7 +59,12 @@ struct How {
     #[arg(long)]
     json: bool,
     /// API socket of control
-    #[arg(long, value_name = "PATH", env = "TRUNKLINE_API", default_value = "/run/trunkline/api.sock")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TRUNKLINE_API",
+        default_value = "/run/trunkline/api.sock"
+    )]
     socket: PathBuf,
 }
 

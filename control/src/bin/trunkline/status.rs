@@ -1,6 +1,8 @@
 //! `trunkline status`
 
 use crate::Failure;
+use control::api::Configuration;
+use control::api::client::get_blocking;
 use control::dataplane_link::status_blocking;
 use control::member_report::MemberTable;
 use control::operator::members_blocking;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 /// went to another destination, branches cancelled, and messages handed to the worker that owns their
 /// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
 /// has confirmed, and how the store is. Below stand the members of the destination sets: up, probing (was
-/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign.
+/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign. Last comes the configuration in force.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,9 +44,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let report = StatusReport::new(&status_blocking(&arguments.socket)?);
     // Control may be away: what the data plane says stands for itself.
     let members = members_blocking(&arguments.socket.with_file_name("control.sock"));
+    let configuration: Option<Configuration> =
+        get_blocking(&arguments.socket.with_file_name("api.sock"), "/v1/configuration").ok();
     if arguments.json {
         let mut report = serde_json::to_value(&report)?;
         report["members"] = serde_json::to_value(members.ok())?;
+        report["configuration"] = serde_json::to_value(configuration)?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
@@ -54,6 +59,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
             crate::say(format_args!("\n{}", MemberTable(&members).to_string().trim_end()));
         }
         Err(error) => crate::say(format_args!("\nwho is well is not known: {error:#}")),
+    }
+    if let Some(configuration) = configuration {
+        crate::say(format_args!("\n{configuration}"));
     }
     Ok(())
 }
