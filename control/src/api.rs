@@ -55,49 +55,59 @@ struct Endpoint {
     path: &'static str,
     /// What a caller must be allowed; anybody who can connect may ask where there is none.
     role: Option<Role>,
-    handler: MethodRouter<Sources>,
+    handler: Handler,
 }
+
+/// Makes the handler of a method.
+type Handler = fn(MethodFilter) -> MethodRouter<Sources>;
 
 /// All of them, in the order of the documentation.
 fn endpoints() -> Vec<Endpoint> {
     use {configuration as c, endpoints as e};
-    let get = MethodFilter::GET;
-    let post = MethodFilter::POST;
-    let read =
-        |path, handler| Endpoint { method: Method::GET, path, role: Some(Role::Read), handler };
-    let change = |path, handler| Endpoint {
+    let read = |path: &'static str, handler: Handler| Endpoint {
+        method: Method::GET,
+        path,
+        role: Some(Role::Read),
+        handler,
+    };
+    let change = |path: &'static str, handler: Handler| Endpoint {
         method: Method::POST,
         path,
         role: Some(Role::Operator),
         handler,
     };
-    let see = |path, handler| Endpoint { role: Some(Role::Operator), ..read(path, handler) };
+    let see = |path: &'static str, handler: Handler| Endpoint {
+        role: Some(Role::Operator),
+        ..read(path, handler)
+    };
     vec![
-        Endpoint { role: None, ..read("/v1/health", on(get, e::health)) },
-        Endpoint { role: None, ..read("/openapi.json", on(get, e::openapi)) },
-        read("/metrics", on(get, e::metrics)),
-        read("/v1/status", on(get, e::status)),
-        read("/v1/destinations", on(get, e::destinations)),
-        change("/v1/destinations/{set}/{member}/drain", on(post, e::drain)),
-        change("/v1/destinations/{set}/{member}/undrain", on(post, e::undrain)),
-        read("/v1/locations/{aor}", on(get, e::location)),
-        Endpoint { method: Method::POST, ..read("/v1/where", on(post, e::find_where)) },
-        read("/v1/configuration", on(get, c::summary)),
-        see("/v1/configuration/text", on(get, c::text)),
-        read("/v1/configuration/history", on(get, c::history)),
-        change("/v1/configuration/diff", on(post, c::diff)),
-        change("/v1/configuration/reload", on(post, c::reload)),
-        change("/v1/configuration/rollback", on(post, c::rollback)),
-        see("/v1/audit", on(get, e::audit)),
+        Endpoint { role: None, ..read("/v1/health", |m| on(m, e::health)) },
+        Endpoint { role: None, ..read("/openapi.json", |m| on(m, e::openapi)) },
+        read("/metrics", |m| on(m, e::metrics)),
+        read("/v1/status", |m| on(m, e::status)),
+        read("/v1/destinations", |m| on(m, e::destinations)),
+        change("/v1/destinations/{set}/{member}/drain", |m| on(m, e::drain)),
+        change("/v1/destinations/{set}/{member}/undrain", |m| on(m, e::undrain)),
+        read("/v1/locations/{aor}", |m| on(m, e::location)),
+        Endpoint { method: Method::POST, ..read("/v1/where", |m| on(m, e::find_where)) },
+        read("/v1/configuration", |m| on(m, c::summary)),
+        see("/v1/configuration/text", |m| on(m, c::text)),
+        read("/v1/configuration/history", |m| on(m, c::history)),
+        change("/v1/configuration/diff", |m| on(m, c::diff)),
+        change("/v1/configuration/reload", |m| on(m, c::reload)),
+        change("/v1/configuration/rollback", |m| on(m, c::rollback)),
+        see("/v1/audit", |m| on(m, e::audit)),
     ]
 }
 
 /// The endpoints over `sources`, each behind its role.
 pub fn router(sources: Sources) -> Router {
     let mut router = Router::new();
-    for Endpoint { path, role, handler, .. } in endpoints() {
+    for Endpoint { method, path, role, handler } in endpoints() {
         let guard = from_fn_with_state((sources.clone(), role), caller::guard);
-        router = router.route(path, handler.route_layer(guard));
+        // All of ours are methods that it knows.
+        let method = MethodFilter::try_from(method).unwrap_or(MethodFilter::GET);
+        router = router.route(path, handler(method).route_layer(guard));
     }
     router
         .fallback(|| async { ApiError::not_found("no such path: GET /openapi.json lists them") })
