@@ -6,6 +6,7 @@
 
 mod bench;
 mod calls;
+mod connections;
 mod digest;
 mod health;
 mod hostile;
