@@ -27,6 +27,7 @@ pub mod member_report;
 pub mod operator;
 pub mod process;
 pub mod publisher;
+pub mod realm_report;
 pub mod service;
 pub mod state;
 pub mod status_report;

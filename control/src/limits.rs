@@ -84,8 +84,12 @@ pub const STORE_RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest such pause: how much later than space on the disk the store is well again.
 pub const STORE_RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// Pause before what is stored is read again for the data plane; after 20 of them it begins without.
+/// Pause before what is stored is read again for the data plane.
 pub const LOCATION_RETRY: Duration = Duration::from_millis(500);
+
+/// How long the data plane waits for what is stored, answering 503: one disk that is slow to come is
+/// worth it, and phones try again within some seconds. Behind it, it begins without.
+pub const LOCATION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most connections at one time that can be configured: ten times what one machine was seen to carry.
 pub const CONNECTIONS_MAX: u32 = 4_000_000;

@@ -8,14 +8,14 @@ use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, ToControl};
+use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, RealmReport, ToControl};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
@@ -51,6 +51,7 @@ pub async fn serve(
     mut listener: UnixSeqpacketListener,
     monitor: MonitorHandle,
     bindings: StoredBindings,
+    realms: watch::Receiver<Vec<RealmReport>>,
     connections: Connections,
 ) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
@@ -60,11 +61,12 @@ pub async fn serve(
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
-        let (monitor, bindings) = (monitor.clone(), bindings.clone());
+        let (monitor, bindings, realms) = (monitor.clone(), bindings.clone(), realms.clone());
         let connections = connections.clone();
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor, &bindings, connections).await;
+            let channel = Channel::new(socket);
+            let _ = answer(channel, &monitor, &bindings, &realms, &connections).await;
             drop(place);
         });
     }
@@ -75,7 +77,8 @@ async fn answer(
     mut channel: Channel,
     monitor: &MonitorHandle,
     bindings: &StoredBindings,
-    connections: Connections,
+    realms: &watch::Receiver<Vec<RealmReport>>,
+    connections: &Connections,
 ) -> Result<()> {
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
@@ -88,6 +91,7 @@ async fn answer(
             }
             _ if !is_greeted => bail!("no hello"),
             ToControl::Members => FromControl::Members(monitor.report().await),
+            ToControl::Realms => FromControl::Realms(realms.borrow().clone()),
             ToControl::Drain { set, address, drained } => {
                 match monitor.drain(set, address, drained).await {
                     Ok(()) => FromControl::Done,
@@ -125,6 +129,17 @@ async fn answer(
 pub fn members_blocking(path: &Path) -> Result<Vec<MemberReport>> {
     match ask_blocking(path, &ToControl::Members)? {
         FromControl::Members(members) => Ok(members),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Asks how reading the users of each realm went.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn realms_blocking(path: &Path) -> Result<Vec<RealmReport>> {
+    match ask_blocking(path, &ToControl::Realms)? {
+        FromControl::Realms(realms) => Ok(realms),
         _ => bail!("control answered out of turn"),
     }
 }
@@ -236,7 +251,8 @@ mod tests {
         let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, Connections::default()));
+        let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
+        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, realms, Connections::default()));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));

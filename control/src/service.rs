@@ -58,7 +58,8 @@ impl Service {
         let (news, (is_served, mut served)) = (News { settings, states }, watch::channel(true));
         let socket = config.appliance.socket();
         let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
-        tokio::spawn(credentials::publish(socket.clone(), users_of));
+        let (reports, reported) = watch::channel(Vec::new());
+        tokio::spawn(credentials::publish(socket.clone(), users_of, reports));
         let publishing = publish(socket, state, news, handle.clone(), is_served);
         let listener = operator::bind(&config.appliance.control_socket())?;
         let keeper = keeper(&config)?;
@@ -67,7 +68,8 @@ impl Service {
         let bindings = StoredBindings::new(keeper, workers);
         let connections = Connections::default();
         connections.configure(&config, secret)?;
-        let answering = operator::serve(listener, handle.clone(), bindings, connections.clone());
+        let answering =
+            operator::serve(listener, handle.clone(), bindings, reported, connections.clone());
         tokio::pin!(publishing, answering);
         tokio::spawn(monitor.run());
         let mut fallback = None;

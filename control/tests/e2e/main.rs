@@ -4,10 +4,13 @@
 //! there is one lab. `make e2e` runs these tests one after the other; they are `#[ignore]`d so that
 //! a plain `cargo test` passes on any machine.
 
+mod backups;
 mod bench;
 mod calls;
 mod connections;
+mod database;
 mod digest;
+mod disks;
 mod health;
 mod hostile;
 mod interop;

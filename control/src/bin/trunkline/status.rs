@@ -4,7 +4,8 @@ use crate::Failure;
 use control::connection_report::ConnectionSummary;
 use control::dataplane_link::status_blocking;
 use control::member_report::MemberTable;
-use control::operator::{connections_blocking, members_blocking};
+use control::operator::{connections_blocking, members_blocking, realms_blocking};
+use control::realm_report::RealmTable;
 use control::status_report::StatusReport;
 use std::path::PathBuf;
 
@@ -21,7 +22,8 @@ use std::path::PathBuf;
 /// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
 /// has confirmed, and how the store is. Where TCP, TLS or WebSocket is configured, connections follow as
 /// `trunkline connections` shows them. Below stand the members of the destination sets: up, probing (was
-/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign.
+/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; and the
+/// realms: how many users are in force, and why no newer ones.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -44,11 +46,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let report = StatusReport::new(&status_blocking(&arguments.socket)?);
     // Control may be away: what the data plane says stands for itself.
     let control = arguments.socket.with_file_name("control.sock");
-    let members = members_blocking(&control);
+    let (members, realms) = (members_blocking(&control), realms_blocking(&control));
     let connections = connections_blocking(&control, 0);
     if arguments.json {
         let mut report = serde_json::to_value(&report)?;
         report["members"] = serde_json::to_value(members.ok())?;
+        report["realms"] = serde_json::to_value(realms.ok())?;
         report["connections"] = serde_json::to_value(connections.ok())?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
@@ -64,6 +67,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
             crate::say(format_args!("\n{}", MemberTable(&members).to_string().trim_end()));
         }
         Err(error) => crate::say(format_args!("\nwho is well is not known: {error:#}")),
+    }
+    match realms {
+        Ok(realms) if !realms.is_empty() => {
+            crate::say(format_args!("\n{}", RealmTable(&realms).to_string().trim_end()));
+        }
+        _ => {}
     }
     Ok(())
 }
