@@ -124,6 +124,7 @@ pub fn aor_of(text: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::{AorLine, BindingLine, aor_of, lines};
+    use sip_core::Transport;
 
     #[test]
     fn what_is_dumped_is_restored() {
