@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod operator;
 pub mod process;
 pub mod publisher;
+pub mod realm_report;
 pub mod service;
 pub mod state;
 pub mod status_report;

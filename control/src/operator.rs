@@ -9,7 +9,7 @@ use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::operator::{FromControl, MemberReport, ToControl};
+use control_api::operator::{FromControl, MemberReport, RealmReport, ToControl};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 use tracing::warn;
@@ -52,7 +52,11 @@ pub async fn serve(
     mut listener: UnixSeqpacketListener,
     monitor: MonitorHandle,
     bindings: StoredBindings,
+<<<<<<< HEAD
     audit: Audit,
+=======
+    realms: watch::Receiver<Vec<RealmReport>>,
+>>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
 ) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
@@ -61,12 +65,19 @@ pub async fn serve(
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
+<<<<<<< HEAD
         let (monitor, bindings, audit) = (monitor.clone(), bindings.clone(), audit.clone());
         let who =
             socket.peer_cred().map_or_else(|_| "nobody known".into(), |peer| user(peer.uid()));
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
             let _ = answer(Channel::new(socket), &monitor, &bindings, (&audit, &who)).await;
+=======
+        let (monitor, bindings, realms) = (monitor.clone(), bindings.clone(), realms.clone());
+        tokio::spawn(async move {
+            // An operator who goes away in the middle of a sentence is no event.
+            let _ = answer(Channel::new(socket), &monitor, &bindings, &realms).await;
+>>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
             drop(place);
         });
     }
@@ -77,7 +88,11 @@ async fn answer(
     mut channel: Channel,
     monitor: &MonitorHandle,
     bindings: &StoredBindings,
+<<<<<<< HEAD
     (audit, who): (&Audit, &str),
+=======
+    realms: &watch::Receiver<Vec<RealmReport>>,
+>>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
 ) -> Result<()> {
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
@@ -90,6 +105,7 @@ async fn answer(
             }
             _ if !is_greeted => bail!("no hello"),
             ToControl::Members => FromControl::Members(monitor.report().await),
+            ToControl::Realms => FromControl::Realms(realms.borrow().clone()),
             ToControl::Drain { set, address, drained } => {
                 let asked = monitor.drain(set.clone(), address, drained).await;
                 audit.drained(who, &set, address, drained, asked.as_ref().err());
@@ -125,6 +141,17 @@ async fn answer(
 pub fn members_blocking(path: &Path) -> Result<Vec<MemberReport>> {
     match ask_blocking(path, &ToControl::Members)? {
         FromControl::Members(members) => Ok(members),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Asks how reading the users of each realm went.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn realms_blocking(path: &Path) -> Result<Vec<RealmReport>> {
+    match ask_blocking(path, &ToControl::Realms)? {
+        FromControl::Realms(realms) => Ok(realms),
         _ => bail!("control answered out of turn"),
     }
 }
@@ -225,8 +252,13 @@ mod tests {
         let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
+<<<<<<< HEAD
         let audit = Audit::open(directory.path()).unwrap();
         tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, audit.clone()));
+=======
+        let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
+        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, realms));
+>>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));

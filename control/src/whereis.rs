@@ -122,7 +122,7 @@ impl<'a> Appliance<'a> {
         }
         if let Some(uri) = route.located() {
             answer.transaction = route.is_stateful();
-            answer.fate = Fate::Located { uri: text(uri.of(datagram)) };
+            answer.fate = Fate::Located { uri: text(uri.span.of(datagram)) };
             return;
         }
         if let RouteReason::Member { set, member, .. } = route.reason {

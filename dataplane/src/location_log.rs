@@ -21,6 +21,7 @@ use crate::limits::{LOAD_BATCHES, LOG_BATCHES};
 use crate::parcel::Shuttle;
 use control_api::location::RECORDS_MAX;
 use crossbeam::queue::ArrayQueue;
+use sip_core::LoadCounts;
 use std::sync::Arc;
 
 /// What the log asks of a worker's tables.
@@ -34,17 +35,6 @@ pub trait Bindings {
 
     /// Takes stored records.
     fn load(&mut self, records: &[u8]) -> LoadCounts;
-}
-
-/// What became of stored records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LoadCounts {
-    /// AoRs that are in the tables now.
-    pub taken: u64,
-    /// AoRs without a binding that is alive.
-    pub expired: u64,
-    /// AoRs that found no room, or that could not be read.
-    pub refused: u64,
 }
 
 /// What is to be done with a batch.
@@ -198,8 +188,9 @@ impl ServiceLog {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Batch, Bindings, Errand, LoadCounts, load_batches, rings};
+    use super::{Batch, Bindings, Errand, load_batches, rings};
     use crate::limits::LOG_BATCHES;
+    use sip_core::LoadCounts;
 
     /// Tables whose records are eight bytes, the position of the change.
     #[derive(Default)]
@@ -225,7 +216,7 @@ pub(crate) mod tests {
 
         fn load(&mut self, records: &[u8]) -> LoadCounts {
             self.loaded.extend(records);
-            LoadCounts { taken: records.len() as u64 / 8, ..LoadCounts::default() }
+            LoadCounts { aors: records.len() as u64 / 8, ..LoadCounts::default() }
         }
     }
 
@@ -269,7 +260,7 @@ pub(crate) mod tests {
             service.send(batch);
             assert!(log.run(&mut tables));
             let back = service.next().unwrap();
-            let counts = LoadCounts { taken: 2, ..LoadCounts::default() };
+            let counts = LoadCounts { aors: 2, ..LoadCounts::default() };
             assert_eq!(back.errand, Errand::Loaded(counts));
         }
         assert_eq!(tables.loaded.len(), 16 * crate::limits::LOAD_BATCHES);

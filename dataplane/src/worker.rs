@@ -300,16 +300,20 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             .collect();
         self.ports[port].counters.received_bytes.add(bytes);
         self.probe.end(Stage::Decode);
-        if self.fast_path.keeps_state() {
+        let looks_ahead = self.fast_path.keeps_state();
+        if looks_ahead {
             for (packet, datagram) in burst.iter().zip(&decoded) {
                 if let Ok(datagram) = datagram {
                     self.fast_path.foresee(packet.frame(), datagram);
                 }
             }
-            self.fast_path.look_ahead();
+            self.fast_path.look_ahead(burst.len());
             self.probe.end(Stage::Transaction);
         }
         for (packet, decoded) in burst.into_iter().zip(&decoded) {
+            if looks_ahead {
+                self.fast_path.look_on();
+            }
             match decoded {
                 Ok(datagram) => self.take(packet, datagram, port, began, None),
                 Err(reason) => self.ports[port].counters.drop_for(*reason),

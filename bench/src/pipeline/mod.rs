@@ -68,6 +68,8 @@ enum Scenario {
     Register,
     /// The same with credentials that are asked for and checked (MD5).
     RegisterDigest,
+    /// The same calls as in locate, forwarded to one place: the difference is the look-up.
+    Relay,
     /// Calls as in stateful, each to one of many users, whose bindings are looked up.
     Locate,
     /// Refreshes in samples of 100 ms, while the bindings of as many others end.
@@ -103,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Scenario::Timers => stateful::run_timers(arguments),
         Scenario::Register => stateful::run_register(arguments),
         Scenario::RegisterDigest => stateful::run_with_digest(arguments),
+        Scenario::Relay => stateful::run_relay(arguments),
         Scenario::Locate => stateful::run_locate(arguments),
         Scenario::Expiry => stateful::run_expiry(arguments),
         Scenario::Load => stateful::run_load(arguments),

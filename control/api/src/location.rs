@@ -49,7 +49,10 @@ pub enum ToLocation {
         reason: String,
     },
     /// The store takes changes.
-    StoreWell,
+    StoreWell {
+        /// Where an older store lies that could not be read.
+        set_aside: Option<String>,
+    },
 }
 
 /// From the data plane to control.
@@ -57,7 +60,8 @@ pub enum ToLocation {
 pub enum FromLocation {
     /// The answer to `Attach`.
     Attached {
-        /// Whether the workers have their bindings already; otherwise they wait for `Loaded`.
+        /// Whether the workers have their bindings already; otherwise they wait for `Loaded`, or have
+        /// begun without.
         is_loaded: bool,
     },
     /// Changed records of one worker. Answered by `Flushed`, in order; what was not answered on one

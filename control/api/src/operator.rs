@@ -16,6 +16,8 @@ pub enum ToControl {
     },
     /// Asks for `Members`.
     Members,
+    /// Asks for `Realms`.
+    Realms,
     /// Takes a member out of use for new calls, or puts it back. Answered by `Done` or `Refused`.
     Drain {
         /// Name of the destination set.
@@ -51,6 +53,8 @@ pub enum FromControl {
     },
     /// Every member of every destination set.
     Members(Vec<MemberReport>),
+    /// Where the users of each realm are read, and how that went.
+    Realms(Vec<RealmReport>),
     /// Stored bindings.
     Records {
         /// Whole records, one behind the other.
@@ -81,6 +85,17 @@ pub struct MemberReport {
     pub for_ms: u64,
     /// The last probe, sign or command.
     pub reason: String,
+}
+
+/// What control knows about the users of a realm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealmReport {
+    /// Name of the realm.
+    pub realm: String,
+    /// Users in force; none when they could never be read, and nobody is let in.
+    pub users: Option<u64>,
+    /// Why they could not be read the last time: those in force are older.
+    pub trouble: Option<String>,
 }
 
 /// State of a member of a destination set.

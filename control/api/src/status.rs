@@ -37,6 +37,11 @@ pub struct StoreStatus {
     pub is_connected: bool,
     /// Whether all that was stored has been loaded: before that, location is answered with 503.
     pub is_loaded: bool,
+    /// Whether they answer without what is stored, because it could not be read: who has not registered
+    /// since is unknown.
+    pub has_begun_without: bool,
+    /// Where an older store lies that could not be read; empty when there is none.
+    pub set_aside: String,
     /// Set while the workers answer from memory, because the store does not confirm.
     pub degraded: Option<Degraded>,
     /// How often that began.

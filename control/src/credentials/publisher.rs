@@ -8,6 +8,7 @@ use crate::limits::{CREDENTIALS_RETRY, CREDENTIALS_WATCH, RECONNECT_FIRST, RECON
 use control_api::CredentialsPiece;
 use control_api::UserSecrets;
 use control_api::credentials::PIECE_USERS;
+use control_api::operator::RealmReport;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,11 +21,16 @@ use tracing::{error, info, warn};
 const TRIES: u32 = 3;
 
 /// Gives the users of `realms` to the data plane behind `socket`, for ever. Every change of `realms`, also to the
-/// same, makes it read all of them again.
-pub async fn publish(socket: PathBuf, mut realms: watch::Receiver<Arc<Vec<Realm>>>) {
+/// same, makes it read all of them again. How that went goes to `reports`.
+pub async fn publish(
+    socket: PathBuf,
+    mut realms: watch::Receiver<Arc<Vec<Realm>>>,
+    reports: watch::Sender<Vec<RealmReport>>,
+) {
     let mut known = Vec::new();
     let mut pause = RECONNECT_FIRST;
     read_all(&mut known, &mut realms).await;
+    report(&known, &reports);
     loop {
         // Until there is a realm, nobody asks for credentials.
         while known.is_empty() {
@@ -32,10 +38,11 @@ pub async fn publish(socket: PathBuf, mut realms: watch::Receiver<Arc<Vec<Realm>
                 return;
             }
             read_all(&mut known, &mut realms).await;
+            report(&known, &reports);
         }
         if let Ok(mut link) = Link::connect(&socket).await {
             pause = RECONNECT_FIRST;
-            let why = serve(&mut link, &mut known, &mut realms).await;
+            let why = serve(&mut link, &mut known, &mut realms, &reports).await;
             warn!("{why}: the users are given to it when it is back");
         }
         sleep(pause).await;
@@ -51,6 +58,8 @@ struct KnownRealm {
     stamp: Option<Stamp>,
     /// When to try again what could not be read.
     retry: Option<Instant>,
+    /// Why it could not.
+    trouble: Option<String>,
 }
 
 /// What changes with a file.
@@ -61,6 +70,7 @@ async fn serve(
     link: &mut Link,
     known: &mut Vec<KnownRealm>,
     realms: &mut watch::Receiver<Arc<Vec<Realm>>>,
+    reports: &watch::Sender<Vec<RealmReport>>,
 ) -> LinkError {
     loop {
         if let Err(why) = give(link, known).await {
@@ -71,16 +81,28 @@ async fn serve(
                 why = link.ended() => return why,
                 Ok(()) = realms.changed() => {
                     read_all(known, realms).await;
+                    report(known, reports);
                     break;
                 }
                 () = sleep(CREDENTIALS_WATCH) => {
-                    if read_changed(known).await {
+                    let is_new = read_changed(known).await;
+                    report(known, reports);
+                    if is_new {
                         break;
                     }
                 }
             }
         }
     }
+}
+
+fn report(known: &[KnownRealm], reports: &watch::Sender<Vec<RealmReport>>) {
+    let of = |known: &KnownRealm| RealmReport {
+        realm: known.realm.name.clone(),
+        users: known.users.as_ref().map(|users| users.len() as u64),
+        trouble: known.trouble.clone(),
+    };
+    reports.send_replace(known.iter().map(of).collect());
 }
 
 /// Gives all users to the data plane. A refusal is logged; the connection stays usable.
@@ -122,7 +144,8 @@ async fn read_all(known: &mut Vec<KnownRealm>, realms: &mut watch::Receiver<Arc<
     for realm in realms.iter() {
         let same = before.iter().position(|known| known.realm.name == realm.name);
         let users = same.and_then(|at| before.swap_remove(at).users);
-        let mut fresh = KnownRealm { realm: realm.clone(), users, stamp: None, retry: None };
+        let mut fresh =
+            KnownRealm { realm: realm.clone(), users, stamp: None, retry: None, trouble: None };
         fresh.read().await;
         known.push(fresh);
     }
@@ -153,6 +176,7 @@ impl KnownRealm {
             Ok(users) => {
                 info!(realm = name, users = users.len(), "users read");
                 (self.users, self.stamp, self.retry) = (Some(users), stamp, None);
+                self.trouble = None;
                 true
             }
             Err(error) => {
@@ -162,6 +186,7 @@ impl KnownRealm {
                 } else if is_first {
                     error!("{error:#}: nobody of \"{name}\" is let in");
                 }
+                self.trouble = Some(format!("{error:#}"));
                 (self.stamp, self.retry) = (stamp, Some(Instant::now() + CREDENTIALS_RETRY));
                 false
             }
@@ -225,7 +250,8 @@ mod tests {
         };
         let peer = Peer::with_answers(answers(6));
         let (sender, receiver) = watch::channel(Arc::new(realms));
-        let task = tokio::spawn(publish(peer.path().to_owned(), receiver));
+        let (reports, reported) = watch::channel(Vec::new());
+        let task = tokio::spawn(publish(peer.path().to_owned(), receiver, reports));
         let one =
             [("a".to_owned(), 0, false), ("a".to_owned(), 2, false), (String::new(), 0, true)];
         assert_eq!(until(&peer, 3).await, one);
@@ -236,6 +262,11 @@ mod tests {
         std::fs::write(&path, "alice\n").unwrap();
         peer.serve(answers(3));
         assert_eq!(until(&peer, 9).await[7], ("a".to_owned(), 3, false));
+        let reported = reported.borrow().clone();
+        let [a, b] = reported.as_slice() else { panic!("{reported:?}") };
+        assert_eq!((a.users, b.users), (Some(3), None));
+        assert!(a.trouble.as_ref().is_some_and(|text| text.contains("users.csv")), "{a:?}");
+        assert!(b.trouble.is_some(), "{b:?}");
         drop(sender);
         task.abort();
     }

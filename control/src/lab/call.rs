@@ -57,6 +57,10 @@ pub const RATE_MAX: u32 = 100_000;
 pub const CALLS_MAX: u64 = 100_000_000;
 /// Sockets of a caller with many flows: enough to spread, few enough for 1,024 open files.
 const SOCKETS_MAX: &str = "500";
+/// Calls of a caller with many flows at a time. A call beyond its sockets SIPp sends with port 0 in Via
+/// (`Via: SIP/2.0/UDP 10.77.1.2:0`), to which nobody can answer: it is dropped as `sip_malformed`, comes again and
+/// fails. When the cores are busy with other work, calls last long enough for that.
+const CALLS_AT_A_TIME: &str = "450";
 /// Packets in the capture: a thousand calls and more, in a few megabytes.
 const CAPTURE_PACKETS: u32 = 20_000;
 /// After its last call SIPp may take as long as RFC 3261's timer B (64 T1 = 32 s) to give up one.
@@ -123,16 +127,17 @@ fn caller_arguments(options: &CallOptions) -> Vec<String> {
         Family::V4 => ("10.77.1.1:5060", "10.77.1.2"),
         Family::V6 => ("[fd77:1::1]:5060", "fd77:1::2"),
     };
-    let transport = match options.flows {
-        Flows::One => "u1",
-        Flows::Many => "un",
+    let flows: &[&str] = match options.flows {
+        Flows::One => &["-t", "u1"],
+        Flows::Many => &["-t", "un", "-max_socket", SOCKETS_MAX, "-l", CALLS_AT_A_TIME],
     };
     let limit = expected(options) + PATIENCE;
     let (rate, calls, limit) =
         (options.rate.to_string(), options.calls.to_string(), limit.as_secs().to_string());
-    let line: [&[&str]; 3] = [
+    let line: [&[&str]; 4] = [
         &[remote, "-sn", "uac", "-i", local, "-p", "5060", "-s", &options.user],
-        &["-t", transport, "-max_socket", SOCKETS_MAX, "-buff_size", BUFFER],
+        flows,
+        &["-buff_size", BUFFER],
         &["-r", &rate, "-m", &calls, "-d", "0", "-timeout", &limit],
     ];
     line.concat().into_iter().map(String::from).collect()
@@ -307,7 +312,7 @@ mod tests {
         assert!(line.starts_with("[fd77:1::1]:5060 -sn uac -i fd77:1::2 "), "{line}");
         assert!(
             line.contains(
-                "-s four -t un -max_socket 500 -buff_size 212992 -r 1000 -m 2500 -d 0 -timeout 38"
+                "-s four -t un -max_socket 500 -l 450 -buff_size 212992 -r 1000 -m 2500 -d 0 -timeout 38"
             ),
             "{line}"
         );

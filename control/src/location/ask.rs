@@ -74,7 +74,9 @@ impl Place {
         let mut source = self.open().await?;
         while let Some(records) = next()? {
             match &mut source {
-                Source::Store(store) => store.commit([records.as_slice()].into_iter())?,
+                Source::Store(store) => {
+                    store.commit([store.merged(&records)?.as_slice()].into_iter())?
+                }
                 Source::Control(channel) => {
                     channel.send(&ToControl::Restore { records }).await?;
                     match answer(channel).await? {
@@ -96,6 +98,7 @@ impl Place {
                     let directory = directory.display();
                     return Err(error.context(format!("and there is no store {directory}")));
                 }
+                // Nothing is put aside here: a command changes nothing that it was not told to.
                 Ok(Source::Store(Store::open(&directory)?))
             }
         }

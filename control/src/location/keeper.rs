@@ -1,9 +1,13 @@
 //! The thread that owns the store. All that waits is committed at once and confirmed together; what fails
 //! waits, and is tried again in a store opened anew, until it is there.
+//!
+//! What cannot be read is put aside and a new store begun. A folder that was open and is gone is waited
+//! for: its disk is not mounted, and what is written below its mount point would be lost.
 
 use crate::limits::{GROUP_MAX, PIECES_AHEAD, STORE_RETRY_FIRST, STORE_RETRY_MAX};
-use crate::location::store::Store;
-use anyhow::{Context, Result};
+use crate::location::aside;
+use crate::location::store::{OpenError, Store};
+use anyhow::{Context, Result, anyhow};
 use control_api::location::RECORDS_MAX;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -26,13 +30,24 @@ pub enum Piece {
 /// All that is stored, piece by piece.
 pub type Pieces = mpsc::Receiver<Piece>;
 
+/// How the store is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreState {
+    /// What is wrong with it, if anything.
+    pub trouble: Option<String>,
+    /// Where an older store lies that could not be read.
+    pub set_aside: Option<String>,
+}
+
 /// Why nothing can be said of stored bindings.
 pub const NO_STORE: &str =
     "there is no store (`[registrar] store = \"none\"`): bindings are in the workers alone";
 
 enum Job {
     Commit(Commit),
+    Restore(Commit),
     Read(mpsc::Sender<Piece>),
+    ReadLate(mpsc::Sender<Piece>),
     Get(String, oneshot::Sender<Result<Option<Vec<u8>>>>),
 }
 
@@ -46,8 +61,8 @@ struct Commit {
 pub struct KeeperHandle {
     /// None when there is no store.
     jobs: Option<Sender<Job>>,
-    /// What is wrong with the store, if anything.
-    pub trouble: watch::Receiver<Option<String>>,
+    /// How the store is.
+    pub state: watch::Receiver<StoreState>,
 }
 
 impl KeeperHandle {
@@ -57,24 +72,27 @@ impl KeeperHandle {
     /// When there is no thread for it.
     pub fn start(directory: &Path) -> Result<Self> {
         let (jobs, queue) = channel();
-        let (state, trouble) = watch::channel(None);
+        let (sender, state) = watch::channel(StoreState::default());
         let directory = directory.to_owned();
         let keeper = Keeper {
             directory,
             store: None,
+            was_open: false,
             queue,
             pending: Vec::new(),
-            state,
+            restores: Vec::new(),
+            late: Vec::new(),
+            state: sender,
             retry: Some(Instant::now()),
             pause: STORE_RETRY_FIRST,
         };
         std::thread::Builder::new().name("location".to_owned()).spawn(|| keeper.run())?;
-        Ok(Self { jobs: Some(jobs), trouble })
+        Ok(Self { jobs: Some(jobs), state })
     }
 
     /// The keeper of nothing, for `[registrar] store = "none"`.
     pub fn none() -> Self {
-        Self { jobs: None, trouble: watch::channel(None).1 }
+        Self { jobs: None, state: watch::channel(StoreState::default()).1 }
     }
 
     /// Whether it keeps nothing.
@@ -91,13 +109,14 @@ impl KeeperHandle {
         self.ask(Job::Commit(Commit { records, confirm }));
     }
 
-    /// Stores records and waits until they are on stable storage, if there is a store.
-    pub async fn store(&self, records: Vec<u8>) {
+    /// Stores records beside what is stored of the same AoRs, and waits until they are on stable storage, if
+    /// there is a store.
+    pub async fn restore(&self, records: Vec<u8>) {
         let (sender, done) = oneshot::channel();
         let confirm = Box::new(move || {
             let _ = sender.send(());
         });
-        self.ask(Job::Commit(Commit { records, confirm }));
+        self.ask(Job::Restore(Commit { records, confirm }));
         let _ = done.await;
     }
 
@@ -108,6 +127,14 @@ impl KeeperHandle {
             let _ = sender.try_send(Piece::End);
         }
         self.ask(Job::Read(sender));
+        pieces
+    }
+
+    /// The same, however long it takes until the store can be read, and as it is before anything is stored
+    /// that came meanwhile.
+    pub fn read_late(&self) -> Pieces {
+        let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        self.ask(Job::ReadLate(sender));
         pieces
     }
 
@@ -128,8 +155,8 @@ impl KeeperHandle {
                 debug_assert!(is_asked, "the keeper ends after the last handle");
             }
             // Nothing is kept back for what nobody keeps.
-            (None, Job::Commit(commit)) => (commit.confirm)(),
-            (None, Job::Read(_) | Job::Get(..)) => {}
+            (None, Job::Commit(commit) | Job::Restore(commit)) => (commit.confirm)(),
+            (None, Job::Read(_) | Job::ReadLate(_) | Job::Get(..)) => {}
         }
     }
 }
@@ -138,10 +165,14 @@ struct Keeper {
     directory: PathBuf,
     /// Open, if only for reading.
     store: Option<Store>,
+    was_open: bool,
     queue: Receiver<Job>,
     /// Changes that are not stored, oldest first. The data plane has a bounded number on their way.
     pending: Vec<Commit>,
-    state: watch::Sender<Option<String>>,
+    restores: Vec<Commit>,
+    /// Who waits until it can be read.
+    late: Vec<mpsc::Sender<Piece>>,
+    state: watch::Sender<StoreState>,
     /// The store is ill, and is to be opened anew at this time.
     retry: Option<Instant>,
     pause: Duration,
@@ -153,9 +184,8 @@ impl Keeper {
             if self.retry.is_some_and(|at| at <= Instant::now()) {
                 self.open();
             }
-            if self.retry.is_none() && !self.pending.is_empty() {
-                self.commit();
-            }
+            self.commit();
+            self.restore();
             let next = match self.retry {
                 None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => self.queue.recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -175,9 +205,14 @@ impl Keeper {
         while let Some(job) = next {
             match job {
                 Job::Commit(commit) => self.pending.push(commit),
+                Job::Restore(commit) => self.restores.push(commit),
                 Job::Read(pieces) => {
                     self.commit();
                     self.read(pieces);
+                }
+                Job::ReadLate(pieces) => {
+                    self.late.push(pieces);
+                    self.read_late();
                 }
                 Job::Get(aor, answer) => {
                     self.commit();
@@ -191,19 +226,44 @@ impl Keeper {
     /// Opens the store anew and stores what waits.
     fn open(&mut self) {
         self.store = None; // Its lock goes with it.
-        match Store::open(&self.directory) {
+        match self.open_or_begin() {
             Ok(store) => {
-                self.store = Some(store);
-                self.retry = None;
+                (self.store, self.was_open, self.retry) = (Some(store), true, None);
+                self.read_late();
                 self.commit();
+                self.restore();
             }
             Err(error) => self.fall_ill(&error),
         }
         if self.retry.is_none() {
             self.pause = STORE_RETRY_FIRST;
-            if self.state.send_replace(None).is_some() {
+            let set_aside = aside::newest(&self.directory).map(|place| place.display().to_string());
+            let before = self.state.send_replace(StoreState { trouble: None, set_aside });
+            if before.trouble.is_some() {
                 info!("the location store is well again");
             }
+        }
+    }
+
+    fn open_or_begin(&self) -> Result<Store> {
+        let directory = &self.directory;
+        if self.was_open && !directory.exists() {
+            return Err(anyhow!(
+                "the store {} is gone: mount its disk, or start control again to begin a new one",
+                directory.display()
+            ));
+        }
+        match Store::open(directory) {
+            Err(error @ OpenError::Unreadable(..)) => {
+                let place = aside::put_aside(directory).map_err(|_| anyhow!("{error}"))?;
+                error!(
+                    "{error}: it is kept as {}, and a new one is begun: users are unknown to it until they \
+                     register again",
+                    place.display()
+                );
+                Ok(Store::open(directory)?)
+            }
+            opened => Ok(opened?),
         }
     }
 
@@ -219,13 +279,37 @@ impl Keeper {
         }
     }
 
+    /// Stores what is restored, unless the store is ill.
+    fn restore(&mut self) {
+        while let (Some(store), None) = (&self.store, self.retry)
+            && let Some(Commit { records, .. }) = self.restores.last()
+        {
+            match store.merged(records) {
+                Ok(records) => {
+                    let restored = self.restores.pop();
+                    self.pending.extend(restored.map(|commit| Commit { records, ..commit }));
+                    self.commit();
+                }
+                Err(error) => self.fall_ill(&error),
+            }
+        }
+    }
+
     fn fall_ill(&mut self, error: &anyhow::Error) {
-        if self.state.borrow().is_none() {
+        let set_aside = self.state.borrow().set_aside.clone();
+        let trouble = Some(format!("{error:#}"));
+        if self.state.send_replace(StoreState { trouble, set_aside }).trouble.is_none() {
             error!("{error:#}: changes of bindings wait until it is well; free space or repair it");
         }
-        self.state.send_replace(Some(format!("{error:#}")));
         self.retry = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(STORE_RETRY_MAX);
+    }
+
+    /// Reads for those who have waited for it, before anything else is stored.
+    fn read_late(&mut self) {
+        if self.store.is_some() {
+            std::mem::take(&mut self.late).into_iter().for_each(|pieces| self.read(pieces));
+        }
     }
 
     fn get(&self, aor: &str) -> Result<Option<Vec<u8>>> {
@@ -236,10 +320,12 @@ impl Keeper {
     /// Reads all records in a thread of its own: changes go on meanwhile. Behind them come the changes
     /// that could not be stored.
     fn read(&self, pieces: mpsc::Sender<Piece>) {
-        let Some(store) = self.store.clone() else { return };
+        let Some(store) = &self.store else { return };
         let pending: Vec<_> = self.pending.iter().map(|commit| commit.records.clone()).collect();
+        // What is read is what is there now; as long as it is read, the store stays open.
+        let (stored, open) = (store.pieces(RECORDS_MAX), store.clone());
         let read = move || {
-            let stored = store.pieces(RECORDS_MAX);
+            let _open = open;
             for piece in stored.chain(pending.into_iter().map(Ok)) {
                 match piece {
                     Ok(piece) => {
@@ -262,7 +348,7 @@ impl Keeper {
 mod tests {
     use super::{KeeperHandle, Piece, Pieces};
     use crate::location::json::{AorLine, lines};
-    use std::os::unix::fs::PermissionsExt;
+    use crate::location::store::Store;
     use tokio::sync::mpsc;
 
     fn record(aor: &str, cseq: u32) -> Vec<u8> {
@@ -336,20 +422,34 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_stored_waits_and_is_stored_when_it_can() {
         let directory = tempfile::tempdir().unwrap();
-        // In place of the store's folder stands a file.
         let place = directory.path().join("location");
-        std::fs::write(&place, b"in the way").unwrap();
-        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let other = Store::open(&place).unwrap();
+        other.commit([record("b@x", 1)].iter().map(Vec::as_slice)).unwrap();
         let keeper = KeeperHandle::start(&place).unwrap();
         let (confirm, mut confirmed) = mpsc::unbounded_channel();
         keeper.commit(0, 1, record("a@x", 1), confirm);
-        let mut trouble = keeper.trouble.clone();
-        trouble.wait_for(Option::is_some).await.unwrap();
+        let mut state = keeper.state.clone();
+        state.wait_for(|state| state.trouble.is_some()).await.unwrap();
         assert!(confirmed.try_recv().is_err());
         assert!(keeper.read().recv().await.is_none(), "reading has failed");
-        std::fs::remove_file(&place).unwrap();
+        let late = keeper.read_late();
+        drop(other);
         assert_eq!(confirmed.recv().await, Some((0, 1)));
-        trouble.wait_for(Option::is_none).await.unwrap();
+        state.wait_for(|state| state.trouble.is_none()).await.unwrap();
+        assert_eq!(all(late).await[0], ("b@x".to_owned(), 1));
+        assert_eq!(all(keeper.read()).await, [("a@x".to_owned(), 1), ("b@x".to_owned(), 1)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_store_is_kept_and_a_new_one_is_begun() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("location");
+        std::fs::write(&place, b"in the way").unwrap();
+        let keeper = KeeperHandle::start(&place).unwrap();
+        let mut state = keeper.state.clone();
+        let said = state.wait_for(|state| state.set_aside.is_some()).await.unwrap().clone();
+        assert_eq!(std::fs::read(said.set_aside.unwrap()).unwrap(), b"in the way");
+        keeper.restore(record("a@x", 1)).await;
         assert_eq!(all(keeper.read()).await, [("a@x".to_owned(), 1)]);
     }
 }

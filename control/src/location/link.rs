@@ -1,15 +1,15 @@
 //! The connection to the data plane for location.
 
-use crate::limits::{LOCATION_RETRY, RECONNECT_FIRST, RECONNECT_MAX};
-use crate::location::keeper::{Confirm, KeeperHandle, Piece, Pieces};
+use crate::limits::{LOCATION_PATIENCE, LOCATION_RETRY, RECONNECT_FIRST, RECONNECT_MAX};
+use crate::location::keeper::{Confirm, KeeperHandle, Piece, Pieces, StoreState};
 use anyhow::{Context, Result, bail, ensure};
 use control_api::frame::{self, Assembler, PACKET_MAX};
 use control_api::{API_VERSION, FromDataplane, FromLocation, ToDataplane, ToLocation};
 use std::path::{Path, PathBuf};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_seqpacket::UnixSeqpacket;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Records for the workers that run, beside those of the start.
 pub type Restored = mpsc::Receiver<Vec<u8>>;
@@ -17,11 +17,14 @@ pub type Restored = mpsc::Receiver<Vec<u8>>;
 /// Stores what the data plane behind `socket` sends and gives it what is stored, for ever.
 pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored) -> ! {
     let mut pause = RECONNECT_FIRST;
+    // Something was restored that the workers have not got.
+    let mut is_behind = false;
     loop {
         match Link::attach(&socket).await {
             Ok((link, is_loaded)) => {
                 pause = RECONNECT_FIRST;
-                let ended = Conversation::new(link, &keeper, is_loaded).run(&mut restored).await;
+                let has_all = is_loaded && !std::mem::take(&mut is_behind);
+                let ended = Conversation::new(link, &keeper, has_all).run(&mut restored).await;
                 if let Err(error) = ended {
                     warn!("location: {error:#}: connecting again");
                 }
@@ -29,7 +32,11 @@ pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored
             // The other connection has said so.
             Err(error) => tracing::debug!("location: {error:#}"),
         }
-        sleep(pause).await;
+        let wake = Instant::now() + pause;
+        while let Ok(Some(_)) = timeout_at(wake, restored.recv()).await {
+            is_behind = true; // It is stored, and read when the data plane is back.
+        }
+        sleep_until(wake).await;
         pause = (pause * 2).min(RECONNECT_MAX);
     }
 }
@@ -92,6 +99,7 @@ struct Conversation<'a> {
     confirm: Confirm,
     confirmed: mpsc::UnboundedReceiver<(u16, u64)>,
     loading: Loading,
+    store: watch::Receiver<StoreState>,
     /// When this began.
     since: Instant,
 }
@@ -102,7 +110,10 @@ enum Loading {
     Reading(Pieces, Instant),
     /// It could not be read, and is tried again then; the first attempt began at the other time.
     Failed { again: Instant, since: Instant },
-    /// They have it, or will not get it.
+    /// They have begun without, and get it as soon as it can be read. A reading that fails is tried again
+    /// then.
+    Late { pieces: Pieces, again: Option<Instant> },
+    /// They have it.
     Done,
 }
 
@@ -121,38 +132,44 @@ impl<'a> Conversation<'a> {
         let (confirm, confirmed) = mpsc::unbounded_channel();
         let loading =
             if is_loaded { Loading::Done } else { Loading::Reading(keeper.read(), Instant::now()) };
-        Self { link, keeper, confirm, confirmed, loading, since: Instant::now() }
+        let mut store = keeper.state.clone();
+        store.mark_changed();
+        Self { link, keeper, confirm, confirmed, loading, store, since: Instant::now() }
     }
 
     async fn run(mut self, restored: &mut Restored) -> Result<()> {
-        let mut store = self.keeper.trouble.clone();
-        store.mark_changed();
         loop {
-            let is_loaded = matches!(self.loading, Loading::Done);
+            let is_loaded = matches!(self.loading, Loading::Late { .. } | Loading::Done);
             let event = tokio::select! {
                 said = self.link.receive() => Event::Said(said?),
                 piece = next_piece(&mut self.loading) => piece,
                 Some(confirmed) = self.confirmed.recv() => Event::Confirmed(confirmed),
                 Some(records) = restored.recv(), if is_loaded => Event::Restored(records),
                 // Workers that wait for what is stored wait on while it can still be read.
-                Ok(()) = store.changed(), if is_loaded => Event::Store,
+                Ok(()) = self.store.changed(), if is_loaded => Event::Store,
             };
             match event {
                 Event::Said(message) => self.hear(message)?,
                 Event::Piece(piece) => self.load(piece).await?,
                 Event::Again => {
-                    let since = self.loading.since();
-                    self.loading = Loading::Reading(self.keeper.read(), since);
+                    self.loading = match self.loading {
+                        Loading::Failed { since, .. } => {
+                            Loading::Reading(self.keeper.read(), since)
+                        }
+                        _ => Loading::Late { pieces: self.keeper.read_late(), again: None },
+                    };
                 }
                 Event::Confirmed((worker, number)) => {
                     self.link.send(ToLocation::Flushed { worker, number }).await?;
                 }
                 Event::Restored(records) => self.link.send(ToLocation::Load { records }).await?,
                 Event::Store => {
-                    let trouble = store.borrow_and_update().clone();
+                    let StoreState { trouble, set_aside } = self.store.borrow_and_update().clone();
                     let message = match trouble {
                         Some(reason) => ToLocation::StoreIll { reason },
-                        None => ToLocation::StoreWell,
+                        // What is stored is still to come.
+                        None if !matches!(self.loading, Loading::Done) => continue,
+                        None => ToLocation::StoreWell { set_aside },
                     };
                     self.link.send(message).await?;
                 }
@@ -182,42 +199,44 @@ impl<'a> Conversation<'a> {
 
     /// Sends a piece of what is stored; after the last one the workers answer.
     async fn load(&mut self, piece: Option<Piece>) -> Result<()> {
-        let since = self.loading.since();
         match piece {
-            Some(Piece::Records(records)) => self.link.send(ToLocation::Load { records }).await,
+            Some(Piece::Records(records)) => {
+                return self.link.send(ToLocation::Load { records }).await;
+            }
             Some(Piece::End) => {
                 self.loading = Loading::Done;
-                self.link.send(ToLocation::Loaded).await
+                self.store.mark_changed();
+                return self.link.send(ToLocation::Loaded).await;
             }
-            None if since.elapsed() < LOCATION_RETRY * 20 => {
-                let again = Instant::now() + LOCATION_RETRY;
-                self.loading = Loading::Failed { again, since };
-                Ok(())
+            None => {}
+        }
+        let again = Instant::now() + LOCATION_RETRY;
+        match &mut self.loading {
+            Loading::Reading(_, since) if since.elapsed() < LOCATION_PATIENCE => {
+                self.loading = Loading::Failed { again, since: *since };
             }
-            None => {
-                self.loading = Loading::Done;
-                let trouble = self.keeper.trouble.borrow().clone();
+            Loading::Late { again, .. } => *again = Some(Instant::now() + LOCATION_PATIENCE),
+            _ => {
+                self.loading = Loading::Late { pieces: self.keeper.read_late(), again: None };
+                let trouble = self.keeper.state.borrow().trouble.clone();
                 let reason = trouble.unwrap_or_else(|| "the store cannot be read".to_owned());
-                warn!("{reason}: the workers begin without what is stored");
-                self.link.send(ToLocation::StoreIll { reason }).await.context("StoreIll")
+                error!(
+                    "{reason}: the workers begin without what is stored; users are unknown until they register \
+                     again or the store can be read"
+                );
+                self.link.send(ToLocation::StoreIll { reason }).await.context("StoreIll")?;
             }
         }
-    }
-}
-
-impl Loading {
-    fn since(&self) -> Instant {
-        match self {
-            Self::Reading(_, since) | Self::Failed { since, .. } => *since,
-            Self::Done => Instant::now(),
-        }
+        Ok(())
     }
 }
 
 async fn next_piece(loading: &mut Loading) -> Event {
     match loading {
-        Loading::Reading(pieces, _) => Event::Piece(pieces.recv().await),
-        Loading::Failed { again, .. } => {
+        Loading::Reading(pieces, _) | Loading::Late { pieces, again: None } => {
+            Event::Piece(pieces.recv().await)
+        }
+        Loading::Failed { again, .. } | Loading::Late { again: Some(again), .. } => {
             sleep_until(*again).await;
             Event::Again
         }

@@ -3,6 +3,7 @@
 //! A commit is one write behind the journal and one `fdatasync`; a kill at any moment leaves all of it or
 //! nothing (docs/decisions/0012). Every error is final for the handle: the store is opened anew.
 
+use crate::location::merge::merge;
 use anyhow::Result;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -10,10 +11,26 @@ use rustix::fs::{Advice, fadvise};
 use sip_core::record::{Record, records};
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
 use tracing::error;
 
 use crate::limits::{STORE_BLOCK, STORE_CACHE};
+
+/// Why a store cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("another process has the store {0} open")]
+    Locked(PathBuf),
+    /// What lies there is no store of ours, or a broken one: opening it again will not help.
+    #[error("the store {0} is broken or none of ours: {1}")]
+    Unreadable(PathBuf, String),
+    /// What the file system refused.
+    #[error("the store {0} cannot be opened: {1}")]
+    Refused(PathBuf, String),
+}
 
 /// An open store.
 #[derive(Clone)]
@@ -26,8 +43,8 @@ impl Store {
     /// Opens the store in `directory`, or makes one.
     ///
     /// # Errors
-    /// What the file system refused; another process that has it open.
-    pub fn open(directory: &Path) -> Result<Self> {
+    /// Why not.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
         forget_cached(directory);
         let open = || {
             let database =
@@ -40,13 +57,12 @@ impl Store {
             let aors = database.keyspace("aors", options)?;
             Ok(Self { database, aors })
         };
-        open().map_err(|error: fjall::Error| match error {
-            fjall::Error::Locked => {
-                anyhow::anyhow!("another process has the store {} open", directory.display())
+        open().map_err(|error: fjall::Error| match (error, directory.to_owned()) {
+            (fjall::Error::Locked, directory) => OpenError::Locked(directory),
+            (error, directory) if is_broken(&error) => {
+                OpenError::Unreadable(directory, error.to_string())
             }
-            error => {
-                anyhow::anyhow!("the store {} cannot be opened: {error}", directory.display())
-            }
+            (error, directory) => OpenError::Refused(directory, error.to_string()),
         })
     }
 
@@ -73,6 +89,20 @@ impl Store {
             }
         }
         commit.commit().map_err(|error| anyhow::anyhow!("the store takes nothing: {error}"))
+    }
+
+    /// These records together with what is stored of their AoRs: nothing that is stored is lost by
+    /// committing them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn merged(&self, restored: &[u8]) -> Result<Vec<u8>> {
+        let mut all = Vec::with_capacity(restored.len());
+        for record in records(restored).flatten() {
+            let stored = self.get(record.aor())?.unwrap_or_default();
+            merge(&stored, &record, &mut all);
+        }
+        Ok(all)
     }
 
     /// The record of an AoR.
@@ -106,6 +136,23 @@ impl Store {
             }
             (!bytes.is_empty()).then_some(Ok(bytes))
         })
+    }
+}
+
+/// Whether what lies there will never be a store again.
+fn is_broken(error: &fjall::Error) -> bool {
+    match error {
+        // A file where the folder should be, a folder that was left half made, a part that is missing.
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::AlreadyExists
+                | ErrorKind::NotADirectory
+                | ErrorKind::NotFound
+                | ErrorKind::InvalidData
+                | ErrorKind::UnexpectedEof
+        ),
+        fjall::Error::Locked | fjall::Error::Poisoned => false,
+        _ => true,
     }
 }
 

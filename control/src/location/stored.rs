@@ -31,10 +31,10 @@ impl StoredBindings {
     }
 
     /// Stores records, and gives them to the workers that run. A data plane that is away gets them when it
-    /// starts, if there is a store.
+    /// is back, if there is a store.
     pub async fn restore(&self, records: Vec<u8>) {
-        self.keeper.store(records.clone()).await;
-        let _ = self.workers.try_send(records);
+        self.keeper.restore(records.clone()).await;
+        let _ = self.workers.send(records).await;
     }
 }
 

@@ -10,10 +10,13 @@ pub(super) fn location_tables(workers: &[WorkerStatus], store: &StoreStatus) -> 
         let now = LocationStatus { capacity: 0, ..worker.location };
         now != LocationStatus::default()
     };
-    if !workers.iter().any(is_used) && store.degraded.is_none() {
+    let is_well =
+        store.degraded.is_none() && store.set_aside.is_empty() && !store.has_begun_without;
+    if is_well && !workers.iter().any(is_used) {
         return String::new();
     }
-    format!("{}{}\n{}", bindings(workers), store_line(workers, store), events(workers))
+    let store = [store_line(workers, store), losses(store)].concat();
+    format!("{}{store}\n{}", bindings(workers), events(workers))
 }
 
 /// Gauges: what is there now.
@@ -61,6 +64,24 @@ fn store_line(workers: &[WorkerStatus], store: &StoreStatus) -> String {
             grouped(store.loaded)
         ),
     }
+}
+
+/// What is missing that was stored once.
+fn losses(store: &StoreStatus) -> String {
+    let mut lines = String::new();
+    if store.has_begun_without {
+        lines += "location store: NOT LOADED: the workers began without what is stored; users are unknown \
+                  until they register again or the store can be read\n";
+    }
+    if !store.set_aside.is_empty() {
+        let _ = writeln!(
+            lines,
+            "location store: NEW: the one before could not be read and is kept as {}; this line ends when it \
+             is taken away and control starts again",
+            store.set_aside
+        );
+    }
+    lines
 }
 
 /// Counters: what has happened since the start, to registrations and to requests for users.
@@ -177,6 +198,13 @@ mod tests {
         let table = location_tables(&[worker()], &store);
         let wanted = "location store: degraded for 12 s, 7 AoRs waiting, answers are from memory: the disk is full";
         assert!(table.contains(wanted), "{table}");
+        let store = StoreStatus {
+            has_begun_without: true,
+            set_aside: "/var/lib/trunkline/location.unreadable-1".into(),
+            ..store
+        };
+        let table = location_tables(&[], &store);
+        assert!(table.contains("NOT LOADED") && table.contains(&store.set_aside), "{table}");
         let table = location_tables(&[worker()], &StoreStatus::default());
         assert!(table.contains("being loaded, requests get 503"), "{table}");
         let store = StoreStatus { is_loaded: true, is_none: true, ..StoreStatus::default() };

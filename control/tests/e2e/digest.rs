@@ -10,15 +10,22 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// A lab whose users prove who they are.
-struct Site {
-    lab: Lab,
+pub(crate) struct Site {
+    pub(crate) lab: Lab,
     users: PathBuf,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// With these lines in `[auth]`; the user phoneN has the password secretN, for N to 99.
 fn site(lines: &str) -> Site {
     let folder = tempfile::tempdir().expect("a folder");
+    let users = folder.path().join("users.csv");
+    write(&users, (0..100).map(user).collect::<String>()).expect("users");
+    site_of(folder, lines, &format!("file = \"{}\"", users.display()))
+}
+
+/// With the users of this source, among them phone99 as above.
+pub(crate) fn site_of(folder: tempfile::TempDir, lines: &str, source: &str) -> Site {
     let machine = nic_config::Machine::probe().expect("a machine");
     let lcores: Vec<_> = machine.lcores.into_keys().collect();
     let config = control::lab::default_config(1, &lcores).expect("the lab's configuration");
@@ -31,15 +38,13 @@ fn site(lines: &str) -> Site {
             &format!("domains = [\"{DOMAIN}\"] }}"),
             &format!("domains = [\"{DOMAIN}\", \"10.77.1.1\"] }}"),
         );
-    let users = folder.path().join("users.csv");
-    write(&users, (0..100).map(user).collect::<String>()).expect("users");
-    let realm = format!("[[auth.realms]]\nname = \"{DOMAIN}\"\nfile = \"{}\"", users.display());
+    let realm = format!("[[auth.realms]]\nname = \"{DOMAIN}\"\n{source}");
     let file = folder.path().join("trunkline.toml");
     write(&file, format!("{config}\n[auth]\n{lines}\n{realm}\n")).expect("a configuration");
     let lab = Lab::up_with(&["--config", &file.display().to_string()]);
     let phone = Phone::caller("phone99", 5998);
     until("ready to register", || registers(&phone, "secret99").status() == Some(200));
-    Site { lab, users, folder }
+    Site { lab, users: folder.path().join("users.csv"), folder }
 }
 
 fn user(number: u32) -> String {
@@ -47,7 +52,7 @@ fn user(number: u32) -> String {
 }
 
 #[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(10), "not {what} within 10 s");
@@ -97,7 +102,7 @@ fn contact(phone: &Phone) -> String {
 }
 
 /// Registers with a password; the answer to the proof, or to the question.
-fn registers(phone: &Phone, password: &str) -> Received {
+pub(crate) fn registers(phone: &Phone, password: &str) -> Received {
     let answer = phone.register(&contact(phone));
     if answer.status() != Some(401) {
         return answer;

@@ -51,8 +51,8 @@ pub use digest::{
     DigestSizes, Role, consume_credentials,
 };
 pub use location::{
-    AorOwner, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target, Targets,
-    record,
+    AorOwner, AorUri, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target,
+    Targets, record,
 };
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use parse::error::{ParseError, ParseErrorKind};

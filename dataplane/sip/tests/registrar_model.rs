@@ -244,7 +244,7 @@ impl World {
         route_request(&request, &self.tables, &arrival, &mut choices, &mut route).unwrap();
         let uri = route.located().unwrap();
         let mut targets = Targets::new();
-        let located = self.location.locate(&request, uri, &self.tables, &arrival, &mut targets);
+        let located = self.location.locate(&request, &uri, &self.tables, &mut targets);
         let expected = if bindings == 0 { Located::NotRegistered } else { Located::Found };
         assert_eq!((located, targets.len()), (expected, bindings));
     }

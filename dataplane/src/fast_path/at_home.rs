@@ -13,8 +13,8 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use sip_core::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
 use sip_core::{
-    AorOwner, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located, Method,
-    NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
+    AorOwner, AorUri, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located,
+    Method, NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
     consume_credentials,
 };
 
@@ -41,7 +41,7 @@ impl Way<'_> {
     ) -> Result<Option<Outgoing>, Refused> {
         let located = route.located();
         if located.is_some() || route.registers() {
-            self.check_owner(request, arrival, located, scratch)?;
+            self.check_owner(request, arrival, located.as_ref(), scratch)?;
         }
         let mut user = None;
         if let Some(realm) = self.tables.realm(request.method(), route.reason) {
@@ -63,7 +63,7 @@ impl Way<'_> {
             return answer.map(Some);
         }
         if let Some(uri) = located {
-            let found = self.locate(request, arrival, uri, route, scratch);
+            let found = self.locate(request, &uri, route, scratch);
             probe.end(Stage::Location);
             found?;
         }
@@ -74,12 +74,12 @@ impl Way<'_> {
         &self,
         request: &Request,
         arrival: &Arrival,
-        located: Option<Span>,
+        located: Option<&AorUri>,
         scratch: &mut Scratch,
     ) -> Result<(), Refused> {
         let location = &mut scratch.location;
         let owner = match located {
-            Some(uri) => location.owner_of_uri(request, uri, self.tables, arrival),
+            Some(uri) => location.owner_of_uri(request, uri, self.tables),
             None => location.owner_of_to(request, self.tables, arrival),
         };
         match owner {
@@ -176,8 +176,7 @@ impl Way<'_> {
     fn locate(
         &self,
         request: &Request,
-        arrival: &Arrival,
-        uri: Span,
+        uri: &AorUri,
         route: &mut RequestRoute,
         scratch: &mut Scratch,
     ) -> Result<(), Refused> {
@@ -195,7 +194,7 @@ impl Way<'_> {
             _ => {}
         }
         let Scratch { location, targets, .. } = scratch;
-        match location.locate(request, uri, self.tables, arrival, targets) {
+        match location.locate(request, uri, self.tables, targets) {
             Located::Found => {
                 targets.aim(route);
                 Ok(())

@@ -4,12 +4,12 @@ use super::own::encode_alone;
 use super::{FastPath, Scratch};
 use crate::held_replies::HeldReplies;
 use crate::limits::FORGOTTEN_PER_LOOK;
-use crate::location_log::{Bindings, LoadCounts, LocationLog};
+use crate::location_log::{Bindings, LocationLog};
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
-use sip_core::{Location, Store, Tables};
+use sip_core::{LoadCounts, Location, Store, Tables};
 
 impl FastPath {
     /// Gets room for answers that wait, which it has none of before.
@@ -73,9 +73,6 @@ impl Bindings for Stored<'_> {
     }
 
     fn load(&mut self, records: &[u8]) -> LoadCounts {
-        let counts = self.location.load(records, self.tables);
-        let sip_core::LoadCounts { aors, expired, refused, foreign, .. } =
-            counts.unwrap_or_default();
-        LoadCounts { taken: aors, expired, refused: refused + foreign }
+        self.location.load(records, self.tables).unwrap_or_default()
     }
 }

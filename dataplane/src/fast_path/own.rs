@@ -9,6 +9,7 @@ use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
 use crate::parcel::Parcel;
 use crate::verdict::OwnVerdict;
+use capsule_ffi::prefetch;
 use control_api::DropReason;
 use sip_core::{
     Digest, DigestCounts, ListenPoint, Location, Outbox, Outgoing, Oversize, QuotedBranch,
@@ -55,30 +56,39 @@ impl FastPath {
     pub fn foresee(&mut self, frame: &[u8], datagram: &Datagram) {
         let Some(epoch) = &self.epoch else { return };
         let message = &frame[datagram.payload.clone()];
+        let fetch = prefetch::<u8>;
         if let Some(listen) = epoch.tables.listen_id(datagram.target) {
             let Scratch { transactions, location, digest, .. } = &mut self.scratch;
             if epoch.tables.has_location() && message.starts_with(b"REGISTER ") {
-                location.foresee(message);
+                location.foresee(message, fetch);
                 if let Some(credentials) = &self.credentials {
                     digest.foresee(message, credentials, &epoch.tables);
                 }
             } else {
-                transactions.foresee(message, listen, &epoch.tables);
+                transactions.foresee(message, listen, &epoch.tables, fetch);
                 // Those that mostly stand outside of dialogs, and go to a user.
                 let is_located =
                     message.starts_with(b"INVITE ") || message.starts_with(b"MESSAGE ");
                 if is_located && epoch.tables.has_location() {
-                    location.foresee(message);
+                    location.foresee(message, fetch);
                 }
             }
         }
+        self.look_on();
     }
 
-    /// Asks memory for what the messages looked at will need.
+    /// Asks memory for more of what the messages looked at will need: to be called before each of them but the
+    /// first is taken.
     #[inline]
-    pub fn look_ahead(&mut self) {
-        self.scratch.transactions.look_ahead();
-        self.scratch.location.look_ahead();
+    pub fn look_on(&mut self) {
+        self.scratch.location.look_on(prefetch::<u8>);
+    }
+
+    /// Asks memory for what the messages looked at will need, so many of them.
+    #[inline]
+    pub fn look_ahead(&mut self, messages: usize) {
+        self.scratch.transactions.look_ahead(prefetch::<u8>);
+        self.scratch.location.look_ahead(messages, prefetch::<u8>);
         if let Some(credentials) = &self.credentials {
             self.scratch.digest.look_ahead(credentials);
         }

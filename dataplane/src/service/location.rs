@@ -8,10 +8,11 @@ mod watch;
 
 use super::state::Service;
 use crate::limits::LOG_BATCHES;
-use crate::location_log::{Batch, Errand, LoadCounts, load_batches};
+use crate::location_log::{Batch, Errand, load_batches};
 use crate::mailbox::ServiceEnd;
 use control_api::FromLocation;
 use control_api::status::{Degraded, StoreStatus};
+use sip_core::LoadCounts;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use tokio::sync::Notify;
@@ -36,7 +37,10 @@ pub(super) struct LocationRelay {
     /// Counts connections for location; the newest one counts.
     connection: Cell<u64>,
     counts: Cell<LoadCounts>,
+    /// The workers answer for location.
     is_loaded: Cell<bool>,
+    /// They have not got what is stored.
+    has_begun_without: Cell<bool>,
     confirmed: Cell<u64>,
     trouble: RefCell<Trouble>,
 }
@@ -71,6 +75,7 @@ impl LocationRelay {
             connection: Cell::new(0),
             counts: Cell::default(),
             is_loaded: Cell::new(false),
+            has_begun_without: Cell::new(false),
             confirmed: Cell::new(0),
             trouble: RefCell::new(Trouble::new()),
         }
@@ -93,9 +98,7 @@ impl LocationRelay {
 
     fn count_loaded(&self, counts: LoadCounts) {
         let mut sum = self.counts.get();
-        sum.taken += counts.taken;
-        sum.expired += counts.expired;
-        sum.refused += counts.refused;
+        sum += counts;
         self.counts.set(sum);
     }
 
@@ -133,6 +136,8 @@ impl LocationRelay {
             is_none: trouble.is_none,
             is_connected: trouble.is_connected(),
             is_loaded: self.is_loaded.get(),
+            has_begun_without: self.has_begun_without.get(),
+            set_aside: trouble.set_aside.clone().unwrap_or_default(),
             degraded: trouble.degraded.as_ref().map(|(reason, since)| Degraded {
                 reason: reason.clone(),
                 for_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -140,9 +145,9 @@ impl LocationRelay {
             degradations: trouble.degradations,
             unconfirmed,
             confirmed: self.confirmed.get(),
-            loaded: counts.taken,
+            loaded: counts.aors,
             load_expired: counts.expired,
-            load_refused: counts.refused,
+            load_refused: counts.refused + counts.foreign,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::super::lcore::cost_of_a_mark;
 use super::super::report::StageCost;
-use super::site::{KEPT_MS, Plan, Round, Site, Stray};
+use super::site::{Calls, KEPT_MS, Plan, Round, Site, Stray};
 use anyhow::{Result, ensure};
 use control_api::status::TransactionStatus;
 use crossbeam::queue::ArrayQueue;
@@ -31,8 +31,7 @@ pub(super) struct Task {
     pub(super) calls: usize,
     /// Share of the responses that come to the wrong worker in the last runs.
     pub(super) stray: f64,
-    /// Users whom the calls are for; 0 forwards all to one place.
-    pub(super) users: u32,
+    pub(super) for_whom: Calls,
     pub(super) meeting: Barrier,
     /// Where strays wait, by the worker that they come to.
     strays: Vec<Arc<ArrayQueue<Frame>>>,
@@ -89,7 +88,7 @@ impl Task {
             sizes,
             calls,
             stray,
-            users: 0,
+            for_whom: Calls::ToOnePlace,
             meeting: Barrier::new(workers),
             strays: (0..workers).map(|_| ring()).collect(),
             handoffs: handoffs.map(|end| Mutex::new(Some(end))).collect(),
@@ -103,7 +102,7 @@ impl Task {
     /// Time passes so fast that as many transactions are alive as are wanted.
     fn plan(&self, index: usize) -> Plan {
         let ns_per_call = KEPT_MS * 1_000_000 / u64::from(self.alive.max(1));
-        Plan { index, calls: self.calls, users: self.users, sizes: self.sizes, ns_per_call }
+        Plan { index, calls: self.calls, for_whom: self.for_whom, sizes: self.sizes, ns_per_call }
     }
 }
 

@@ -37,6 +37,7 @@ use std::path::Path;
 const BUFFERS_PER_TRANSACTION: u32 = 4;
 
 pub(super) use home::{run_expiry, run_load, run_register, run_with_digest};
+use site::Calls;
 pub(super) use timers::run as run_timers;
 
 /// At most this part of the transactions are those of calls under way: time passes the faster the fewer are
@@ -48,7 +49,15 @@ const CALLS_PART: u32 = 128;
 /// # Errors
 /// One line that says what is missing.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    run_either(arguments, 0)
+    run_either(arguments, Calls::ToOnePlace)
+}
+
+/// Runs the same with the calls of [`run_locate`], which nobody looks up.
+///
+/// # Errors
+/// One line that says what is missing.
+pub(super) fn run_relay(arguments: &Arguments) -> Result<()> {
+    run_either(arguments, Calls::Relayed { users: arguments.alive })
 }
 
 /// Runs the same with calls for users whose bindings are looked up: as many as transactions are alive.
@@ -57,12 +66,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// One line that says what is missing.
 pub(super) fn run_locate(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.lcores.len() == 1, "locate is measured on one lcore: give --lcores one");
-    run_either(arguments, arguments.alive)
+    run_either(arguments, Calls::Located { users: arguments.alive })
 }
 
-fn run_either(arguments: &Arguments, users: u32) -> Result<()> {
+fn run_either(arguments: &Arguments, for_whom: Calls) -> Result<()> {
     ask_for_huge_pages().context("cannot start anew, as the appliance does")?;
-    let report = measure(arguments, users)?;
+    let report = measure(arguments, for_whom)?;
     if let Some(path) = arguments.json.as_deref() {
         crate::json::write(&report, path)?;
     }
@@ -72,7 +81,7 @@ fn run_either(arguments: &Arguments, users: u32) -> Result<()> {
     Ok(())
 }
 
-fn measure(arguments: &Arguments, users: u32) -> Result<StatefulReport> {
+fn measure(arguments: &Arguments, for_whom: Calls) -> Result<StatefulReport> {
     let lcores = &arguments.lcores;
     let sizes = sizes_for(arguments.alive, lcores.len())?;
     let _hugepages = hugepages::reserve();
@@ -83,7 +92,7 @@ fn measure(arguments: &Arguments, users: u32) -> Result<StatefulReport> {
     let calls = arguments.calls.min(arguments.alive / CALLS_PART).max(u32::try_from(BURST_MAX)?);
     let counts = [arguments.alive, calls];
     let mut task = Task::new(lcores.len(), length, counts, sizes, arguments.stray);
-    task.users = users;
+    task.for_whom = for_whom;
     let found =
         run_on_lcores(&plan, Path::new(""), move |index, queues| work(index, queues, &task))?;
     let disturbance = watch.finish(&[])?;
@@ -94,9 +103,11 @@ fn measure(arguments: &Arguments, users: u32) -> Result<StatefulReport> {
         ensure!(faults == [0; 4], "{} messages were dropped; {counts:?}", found.dropped);
     }
     let mut report = StatefulReport::new(lcores, sizes, &found, plan.memory.hugepages, disturbance);
-    if users > 0 {
-        report.scenario = "locate";
-    }
+    report.scenario = match for_whom {
+        Calls::ToOnePlace => "stateful",
+        Calls::Relayed { .. } => "relay",
+        Calls::Located { .. } => "locate",
+    };
     Ok(report)
 }
 

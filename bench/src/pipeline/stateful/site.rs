@@ -28,6 +28,8 @@ const BOOT: u64 = 0x0b00_7000;
 const ASTRAY_MAX: u64 = HANDOFFS_PER_WORKER as u64 / 2;
 /// Frames on the wire for each call that is under way.
 const FRAMES_PER_CALL: usize = 4;
+/// For how long users register: longer than any run.
+const EXPIRES_S: u32 = 30_000_000;
 /// For how long a call keeps a transaction alive, one after the other: INVITE and BYE for 64 T1 each.
 pub(super) const KEPT_MS: u64 = 2 * 64 * 500;
 
@@ -37,11 +39,36 @@ pub(super) struct Plan {
     pub(super) index: usize,
     /// Calls under way at a time.
     pub(super) calls: usize,
-    /// Users whom the calls are for; 0 forwards all to one place.
-    pub(super) users: u32,
+    pub(super) for_whom: Calls,
     pub(super) sizes: TransactionSizes,
     /// Nanoseconds that pass with each new call.
     pub(super) ns_per_call: u64,
+}
+
+/// Whom calls are for, and what becomes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// All for one address, which is ours, and forwarded to one place.
+    ToOnePlace,
+    /// For one of so many users of a domain of ours each, but forwarded to one place.
+    Relayed { users: u32 },
+    /// The same, and sent to the user's binding.
+    Located { users: u32 },
+}
+
+impl Calls {
+    /// Users who register.
+    fn registered(self) -> u32 {
+        if let Self::Located { users } = self { users } else { 0 }
+    }
+
+    /// Users who are called.
+    fn users(self) -> u32 {
+        match self {
+            Self::ToOnePlace => 0,
+            Self::Relayed { users } | Self::Located { users } => users,
+        }
+    }
 }
 
 /// A worker, and those who speak through it.
@@ -126,7 +153,7 @@ fn begin_calls(wire: &mut Wire, ends: &mut Ends, calls: usize) -> Result<()> {
 
 /// Lets all users register from the callee's host.
 fn register<Pr: Probe>(worker: &mut Worker<Wire, Pr>, count: u32) -> Result<()> {
-    let mut users = Users::of_callee(count);
+    let mut users = Users::of_callee(count, EXPIRES_S);
     users.begin_pass();
     let mut spare = Vec::with_capacity(BURST_MAX);
     while users.is_under_way() {
@@ -150,11 +177,15 @@ fn register<Pr: Probe>(worker: &mut Worker<Wire, Pr>, count: u32) -> Result<()> 
     Ok(())
 }
 
-/// The lab's settings, with transactions for all calls: to one place, or to users.
-fn settings(users: u32) -> Settings {
+/// The lab's settings, with transactions for all calls: to one place, or to users, whose bindings outlast the
+/// run, however fast its time passes.
+fn settings(for_whom: Calls) -> Settings {
     let mut settings = lab_settings();
-    if users > 0 {
+    if for_whom.users() > 0 {
         settings.domains = vec!["example.com".to_owned()];
+    }
+    if for_whom.registered() > 0 {
+        settings.registrar.max_expires_s = EXPIRES_S;
         settings.rules = vec![Rule::always(Action::Register), Rule::always(Action::Locate)];
         settings.registrar.durability = Durability::Memory;
         return settings;
@@ -206,24 +237,25 @@ impl<Pr: Probe> Site<Pr> {
         let (mailbox, service) = mailbox();
         let frames = plan.calls * FRAMES_PER_CALL;
         let mut wire = Wire::new(queues, frames, clock.clone());
-        let mut ends = Ends::new(plan.calls, plan.index * NUMBERS, plan.users);
-        if plan.users == 0 {
+        let mut ends = Ends::new(plan.calls, plan.index * NUMBERS, plan.for_whom.users());
+        let registered = plan.for_whom.registered();
+        if registered == 0 {
             begin_calls(&mut wire, &mut ends, plan.calls)?;
         }
         let rules = DecodeRules { verify_checksums: true };
         let ports = vec![WorkerPort { rules, counters: Arc::clone(&counters) }];
         let worker = Worker::new(wire, ports, mailbox, mocked, probe).beside(handoff);
         let worker = worker.with_transactions(plan.sizes, u8::try_from(plan.index)?, BOOT);
-        let sizes = sizes_for(plan.users);
+        let sizes = sizes_for(registered);
         let mut worker = worker.with_location(sizes, [0, 1], KEY, EPOCH_MS);
         let fib = lab_fib(1, [0, 0], true); // Both sides of the call on the one port.
         ensure!(service.send(Command::Fib(Arc::new(fib))).is_ok(), "the mailbox is full");
-        let epoch = Arc::new(lab_epoch(&settings(plan.users)));
+        let epoch = Arc::new(lab_epoch(&settings(plan.for_whom)));
         ensure!(service.send(Command::Epoch(epoch)).is_ok(), "the mailbox is full");
         ensure!(service.send(Command::LocationReady).is_ok(), "the mailbox is full");
         worker.attend();
-        if plan.users > 0 {
-            register(&mut worker, plan.users)?;
+        if registered > 0 {
+            register(&mut worker, registered)?;
             begin_calls(worker.io_mut(), &mut ends, plan.calls)?;
         }
         let turned = Vec::with_capacity(frames);

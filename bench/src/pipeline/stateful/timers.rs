@@ -6,7 +6,7 @@
 //! long as lies between its last look at a message and the next look at its queue.
 
 use super::super::Arguments;
-use super::site::{Plan, Site};
+use super::site::{Calls, Plan, Site};
 use super::{plan, sizes_for};
 use crate::disturbance::{Disturbance, Watch};
 use crate::hugepages;
@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn storm(queues: DpdkQueues, alive: u32, sizes: TransactionSizes) -> Result<Found> {
     let calls = u64::from(alive) / 2;
     let ns_per_call = SPAN_MS * 1_000_000 / calls;
-    let plan = Plan { index: 0, calls: CALLS, users: 0, sizes, ns_per_call };
+    let plan = Plan { index: 0, calls: CALLS, for_whom: Calls::ToOnePlace, sizes, ns_per_call };
     let mut site = Site::new(queues, &plan, Handoff::default(), NoProbe)?;
     while site.ends.started < calls {
         site.round()?;

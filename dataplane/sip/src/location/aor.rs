@@ -67,26 +67,56 @@ pub(super) fn to_uri(request: &Request<'_>) -> Option<Span> {
     NameAddr::parse(request.bytes, to.start(), to.end()).map(|to| to.uri)
 }
 
-/// Writes the AoR that a URI names to `text`, in its one form: the user without escapes, the host in lower case,
-/// without port and parameters (RFC 3261 section 10.3 step 5).
-#[inline]
-pub(super) fn write(
-    bytes: &[u8],
-    span: Span,
-    tables: &Tables,
-    arrival: &Arrival,
-    text: &mut Vec<u8>,
-) -> Result<(), NoAor> {
-    text.clear();
-    let uri = Uri::parse(bytes, span).ok_or(NoAor::Malformed)?;
-    if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) || uri.user.is_empty() {
-        return Err(NoAor::NotFound);
+/// A URI in its parts, which may name an AoR: its host is ours, if it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct AorUri {
+    /// Where it stands in the request.
+    pub span: Span,
+    pub(crate) parts: Uri,
+}
+
+impl AorUri {
+    /// Reads a URI.
+    #[inline]
+    pub(crate) fn read(
+        bytes: &[u8],
+        span: Span,
+        tables: &Tables,
+        arrival: &Arrival,
+    ) -> Result<Self, NoAor> {
+        let parts = Uri::parse(bytes, span).ok_or(NoAor::Malformed)?;
+        let is_ours = tables.is_ours(parts.host.of(bytes), parts.port(), arrival.listen);
+        if is_ours { Ok(Self { span, parts }) } else { Err(NoAor::NotFound) }
     }
-    let host = uri.host.of(bytes);
-    if !tables.is_ours(host, uri.port(), arrival.listen) {
-        return Err(NoAor::NotFound);
+
+    fn has_user(&self) -> bool {
+        matches!(self.parts.scheme, Scheme::Sip | Scheme::Sips) && !self.parts.user.is_empty()
     }
-    write_parts(uri.user.of(bytes), host, text)
+
+    /// The AoR that it names, if it stands there in its one form already, as nearly always.
+    #[inline]
+    pub(super) fn text<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let Uri { user, host, .. } = self.parts;
+        let is_other = |byte: &u8| byte.is_ascii_uppercase();
+        let is_usual = self.has_user()
+            && user.end() + 1 == host.start()
+            && user.len() + host.len() < AOR_MAX
+            && !user.of(bytes).contains(&b'%')
+            && !host.of(bytes).iter().any(is_other)
+            && host.of(bytes).last() != Some(&b'.');
+        if is_usual { bytes.get(user.start()..host.end()) } else { None }
+    }
+
+    /// Writes the AoR that it names to `text`, in its one form: the user without escapes, the host in lower case,
+    /// without port and parameters (RFC 3261 section 10.3 step 5).
+    #[inline]
+    pub(super) fn write(&self, bytes: &[u8], text: &mut Vec<u8>) -> Result<(), NoAor> {
+        text.clear();
+        if !self.has_user() {
+            return Err(NoAor::NotFound);
+        }
+        write_parts(self.parts.user.of(bytes), self.parts.host.of(bytes), text)
+    }
 }
 
 /// The AoR of an escaped user at a host.

@@ -43,6 +43,8 @@ pub(crate) struct Binding {
     pub(crate) listen: ListenId,
     /// It is reached where it registered from.
     pub(crate) is_flow: bool,
+    /// Its Contact URI leads where it registered from: nobody has to read it.
+    pub(crate) is_at_source: bool,
     /// By which rule that was decided.
     pub(crate) nat: Nat,
     /// The rest of its text.
@@ -64,6 +66,7 @@ pub(crate) struct Contact {
     pub(crate) source: SocketAddr,
     pub(crate) listen: ListenId,
     pub(crate) is_flow: bool,
+    pub(crate) is_at_source: bool,
     pub(crate) nat: Nat,
 }
 
@@ -86,6 +89,7 @@ impl Binding {
         path_length: 0,
         listen: ListenId(0),
         is_flow: false,
+        is_at_source: false,
         nat: Nat::Auto,
         rest: Text::NONE,
         start: [0; START],
@@ -106,6 +110,7 @@ impl Binding {
         (self.uri, self.instance, self.reg_id) = (uri, instance, reg_id);
         (self.q, self.call, self.cseq, self.expires_ms) = (q, call, cseq, expires_ms);
         (self.listen, self.is_flow, self.nat) = (contact.listen, contact.is_flow, contact.nat);
+        self.is_at_source = contact.is_at_source;
         self.source_ip = octets(contact.source.ip());
         self.source_port = contact.source.port();
     }

@@ -123,7 +123,9 @@ impl Location {
             };
             let lengths = [binding.uri_length, binding.instance_length, binding.path_length];
             record::push_binding(&view, lengths.map(usize::from), batch);
-            binding.text(&self.texts).for_each(|part| batch.extend_from_slice(part));
+            binding
+                .text(binding.text_length(), &self.texts)
+                .for_each(|part| batch.extend_from_slice(part));
         }
         true
     }

@@ -34,7 +34,7 @@ impl Location {
             }
             for &slot in &due {
                 if let Some(binding) = self.table.binding(slot) {
-                    core::hint::black_box(self.table.touch(binding.aor));
+                    core::hint::black_box(self.table.first_of(binding.aor));
                 }
             }
             for slot in due {

@@ -1,8 +1,6 @@
 //! Looking ahead: what the messages of a burst will need is asked for before the first of them is taken,
 //! so that memory brings it side by side. With a million users nothing of one is near.
 
-use core::hint::black_box;
-
 use smallvec::SmallVec;
 
 use super::aor::AorId;
@@ -12,51 +10,107 @@ use crate::parse::lines::Lines;
 use crate::parse::registers::Compiled;
 use crate::parse::scan;
 
-/// Messages that are looked at before the first of them is taken: those of a burst.
+/// Messages whose AoRs are noted at most: those of a burst.
 const AHEAD_MAX: usize = 32;
+/// Messages that pass before wishes go a step further: about as many as memory needs for a step.
+const STRIDE: usize = 4;
+/// Steps of a wish: AoR, binding, text.
+const STEPS: usize = 3;
+const REGISTER: &[u8] = b"REGISTER ";
 /// Lines among which To is looked for.
 const LINES_MAX: usize = 10;
 
-/// What the messages of a burst will need.
+/// What the messages of a burst will need. All wishes that are in one part go a step further together, so that
+/// nothing waits for memory, and memory works on many wishes at a time:
+///
+/// ```text
+///   wishes of messages 0 to 3 │ 4 to 7 │ 8 to 11 │ 12 …
+///          text: asked for    │ binding│ AoR     │ place in the index
+/// ```
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    ids: SmallVec<[AorId; AHEAD_MAX]>,
+    wishes: SmallVec<[Wish; AHEAD_MAX]>,
+    /// How many of them have taken each step.
+    ends: [usize; STEPS],
+    /// Messages until the next step.
+    until_step: usize,
+}
+
+/// What one message will need.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    id: AorId,
+    /// The slot of its AoR, then that of its first binding.
+    slot: u32,
+    /// It will read the text of the binding, too.
+    reads_text: bool,
 }
 
 impl Location {
-    /// Notes what `message` is likely to need. It has an effect on time alone, so it only looks at AoRs in
-    /// their usual form: `sip:user@host` in small letters, without escapes.
+    /// Notes what `message` is likely to need, and asks for the first of it with `fetch`, which is told
+    /// addresses. It has an effect on time alone, so it only looks at AoRs in their usual form:
+    /// `sip:user@host` in small letters, without escapes. After each message of a burst, noted or not,
+    /// comes [`Self::look_on`].
     #[inline]
-    pub fn foresee(&mut self, message: &[u8]) {
-        if self.ahead.ids.len() < AHEAD_MAX
-            && let Some(aor) = usual_aor(message)
-        {
-            self.ahead.ids.push(AorId::of(&self.keys.aor, aor));
+    pub fn foresee(&mut self, message: &[u8], fetch: impl Fn(*const u8)) {
+        let Some(aor) = usual_aor(message) else { return };
+        let id = AorId::of(&self.keys.aor, aor);
+        self.table.fetch_index(id, fetch);
+        if self.ahead.wishes.len() == AHEAD_MAX {
+            self.ahead = Ahead::default();
+        }
+        // What a REGISTER that changes nothing else says of its binding is not read again.
+        let reads_text = !message.starts_with(REGISTER);
+        self.ahead.wishes.push(Wish { id, slot: NONE, reads_text });
+    }
+
+    /// All messages of a burst, so many, were looked at, and the first is to be taken: all that it needs is
+    /// asked for. Before each further one comes [`Self::look_on`].
+    #[inline]
+    pub fn look_ahead(&mut self, messages: usize, fetch: impl Fn(*const u8)) {
+        for _ in messages / STRIDE..=STEPS {
+            self.step(&fetch);
         }
     }
 
-    /// Asks for all that was noted: first the index, then AoRs, then bindings. Nothing in a pass waits for
-    /// anything, so that memory has as many wishes at a time as it can work on.
+    /// Asks for what messages need next that were noted some messages ago, when it is time to.
     #[inline]
-    pub fn look_ahead(&mut self) {
-        let (table, ids) = (&self.table, &mut self.ahead.ids);
-        if ids.is_empty() {
-            return;
+    pub fn look_on(&mut self, fetch: impl Fn(*const u8)) {
+        self.ahead.until_step = self.ahead.until_step.checked_sub(1).unwrap_or(STRIDE - 1);
+        if self.ahead.until_step == 0 {
+            self.step(fetch);
         }
-        black_box(ids.iter().fold(0, |all, &id| all ^ table.touch_index(id)));
-        let slots: SmallVec<[u32; AHEAD_MAX]> = ids.iter().map(|&id| table.look_up(id)).collect();
-        black_box(slots.iter().fold(0, |all, &slot| all ^ table.touch(slot)));
-        let bindings: SmallVec<[u32; AHEAD_MAX]> =
-            ids.iter().map(|&id| table.find(id).map_or(NONE, |slot| table.touch(slot))).collect();
-        black_box(bindings.iter().fold(0, |all, &slot| all ^ table.touch_binding(slot)));
-        ids.clear();
+    }
+
+    #[inline]
+    fn step(&mut self, fetch: impl Fn(*const u8)) {
+        let Self { ahead, table, texts, .. } = self;
+        let Ahead { wishes, ends: [aors, bindings, done], .. } = ahead;
+        for wish in wishes.iter().take(*bindings).skip(*done).filter(|wish| wish.reads_text) {
+            if let Some(binding) = table.binding(wish.slot) {
+                texts.fetch(binding.rest, &fetch);
+            }
+        }
+        for wish in wishes.iter_mut().take(*aors).skip(*bindings) {
+            wish.slot = table.first_of(wish.slot);
+            table.fetch_binding(wish.slot, &fetch);
+        }
+        for wish in wishes.iter_mut().skip(*aors) {
+            wish.slot = table.look_up(wish.id);
+            table.fetch_aor(wish.slot, &fetch);
+        }
+        (*done, *bindings, *aors) = (*bindings, *aors, wishes.len());
+        if *done == wishes.len() {
+            wishes.clear();
+            ahead.ends = [0; STEPS];
+        }
     }
 }
 
 /// The AoR of a request: of To in a REGISTER, else of the Request-URI.
 #[inline]
 fn usual_aor(message: &[u8]) -> Option<&[u8]> {
-    if !message.starts_with(b"REGISTER ") {
+    if !message.starts_with(REGISTER) {
         let start = message.iter().take(16).position(|&byte| byte == b' ')? + 1;
         return user_at_host(message, start);
     }

@@ -32,7 +32,9 @@ impl Location {
             KeepAlive::Crlf => self.outbox.push(target, leave_from, |out| out.push(CRLF)),
             KeepAlive::Options => {
                 self.scratch.clear();
-                binding.text(&self.texts).for_each(|part| self.scratch.extend_from_slice(part));
+                binding
+                    .text(binding.text_length(), &self.texts)
+                    .for_each(|part| self.scratch.extend_from_slice(part));
                 let uri = self.scratch.get(..usize::from(binding.uri_length)).unwrap_or_default();
                 let mark = binding.uri ^ self.now_ms;
                 let listen = tables.listen_point(leave_from).address;

@@ -203,7 +203,7 @@ impl Location {
 
     /// The text of a binding, in parts.
     pub(crate) fn text_of<'t>(&'t self, binding: &'t Binding) -> impl Iterator<Item = &'t [u8]> {
-        binding.text(&self.texts)
+        binding.text(binding.text_length(), &self.texts)
     }
 
     #[inline]

@@ -1,18 +1,21 @@
 //! Taking in what was stored.
 
 use super::aor::{AorId, AorOwner};
-use super::binding::Contact;
+use super::binding::{Binding, Contact};
 use super::counts::LoadCounts;
 use super::layer::Location;
+use super::locate::leads_to;
 use super::record::{BadRecord, BindingView, Record, records};
 use super::texts::Said;
+use crate::limits::CONTACTS_MAX;
 use crate::route::tables::Tables;
 use crate::settings::ListenId;
 
 impl Location {
     /// Takes in records of AoRs of this worker. Bindings that are over are left out; an AoR that has no
     /// others is put into the queue of changes, so that the store forgets it. An AoR that is there already gets
-    /// what the record says.
+    /// what the record says; once requests are answered it keeps, beside that, what phones have said, and
+    /// of two states of one binding the one that ends later counts.
     ///
     /// # Errors
     /// When the bytes are no records: what stands before the first bad one is taken in.
@@ -43,14 +46,17 @@ impl Location {
             counts.refused += 1;
             return;
         };
-        while let Some(old) = self.first_binding(slot) {
+        let is_merged = self.is_ready() && self.first_binding(slot).is_some();
+        while !is_merged && let Some(old) = self.first_binding(slot) {
             self.remove(old);
         }
         let mut is_whole = true;
         for binding in record.bindings() {
             if binding.expires_unix_ms <= self.unix_ms {
                 counts.expired += 1;
-            } else if self.load_binding(slot, &binding, tables) {
+            } else if (is_merged && self.outlives(slot, &binding))
+                || self.load_binding(slot, &binding, tables)
+            {
                 counts.bindings += 1;
             } else {
                 is_whole = false;
@@ -58,13 +64,35 @@ impl Location {
         }
         counts.refused += u64::from(!is_whole);
         match self.table.aor(slot) {
-            Some(aor) if aor.bindings > 0 => counts.aors += 1,
+            Some(aor) if aor.bindings > 0 => {
+                counts.aors += 1;
+                if is_merged {
+                    self.changed(slot, tables); // The store has less.
+                }
+            }
             Some(aor) if is_whole || aor.is_changed => _ = self.changed(slot, tables),
             // What finds no room stays in the store.
             _ => self.forget(slot),
         }
     }
 
+    /// Whether an AoR has this binding and will have it for no shorter; an older state of it is removed.
+    fn outlives(&mut self, slot: u32, stored: &BindingView<'_>) -> bool {
+        let (uri, instance) = (self.hash_uri(stored.uri), self.hash_instance(stored.instance));
+        let is_same = |one: &Binding| match (instance, stored.reg_id) {
+            (0, _) | (_, 0) => one.uri == uri,
+            flow => (one.instance, one.reg_id) == flow,
+        };
+        let found = self.table.bindings_of(slot).find(|(_, one)| is_same(one));
+        let Some((at, ours)) = found else { return false };
+        let outlives = self.unix_of(ours.expires_ms) >= stored.expires_unix_ms;
+        if !outlives {
+            self.remove(at);
+        }
+        outlives
+    }
+
+    /// False when there is no room for it.
     fn load_binding(&mut self, slot: u32, binding: &BindingView<'_>, tables: &Tables) -> bool {
         let said = Said { uri: binding.uri, instance: binding.instance, path: binding.path };
         let contact = Contact {
@@ -78,8 +106,11 @@ impl Location {
             source: binding.source,
             listen: tables.listen_id_of(binding.transport, binding.listen).unwrap_or(ListenId(0)),
             is_flow: binding.is_flow,
+            is_at_source: leads_to(said.uri, (binding.source, binding.transport), tables),
             nat: tables.registrar().nat,
         };
-        super::fits(&said) && self.add(slot, &contact, &said, tables).is_some()
+        let count = self.table.aor(slot).map_or(0, |aor| aor.bindings);
+        let fits = super::fits(&said) && usize::from(count) < CONTACTS_MAX;
+        fits && self.add(slot, &contact, &said, tables).is_some()
     }
 }

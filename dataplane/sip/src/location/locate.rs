@@ -2,10 +2,11 @@
 
 use core::net::SocketAddr;
 
+use super::aor::AorUri;
 use super::binding::Binding;
 use super::layer::{Location, urn_of};
 use super::targets::{Target, Targets};
-use crate::message::{Arrival, Request, Span};
+use crate::message::{Request, Span};
 use crate::parse::error::ParseErrorKind;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
@@ -38,14 +39,14 @@ pub(super) struct Wanted {
 }
 
 impl Location {
-    /// Finds the bindings of `uri`, which is the Request-URI after Route preprocessing, and puts them into
-    /// `targets`, which is cleared first.
+    /// Finds the bindings of `uri`, which is the Request-URI after Route preprocessing
+    /// ([`RequestRoute::located`](crate::RequestRoute::located)), and puts them into `targets`, which is cleared
+    /// first.
     pub fn locate(
         &mut self,
         request: &Request<'_>,
-        uri: Span,
+        uri: &AorUri,
         tables: &Tables,
-        arrival: &Arrival,
         targets: &mut Targets,
     ) -> Located {
         targets.clear();
@@ -53,7 +54,7 @@ impl Location {
             self.counts.loading += 1;
             return Located::Loading;
         }
-        let Ok((id, wanted)) = self.named_by(request.bytes, uri, tables, arrival) else {
+        let Ok((id, wanted)) = self.named_by(request.bytes, uri, tables) else {
             return Located::Unknown;
         };
         if let Some(aor) = self.table.find(id) {
@@ -77,7 +78,10 @@ impl Location {
                 continue;
             }
             let start = targets.text.len();
-            binding.text(&self.texts).for_each(|part| targets.text.extend_from_slice(part));
+            // The instance is seldom read; mostly nothing is behind it.
+            let reads_all = binding.path_length != 0 || wanted.for_good.is_some();
+            let length = if reads_all { binding.text_length() } else { binding.uri_length.into() };
+            binding.text(length, &self.texts).for_each(|part| targets.text.extend_from_slice(part));
             if let Some(for_good) = wanted.for_good
                 && for_good != self.instance_at(binding, start, &targets.text)
             {
@@ -120,7 +124,7 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
     let route_at = uri.end() + usize::from(binding.instance_length);
     let route = Span::new(route_at, route_at + usize::from(binding.path_length));
     let came = (binding.source(), tables.transport_of(binding.listen));
-    let (next_hop, transport) = if binding.is_flow {
+    let (next_hop, transport) = if binding.is_flow || binding.is_at_source && route.is_empty() {
         came
     } else if route.is_empty() {
         address(text, uri, tables)?
@@ -140,6 +144,14 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
         is_flow: binding.is_flow,
         expires_ms: binding.expires_ms,
     })
+}
+
+/// Whether a URI leads to this address, whatever the settings say of `maddr`.
+pub(crate) fn leads_to(uri: &[u8], source: (SocketAddr, Transport), tables: &Tables) -> bool {
+    let span = Span::new(0, uri.len());
+    let params = Uri::parse(uri, span).and_then(|parts| parts.params(uri));
+    let has_maddr = params.is_none_or(|params| params.maddr.exists());
+    !has_maddr && address(uri, span, tables) == Some(source)
 }
 
 /// Where a URI in `text` leads, and over what.

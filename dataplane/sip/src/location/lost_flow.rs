@@ -1,5 +1,6 @@
 //! What becomes of bindings whose flow is no more (RFC 5626 section 6).
 
+use super::aor::AorUri;
 use super::binding::Binding;
 use super::layer::Location;
 use crate::message::{Arrival, Span};
@@ -17,9 +18,8 @@ impl Location {
         let Lines { to, route } = Lines::of(lost.request);
         let Some(to) = NameAddr::parse(lost.request, to.start(), to.end()) else { return false };
         let arrival = Arrival { source: lost.next_hop, listen: lost.leave_from };
-        let Ok((id, _)) = self.named_by(lost.request, to.uri, tables, &arrival) else {
-            return false;
-        };
+        let Ok(uri) = AorUri::read(lost.request, to.uri, tables, &arrival) else { return false };
+        let Ok((id, _)) = self.named_by(lost.request, &uri, tables) else { return false };
         let Some(aor) = self.table.find(id) else { return false };
         let mut found = false;
         while let Some(slot) = self.find_lost(aor, lost, route.of(lost.request)) {
@@ -41,7 +41,7 @@ impl Location {
                 return one.is_flow && one.source() == lost.next_hop;
             }
             path.clear();
-            one.text(&self.texts).for_each(|part| path.extend_from_slice(part));
+            one.text(one.text_length(), &self.texts).for_each(|part| path.extend_from_slice(part));
             let start = usize::from(one.uri_length) + usize::from(one.instance_length);
             lost.is_beyond && one.reg_id != 0 && path.get(start..) == Some(route)
         };

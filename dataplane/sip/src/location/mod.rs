@@ -30,7 +30,7 @@ mod targets;
 mod temp_gruu;
 mod texts;
 
-pub use aor::{AorOwner, NoAor};
+pub use aor::{AorOwner, AorUri, NoAor};
 pub use counts::{LoadCounts, LocationCounts};
 pub use layer::{Location, LocationSizes};
 pub use locate::Located;
@@ -41,6 +41,6 @@ pub(crate) use bind::fits;
 pub(crate) use binding::{Binding, Contact};
 pub(crate) use gruu::gr;
 pub(crate) use layer::urn_of;
-pub(crate) use locate::address;
+pub(crate) use locate::{address, leads_to};
 pub(crate) use temp_gruu::GruuKey;
 pub(crate) use texts::Said;

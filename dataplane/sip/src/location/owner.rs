@@ -1,8 +1,8 @@
 //! Which AoR a request is about, and which worker has it.
 
-use super::aor::{self, AorId, AorOwner, NoAor};
+use super::aor::{self, AorId, AorOwner, AorUri, NoAor};
 use super::layer::Location;
-use crate::message::{Arrival, Request, Span};
+use crate::message::{Arrival, Request};
 use crate::route::tables::Tables;
 
 impl Location {
@@ -16,7 +16,10 @@ impl Location {
     ) -> AorOwner {
         match aor::to_uri(request) {
             _ if self.workers == 1 => AorOwner::Here,
-            Some(uri) => self.owner_of_uri(request, uri, tables, arrival),
+            Some(uri) => match AorUri::read(request.bytes, uri, tables, arrival) {
+                Ok(uri) => self.owner_of_uri(request, &uri, tables),
+                Err(none) => AorOwner::Nobody(none),
+            },
             None => AorOwner::Nobody(NoAor::Malformed),
         }
     }
@@ -26,14 +29,13 @@ impl Location {
     pub fn owner_of_uri(
         &mut self,
         request: &Request<'_>,
-        uri: Span,
+        uri: &AorUri,
         tables: &Tables,
-        arrival: &Arrival,
     ) -> AorOwner {
         if self.workers == 1 {
             return AorOwner::Here;
         }
-        match self.named_by(request.bytes, uri, tables, arrival) {
+        match self.named_by(request.bytes, uri, tables) {
             Ok((id, _)) => self.owner(id),
             Err(none) => AorOwner::Nobody(none),
         }
@@ -54,19 +56,17 @@ impl Location {
         arrival: &Arrival,
     ) -> Result<AorId, NoAor> {
         let uri = aor::to_uri(request).ok_or(NoAor::Malformed)?;
-        self.aor_of(request.bytes, uri, tables, arrival)
+        AorUri::read(request.bytes, uri, tables, arrival)?.write(request.bytes, &mut self.aor)?;
+        Ok(AorId::of(&self.keys.aor, &self.aor))
     }
 
-    /// The AoR that a URI names; its text is in `self.aor` then.
+    /// The AoR that a URI names.
     #[inline]
-    pub(super) fn aor_of(
-        &mut self,
-        bytes: &[u8],
-        uri: Span,
-        tables: &Tables,
-        arrival: &Arrival,
-    ) -> Result<AorId, NoAor> {
-        aor::write(bytes, uri, tables, arrival, &mut self.aor)?;
+    pub(super) fn aor_of(&mut self, bytes: &[u8], uri: &AorUri) -> Result<AorId, NoAor> {
+        if let Some(text) = uri.text(bytes) {
+            return Ok(AorId::of(&self.keys.aor, text));
+        }
+        uri.write(bytes, &mut self.aor)?;
         Ok(AorId::of(&self.keys.aor, &self.aor))
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ptr::from_ref;
 
 use super::aor::AorId;
 use super::binding::Binding;
@@ -106,19 +107,36 @@ impl Table {
         self.index.first(id.key())
     }
 
-    /// Asks for a place of the index; what it gives means nothing.
+    /// Asks for a place of the index.
     #[inline]
-    pub(super) fn touch_index(&self, id: AorId) -> u32 {
-        self.index.head(id.key())
+    pub(super) fn fetch_index(&self, id: AorId, fetch: impl Fn(*const u8)) {
+        self.index.fetch(id.key(), fetch);
     }
 
-    /// Asks for the record of an AoR, and says where its first binding is.
+    /// Asks for the record of an AoR.
     #[inline]
-    pub(super) fn touch(&self, slot: u32) -> u32 {
+    pub(super) fn fetch_aor(&self, slot: u32, fetch: impl Fn(*const u8)) {
+        if let Some(aor) = self.aors.get(slot as usize) {
+            fetch(from_ref(aor).cast());
+        }
+    }
+
+    /// Where the first binding of an AoR is.
+    #[inline]
+    pub(super) fn first_of(&self, slot: u32) -> u32 {
         self.aors.get(slot as usize).map_or(NONE, |aor| aor.first)
     }
 
-    /// Asks for a binding, for both of its cache lines. What it gives means nothing.
+    /// Asks for a binding, for both of its cache lines.
+    #[inline]
+    pub(super) fn fetch_binding(&self, slot: u32, fetch: impl Fn(*const u8)) {
+        if let Some(binding) = self.bindings.get(slot as usize) {
+            fetch(from_ref(binding).cast());
+            fetch(from_ref(&binding.start).cast());
+        }
+    }
+
+    /// Reads of a binding what its timer looks at, so that it comes near. What it gives means nothing.
     #[inline]
     pub(super) fn touch_binding(&self, slot: u32) -> u32 {
         self.bindings

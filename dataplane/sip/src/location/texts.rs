@@ -55,11 +55,15 @@ impl Binding {
         true
     }
 
-    /// Its text, in parts.
+    /// So much of the beginning of its text, in parts.
     #[inline]
-    pub(super) fn text<'t>(&'t self, texts: &'t Texts) -> impl Iterator<Item = &'t [u8]> {
-        let (start, _) = self.start.split_at(self.text_length().min(START));
-        core::iter::once(start).chain(texts.parts(self.rest))
+    pub(super) fn text<'t>(
+        &'t self,
+        length: usize,
+        texts: &'t Texts,
+    ) -> impl Iterator<Item = &'t [u8]> {
+        let (start, _) = self.start.split_at(length.min(START));
+        core::iter::once(start).chain(texts.parts(self.rest, rest_length(length)))
     }
 
     /// Gives the blocks of its text back.
@@ -70,5 +74,5 @@ impl Binding {
 
 /// A text of no binding.
 pub(super) fn push(texts: &Texts, text: Text, out: &mut alloc::vec::Vec<u8>) {
-    texts.parts(text).for_each(|part| out.extend_from_slice(part));
+    texts.parts(text, text.len()).for_each(|part| out.extend_from_slice(part));
 }

@@ -47,6 +47,8 @@ pub enum Registered {
 #[derive(Debug)]
 pub(crate) struct Work {
     wanted: Vec<Wanted>,
+    /// Hash of the Call-ID.
+    call: u64,
     /// Values of Path, with commas between them.
     path: Vec<u8>,
     /// The text of a binding.
@@ -57,6 +59,7 @@ impl Work {
     pub(crate) fn new() -> Self {
         Self {
             wanted: Vec::with_capacity(CONTACTS_MAX),
+            call: 0,
             path: Vec::with_capacity(BINDING_TEXT_MAX),
             text: Vec::with_capacity(BINDING_TEXT_MAX),
         }
@@ -64,7 +67,7 @@ impl Work {
 
     /// Stands in for one that is in use elsewhere.
     const fn empty() -> Self {
-        Self { wanted: Vec::new(), path: Vec::new(), text: Vec::new() }
+        Self { wanted: Vec::new(), call: 0, path: Vec::new(), text: Vec::new() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::contacts::{Plan, Wanted};
 use super::{Asked, Done, Refused, same_uri};
-use crate::location::{AorId, Binding, Contact, Location, Said, address, fits, gr};
+use crate::location::{AorId, Binding, Contact, Location, Said, address, fits, gr, leads_to};
 use crate::message::Span;
 use crate::parse::uri::{Scheme, Uri};
 use crate::settings::Nat;
@@ -18,6 +18,7 @@ impl Location {
     ) -> Result<(), Refused> {
         let settings = asked.tables.registrar();
         let call = self.hash_call(asked.request.call_id());
+        self.work.call = call;
         let (mut adds, mut removes, mut places, mut new_texts, mut length) = (0, 0, 0, 0, 0);
         for index in 0..self.work.wanted.len() {
             let Some(mut wanted) = self.work.wanted.get(index).copied() else { break };
@@ -217,8 +218,7 @@ impl Location {
         mut aor: Option<u32>,
         work: &super::Work,
     ) -> Option<(Option<u32>, bool)> {
-        let bytes = asked.request.bytes;
-        let call = self.hash_call(asked.request.call_id());
+        let (bytes, call) = (asked.request.bytes, work.call);
         let mut has_changed = false;
         for wanted in &work.wanted {
             if let Plan::Remove(slot) = wanted.plan {
@@ -288,6 +288,14 @@ impl Location {
             is_flow: match same {
                 Some(same) => same.is_flow,
                 None => !has_path && asked.is_flow(wanted.reg_id, wanted.uri),
+            },
+            is_at_source: match same {
+                Some(same) => same.is_at_source,
+                None => leads_to(
+                    wanted.uri.of(asked.request.bytes),
+                    (source, asked.tables.transport_of(asked.arrival.listen)),
+                    asked.tables,
+                ),
             },
             nat,
         }

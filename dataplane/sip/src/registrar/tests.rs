@@ -7,7 +7,7 @@ use std::string::String;
 use std::{format, vec, vec::Vec};
 
 use super::*;
-use crate::location::{Located, LocationSizes, Target, Targets};
+use crate::location::{AorUri, Located, LocationSizes, Target, Targets};
 use crate::message::{Headers, Message};
 use crate::parse::parse;
 use crate::route::request::{RequestRoute, begin_route};
@@ -79,8 +79,8 @@ impl Registrar {
         };
         let arrival = Arrival { source: "192.0.2.9:5060".parse().unwrap(), listen: ListenId(0) };
         let mut targets = Targets::new();
-        let located =
-            self.location.locate(&request, request.uri, &self.tables, &arrival, &mut targets);
+        let uri = AorUri::read(request.bytes, request.uri, &self.tables, &arrival).unwrap();
+        let located = self.location.locate(&request, &uri, &self.tables, &mut targets);
         (located, targets)
     }
 
@@ -293,6 +293,40 @@ fn a_binding_ends_with_its_time_even_before_its_timer_fires() {
     assert_eq!(registrar.locate("sip:alice@example.com").0, Located::NotRegistered);
     let answer = registrar.register(2, "");
     assert!(!answer.contains("Contact:"), "{answer}");
+}
+
+/// A backup that is restored, or a store that can be read again, while phones register.
+#[test]
+fn what_is_loaded_while_phones_register_takes_nothing_from_them() {
+    let mut registrar = Registrar::new();
+    let other = PHONE.replace("7>", "8>");
+    registrar.register(1, &PHONE.replace("7>", "7>;expires=600"));
+    registrar.register(2, &other);
+    let mut stored = Vec::with_capacity(65_536);
+    registrar.location.drain(&mut stored, &registrar.tables);
+    let mut running = Registrar::new();
+    let third = PHONE.replace("7>", "9>");
+    running.register(3, PHONE);
+    running.register(4, &third);
+    let mut changes = Vec::with_capacity(65_536);
+    running.location.drain(&mut changes, &running.tables);
+    let counts = running.location.load(&stored, &running.tables).unwrap();
+    assert_eq!((counts.aors, counts.bindings, counts.refused), (1, 2, 0));
+    let answer = running.register(5, "");
+    for contact in ["7>;expires=3600", "8>;expires=3600", "9>;expires=3600"] {
+        assert!(answer.contains(contact), "{answer}");
+    }
+    // The store gets what came of it, and only once.
+    changes.clear();
+    running.location.drain(&mut changes, &running.tables);
+    let records: Vec<_> = crate::location::record::records(&changes).map(Result::unwrap).collect();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].bindings().count(), 3);
+    // What ends later counts: here the stored one.
+    running.register(6, &PHONE.replace("7>", "7>;expires=60"));
+    running.location.load(&stored, &running.tables).unwrap();
+    let answer = running.register(7, "");
+    assert!(answer.contains("7>;expires=600"), "{answer}");
 }
 
 /// What goes to the store comes back from it, in another process.

@@ -45,8 +45,8 @@ pub fn rewrite_located(
     rewrite(request, (route, uri, own), tables, arrival, egress, edits);
 }
 
-/// As [`rewrite_request`], with another Request-URI unless `uri` is empty, and `own` lines behind ours.
-#[inline(always)]
+/// As [`rewrite_request`], with another Request-URI unless `uri` is empty, and `own` lines behind ours. There
+/// is one copy of it, so that no second one has to come from far.
 fn rewrite(
     request: &Request<'_>,
     (route, uri, own): (&RequestRoute, &[u8], &[u8]),

@@ -19,6 +19,7 @@ use super::set::Asked;
 use super::tables::Tables;
 use super::target;
 use crate::limits::LOOP_PASSES_MAX;
+use crate::location::AorUri;
 use crate::message::{Arrival, Method, Request, Span};
 use crate::parse::digits;
 use crate::parse::error::ParseErrorKind;
@@ -110,7 +111,9 @@ pub fn finish_route(
             path.route.leave_from = Some(flow.listen);
             path.route.transport = tables.transport_of(flow.listen);
         }
-        Hop::Location => path.route.aor_uri = path.uri_span,
+        Hop::Location => {
+            path.route.aor_uri = Some(AorUri { span: path.uri_span, parts: path.uri });
+        }
     }
     path.routes.finish(&mut path.route.cuts);
     path.route.call = call.hash;

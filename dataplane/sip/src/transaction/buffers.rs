@@ -14,6 +14,7 @@
 
 use alloc::vec::Vec;
 use core::mem::replace;
+use core::ptr::from_ref;
 
 use crate::rewrite::output::{Full, Output};
 
@@ -142,13 +143,21 @@ impl<const ROOM: usize, A> Buffers<ROOM, A> {
     /// # Errors
     /// When it does not fit: `out` has a part of it then.
     pub(crate) fn copy_to(&self, text: Text, out: &mut Output) -> Result<(), Full> {
-        self.parts(text).try_for_each(|part| out.push(part))
+        self.parts(text, text.len()).try_for_each(|part| out.push(part))
     }
 
-    /// The parts of a message, in order.
+    /// Asks for the first block of a message.
     #[inline]
-    pub(crate) fn parts(&self, text: Text) -> impl Iterator<Item = &[u8]> {
-        let (mut at, mut left) = (text.first, text.len());
+    pub(crate) fn fetch(&self, text: Text, fetch: impl Fn(*const u8)) {
+        if let Some(block) = self.blocks.get(text.first as usize) {
+            fetch(from_ref(block).cast());
+        }
+    }
+
+    /// The first `length` bytes of a message, in parts.
+    #[inline]
+    pub(crate) fn parts(&self, text: Text, length: usize) -> impl Iterator<Item = &[u8]> {
+        let (mut at, mut left) = (text.first, length.min(text.len()));
         core::iter::from_fn(move || {
             let block = self.blocks.get(at as usize).filter(|_| left > 0)?;
             let (part, _) = block.bytes.split_at(left.min(ROOM));

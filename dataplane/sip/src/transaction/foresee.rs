@@ -16,44 +16,41 @@ const LOOK_MAX: usize = 1024;
 /// Messages that are looked at before the first of them is taken: those of a burst.
 const AHEAD_MAX: usize = 32;
 
-/// What the messages of a burst will need.
-#[derive(Debug, Default)]
-pub(super) struct Ahead {
-    keys: SmallVec<[u64; AHEAD_MAX]>,
-    slots: SmallVec<[u32; AHEAD_MAX]>,
-}
+/// The keys of the requests of a burst.
+pub(super) type Ahead = SmallVec<[u64; AHEAD_MAX]>;
 
 impl Transactions {
-    /// Notes what `message`, which came in by `arrived_at`, is likely to need. It has an effect on time
+    /// Asks with `fetch`, which is told addresses, for what `message`, which came in by `arrived_at`, is
+    /// likely to need: a response for its record, a request for its place in the index. It has an effect on time
     /// alone, so it only looks at Vias in their usual form and place: in the second line.
     #[inline]
-    pub fn foresee(&mut self, message: &[u8], arrived_at: ListenId, tables: &Tables) {
+    pub fn foresee(
+        &mut self,
+        message: &[u8],
+        arrived_at: ListenId,
+        tables: &Tables,
+        fetch: impl Fn(*const u8),
+    ) {
         let Some((sent_by, branch)) = usual_via(message) else { return };
-        let Ahead { keys, slots } = &mut self.ahead;
         if message.starts_with(b"SIP/2.0 ") {
-            if slots.len() < AHEAD_MAX
-                && let Some((place, _)) = branch::read_place(branch)
-            {
-                slots.push(BranchId::unpack(place).1.slot);
+            if let Some((place, _)) = branch::read_place(branch) {
+                self.table.fetch(BranchId::unpack(place).1.slot, fetch);
             }
-        } else if keys.len() < AHEAD_MAX {
-            keys.push(tables.keys.unique_branch(branch, sent_by, arrived_at));
+        } else if self.ahead.len() < AHEAD_MAX {
+            let key = tables.keys.unique_branch(branch, sent_by, arrived_at);
+            self.table.fetch_index(key, fetch);
+            self.ahead.push(key);
         }
     }
 
-    /// Asks for all that was noted: first the index, then the records. Nothing in between waits for
-    /// anything, so that memory has as many wishes at a time as it can work on.
+    /// Asks for the records of the requests of a burst, whose places in the index have come meanwhile. Nothing
+    /// in between waits for anything, so that memory has as many wishes at a time as it can work on.
     #[inline]
-    pub fn look_ahead(&mut self) {
-        let Ahead { keys, slots } = &mut self.ahead;
-        let table = &self.table;
-        let found: SmallVec<[u32; AHEAD_MAX]> =
-            keys.iter().map(|&key| table.look_up(key)).collect();
-        for &slot in slots.iter().chain(&found) {
-            table.touch(slot);
+    pub fn look_ahead(&mut self, fetch: impl Fn(*const u8)) {
+        for &key in &self.ahead {
+            self.table.fetch(self.table.look_up(key), &fetch);
         }
-        keys.clear();
-        slots.clear();
+        self.ahead.clear();
     }
 }
 

@@ -13,6 +13,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ptr::from_ref;
 
 /// No slot.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -55,6 +56,15 @@ impl Index {
         let head = self.head(key);
         let may_be_there = head & MORE != 0 || head & !SLOT == tag(key);
         if head != NONE && may_be_there { head & SLOT } else { NONE }
+    }
+
+    /// Asks for the head of the chain of a key.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "low bits choose the chain")]
+    pub(crate) fn fetch(&self, key: u64, fetch: impl Fn(*const u8)) {
+        if let Some(head) = self.heads.get(key as usize & self.mask) {
+            fetch(from_ref(head).cast());
+        }
     }
 
     /// The head of the chain of a key.

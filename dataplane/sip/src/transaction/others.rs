@@ -85,27 +85,33 @@ impl Transactions {
     /// Takes note of the target set of a request that was located: the first of `targets` is the branch
     /// that was just opened, and `lines` the length of the header lines that are its own.
     pub fn offer(&mut self, id: BranchId, targets: &Targets, lines: usize, tables: &Tables) {
-        let has_more = targets.len() > 1;
+        let Some(record) = self.table.get_mut(id.slot) else { return };
+        record.first.lines = u16::try_from(lines).unwrap_or(0);
+        record.first.entry = 0;
+        record.asked = 1;
+        if targets.len() > 1 {
+            self.offer_others(id, targets, tables);
+        }
+    }
+
+    /// Takes note of the others of a target set.
+    fn offer_others(&mut self, id: BranchId, targets: &Targets, tables: &Tables) {
         let group = targets.get(0).map_or(0, |first| first.group);
         let shares = |index| targets.get(index).is_some_and(|one| one.group == group);
         let has_others = group != 0 && (1..targets.len()).any(shares);
         let mut text = super::buffers::Text::NONE;
-        if has_more {
-            self.spare.clear();
-            let fits = (0..targets.len().min(TARGETS_MAX))
-                .filter_map(|index| targets.target(index))
-                .try_for_each(|target| target_set::push(&target, &mut self.spare));
-            if fits.is_ok() {
-                text = self.buffers.store(self.spare.bytes(), &[]).unwrap_or_default();
-            }
-            self.counts.outbox_full += u64::from(text.is_empty());
+        self.spare.clear();
+        let fits = (0..targets.len().min(TARGETS_MAX))
+            .filter_map(|index| targets.target(index))
+            .try_for_each(|target| target_set::push(&target, &mut self.spare));
+        if fits.is_ok() {
+            text = self.buffers.store(self.spare.bytes(), &[]).unwrap_or_default();
         }
+        self.counts.outbox_full += u64::from(text.is_empty());
         let Some(method) = self.table.get(id.slot).map(|record| record.method) else { return };
         let limit = self.patience(method, has_others, tables);
         let Some(record) = self.table.get_mut(id.slot) else { return };
-        (record.targets, record.asked) = (text, 1);
-        record.first.lines = u16::try_from(lines).unwrap_or(0);
-        record.first.entry = 0;
+        record.targets = text;
         if record.first.is_pending() {
             record.first.limit = limit;
         }

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ptr::from_ref;
 
 use super::index::{Index, NONE};
 use super::place::{BranchId, GENERATIONS};
@@ -58,11 +59,26 @@ impl Table {
         ]
     }
 
+    /// Asks for the place of a key in the index.
+    #[inline]
+    pub(super) fn fetch_index(&self, key: u64, fetch: impl Fn(*const u8)) {
+        self.by_key.fetch(key, fetch);
+    }
+
     /// Asks for a record, which is needed soon: memory works on many such wishes at once.
+    #[inline]
+    pub(super) fn fetch(&self, slot: u32, fetch: impl Fn(*const u8)) {
+        if let Some(record) = self.slots.get(slot as usize) {
+            // Each pair of cache lines; the other line of a pair comes with it.
+            fetch(from_ref(record).cast());
+            fetch(from_ref(&record.source).cast());
+        }
+    }
+
+    /// The same by reading it.
     #[inline]
     pub(super) fn touch(&self, slot: u32) {
         if let Some(record) = self.slots.get(slot as usize) {
-            // The first word of each pair of cache lines; the other line of a pair comes with it.
             core::hint::black_box((record.key, record.source.port()));
         }
     }

@@ -155,7 +155,7 @@ impl Proxy {
         }
         let mut targets = Targets::new();
         if let Some(uri) = route.located() {
-            let found = location.locate(request, uri, tables, arrival, &mut targets);
+            let found = location.locate(request, &uri, tables, &mut targets);
             assert_eq!(found, Located::Found);
             targets.aim(&mut route);
         }

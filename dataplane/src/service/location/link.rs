@@ -45,12 +45,15 @@ impl Service {
                 ToLocation::Load { records } => relay.load(&records).await,
                 ToLocation::Loaded => {
                     let counts = self.finish_load().await;
-                    let (taken, expired, refused) = (counts.taken, counts.expired, counts.refused);
-                    relay.answer(FromLocation::Loaded { taken, expired, refused });
+                    relay.answer(FromLocation::Loaded {
+                        taken: counts.aors,
+                        expired: counts.expired,
+                        refused: counts.refused + counts.foreign,
+                    });
                 }
                 ToLocation::Flushed { worker, number } => relay.confirm(worker, number),
                 ToLocation::StoreIll { reason } => self.store_ill(reason).await,
-                ToLocation::StoreWell => self.store_well().await,
+                ToLocation::StoreWell { set_aside } => self.store_well(set_aside).await,
             }
         }
     }
@@ -65,7 +68,7 @@ impl LocationRelay {
         }
         self.trouble.borrow_mut().connected();
         self.news.notify_waiters(); // The connection before this one is to see that it has ended.
-        let is_loaded = self.is_loaded.get();
+        let is_loaded = self.is_loaded.get() && !self.has_begun_without.get();
         self.answers.replace([FromLocation::Attached { is_loaded }].into());
         self.connection.get()
     }

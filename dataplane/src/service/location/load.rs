@@ -2,9 +2,9 @@
 
 use super::{LocationRelay, Service};
 use crate::limits::LOAD_BATCHES;
-use crate::location_log::{Batch, Errand, LoadCounts};
+use crate::location_log::{Batch, Errand};
 use crate::mailbox::Command;
-use sip_core::record;
+use sip_core::{LoadCounts, record};
 
 impl Service {
     /// Waits until the workers have taken all that was sent to them; then they answer for location.
@@ -12,12 +12,22 @@ impl Service {
         let relay = self.location();
         relay.send_filling();
         relay.all_home().await;
+        relay.has_begun_without.set(false);
         self.location_ready().await;
         relay.counts.get()
     }
 
-    /// Lets all workers answer for location.
-    pub(super) async fn location_ready(&self) {
+    /// Lets all workers answer for location without what is stored, unless they have it.
+    pub(super) async fn begin_without(&self) {
+        let relay = self.location();
+        if !relay.is_loaded.get() {
+            relay.has_begun_without.set(true);
+            relay.send_filling();
+            self.location_ready().await;
+        }
+    }
+
+    async fn location_ready(&self) {
         if !self.location().is_loaded.replace(true) {
             self.tell_workers(|| Command::LocationReady).await;
         }

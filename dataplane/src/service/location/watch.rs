@@ -13,6 +13,8 @@ pub(in crate::service) struct Trouble {
     away_since: Option<Instant>,
     /// What control says of its store.
     ill: Option<String>,
+    /// Where an older store lies.
+    pub(super) set_aside: Option<String>,
     /// Why, and since when, workers answer from memory.
     pub(super) degraded: Option<(String, Instant)>,
     /// How often that began.
@@ -30,6 +32,7 @@ impl Trouble {
         Self {
             away_since: Some(Instant::now()),
             ill: None,
+            set_aside: None,
             degraded: None,
             degradations: 0,
             patience: Duration::MAX,
@@ -85,16 +88,18 @@ impl Service {
         }
     }
 
-    /// The store takes nothing. What it holds, if it can be read, is not waited for either: it may come
-    /// later.
+    /// The store takes nothing. What it holds is not waited for either: it comes when it can be read.
     pub(super) async fn store_ill(&self, reason: String) {
         self.location().trouble.borrow_mut().ill = Some(reason);
         self.judge_store().await;
-        self.location_ready().await;
+        self.begin_without().await;
     }
 
-    pub(super) async fn store_well(&self) {
-        self.location().trouble.borrow_mut().ill = None;
+    pub(super) async fn store_well(&self, set_aside: Option<String>) {
+        {
+            let mut trouble = self.location().trouble.borrow_mut();
+            (trouble.ill, trouble.set_aside) = (None, set_aside);
+        }
         self.judge_store().await;
     }
 

@@ -35,8 +35,8 @@ pub(in super::super) struct Users {
 
 impl Users {
     /// As [`Self::new`], at the callee's host.
-    pub(in super::super) fn of_callee(count: u32) -> Self {
-        Self::at(Side::Callee, 0, count, [3_600, 3_600])
+    pub(in super::super) fn of_callee(count: u32, expires_s: u32) -> Self {
+        Self::at(Side::Callee, 0, count, [expires_s; 2])
     }
 
     /// So many users from the number `first` on, in random order, who ask for times evenly spread from

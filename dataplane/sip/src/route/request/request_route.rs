@@ -2,6 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
+use crate::location::AorUri;
 use crate::message::{Arrival, Span};
 use crate::parse::via::Via;
 use crate::rewrite::branch::Branch;
@@ -30,8 +31,8 @@ pub struct RequestRoute {
     pub(crate) max_forwards: Option<u8>,
     /// What the start line gets; the Request-URI as it is, except with strict routers.
     pub(crate) uri: Span,
-    /// The URI that was routed: the Request-URI, but with strict routers.
-    pub(crate) aor_uri: Span,
+    /// The URI that was routed, if it is to be located: the Request-URI, but with strict routers.
+    pub(crate) aor_uri: Option<AorUri>,
     pub(crate) cuts: Cuts,
     /// The URI to add as last Route value, and behind which position; `None` adds a new line.
     pub(crate) append: Option<(Span, Option<usize>)>,
@@ -96,8 +97,8 @@ impl RequestRoute {
 
     /// The URI whose bindings the request goes to.
     #[inline]
-    pub fn located(&self) -> Option<Span> {
-        matches!(self.reason, RouteReason::Locate { .. }).then_some(self.aor_uri)
+    pub fn located(&self) -> Option<AorUri> {
+        if matches!(self.reason, RouteReason::Locate { .. }) { self.aor_uri } else { None }
     }
 
     /// Whether the request gets a transaction.
@@ -120,7 +121,7 @@ impl Default for RequestRoute {
             via: Via::default(),
             max_forwards: None,
             uri: Span::default(),
-            aor_uri: Span::default(),
+            aor_uri: None,
             cuts: Cuts::new(),
             append: None,
             call: None,
