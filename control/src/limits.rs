@@ -87,7 +87,6 @@ pub const STORE_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Pause before what is stored is read again for the data plane.
 pub const LOCATION_RETRY: Duration = Duration::from_millis(500);
 
-<<<<<<< HEAD
 /// Configurations that are kept for rollback: weeks of daily changes.
 pub const GENERATIONS_MAX: usize = 32;
 
@@ -113,8 +112,7 @@ pub const API_REQUEST_MAX: Duration = Duration::from_secs(30);
 
 /// Largest body of an HTTP request: a configuration of 1,024 full destination sets.
 pub const API_BODY_MAX: usize = 16 << 20;
-=======
+
 /// How long the data plane waits for what is stored, answering 503: one disk that is slow to come is
 /// worth it, and phones try again within some seconds. Behind it, it begins without.
 pub const LOCATION_PATIENCE: Duration = Duration::from_secs(10);
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26

@@ -44,20 +44,24 @@ pub fn bind(path: &Path) -> Result<UnixSeqpacketListener> {
     })
 }
 
+/// What the answers are taken from.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Which members are in use.
+    pub monitor: MonitorHandle,
+    /// Who is registered.
+    pub bindings: StoredBindings,
+    /// How reading the users of each realm went.
+    pub realms: watch::Receiver<Vec<RealmReport>>,
+    /// Where it is written down who changed what.
+    pub audit: Audit,
+}
+
 /// Answers operators for ever.
 ///
 /// # Errors
 /// When the socket itself fails.
-pub async fn serve(
-    mut listener: UnixSeqpacketListener,
-    monitor: MonitorHandle,
-    bindings: StoredBindings,
-<<<<<<< HEAD
-    audit: Audit,
-=======
-    realms: watch::Receiver<Vec<RealmReport>>,
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
-) -> Result<()> {
+pub async fn serve(mut listener: UnixSeqpacketListener, answers: Answers) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
         let socket = listener.accept().await.context("control's socket failed")?;
@@ -65,35 +69,23 @@ pub async fn serve(
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
-<<<<<<< HEAD
-        let (monitor, bindings, audit) = (monitor.clone(), bindings.clone(), audit.clone());
-        let who =
-            socket.peer_cred().map_or_else(|_| "nobody known".into(), |peer| user(peer.uid()));
+        let (answers, who) = (answers.clone(), who(&socket));
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor, &bindings, (&audit, &who)).await;
-=======
-        let (monitor, bindings, realms) = (monitor.clone(), bindings.clone(), realms.clone());
-        tokio::spawn(async move {
-            // An operator who goes away in the middle of a sentence is no event.
-            let _ = answer(Channel::new(socket), &monitor, &bindings, &realms).await;
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
+            let _ = answer(Channel::new(socket), &answers, &who).await;
             drop(place);
         });
     }
 }
 
+/// The user on the other side, by the kernel's word.
+fn who(socket: &UnixSeqpacket) -> String {
+    socket.peer_cred().map_or_else(|_| "nobody known".into(), |peer| user(peer.uid()))
+}
+
 /// One connection, until the other side closes it.
-async fn answer(
-    mut channel: Channel,
-    monitor: &MonitorHandle,
-    bindings: &StoredBindings,
-<<<<<<< HEAD
-    (audit, who): (&Audit, &str),
-=======
-    realms: &watch::Receiver<Vec<RealmReport>>,
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
-) -> Result<()> {
+async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()> {
+    let Answers { monitor, bindings, realms, audit } = answers;
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -233,7 +225,7 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
-    use super::{bind, drain_blocking, members_blocking, serve};
+    use super::{Answers, bind, drain_blocking, members_blocking, serve};
     use crate::audit::Audit;
     use crate::health::Monitor;
     use crate::location::keeper::KeeperHandle;
@@ -252,13 +244,10 @@ mod tests {
         let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
-<<<<<<< HEAD
         let audit = Audit::open(directory.path()).unwrap();
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, audit.clone()));
-=======
         let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, realms));
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
+        let answers = Answers { monitor: handle, bindings, realms, audit: audit.clone() };
+        tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));

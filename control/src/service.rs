@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::location;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
-use crate::operator;
+use crate::operator::{self, Answers};
 use crate::process;
 use crate::publisher::{News, Served, publish};
 use crate::state::State;
@@ -61,7 +61,6 @@ impl Service {
     /// # Errors
     /// Only what makes going on pointless, such as a full state directory.
     pub async fn run(self) -> Result<()> {
-<<<<<<< HEAD
         self.say_start();
         let Self { running, state, history, audit, _lock } = self;
         let (wishes, wished) = Wishes::channel();
@@ -70,62 +69,6 @@ impl Service {
         let ended = serve(manager, wished, tasks).await;
         systemd::stopping();
         ended
-=======
-        let Self { path, mut config, state, _lock } = self;
-        let secret = state.secret();
-        let (sender, settings) = watch::channel(Arc::new(config.to_settings(secret)));
-        let members = config.appliance.state_directory.join("members.json");
-        let (monitor, handle, states) = Monitor::new(&config.destination_sets, members)?;
-        // Until we know better: a data plane that is there must not lose its listen points for a moment.
-        let (news, (is_served, mut served)) = (News { settings, states }, watch::channel(true));
-        let socket = config.appliance.socket();
-        let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
-        let (reports, reported) = watch::channel(Vec::new());
-        tokio::spawn(credentials::publish(socket.clone(), users_of, reports));
-        let publishing = publish(socket, state, news, handle.clone(), is_served);
-        let listener = operator::bind(&config.appliance.control_socket())?;
-        let keeper = keeper(&config)?;
-        let (workers, restored) = mpsc::channel(PIECES_AHEAD);
-        tokio::spawn(location::link::serve(config.appliance.socket(), keeper.clone(), restored));
-        let bindings = StoredBindings::new(keeper, workers);
-        let answering = operator::serve(listener, handle.clone(), bindings, reported);
-        tokio::pin!(publishing, answering);
-        tokio::spawn(monitor.run());
-        let mut fallback = None;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        info!(name = config.appliance.name, "control runs");
-        loop {
-            tokio::select! {
-                outcome = &mut publishing => return outcome,
-                outcome = &mut answering => return outcome,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                Ok(()) = served.changed() => {
-                    let is_served = *served.borrow_and_update();
-                    if is_served == fallback.is_some() {
-                        let settings = (!is_served).then(|| config.to_settings(secret));
-                        replace(&mut fallback, settings).await?;
-                    }
-                }
-                _ = hangup.recv() => {
-                    if let Some(new) = reload(&path, &config) {
-                        let settings = new.to_settings(secret);
-                        if fallback.is_some() {
-                            replace(&mut fallback, Some(settings.clone())).await?;
-                        }
-                        handle.configure(&new.destination_sets).await;
-                        publish_if_changed(&sender, settings);
-                        realms.send_replace(Arc::new(new.auth.realms.clone()));
-                        config = new;
-                    }
-                }
-            }
-        }
-        info!("control stops: the data plane goes on with its epoch");
-        Ok(())
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
     }
 
     /// Says what is in force, and loudly when it is not what the file says.
@@ -170,7 +113,8 @@ async fn start(
     // Until we know better: a data plane that is there must not lose its listen points for a moment.
     let (is_served, served) = watch::channel(Served { is_there: true, answer: None });
     let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
-    tokio::spawn(credentials::publish(appliance.socket(), users_of));
+    let (reports, users) = watch::channel(Vec::new());
+    tokio::spawn(credentials::publish(appliance.socket(), users_of, reports));
     let news = News { settings, states };
     let publishing = publish(appliance.socket(), state, news, handle.clone(), is_served);
     let listener = operator::bind(&appliance.control_socket())?;
@@ -178,11 +122,18 @@ async fn start(
     let (workers, restored) = mpsc::channel(PIECES_AHEAD);
     tokio::spawn(location::link::serve(appliance.socket(), keeper.clone(), restored));
     let bindings = StoredBindings::new(keeper, workers);
-    let answering = operator::serve(listener, handle.clone(), bindings.clone(), audit.clone());
+    let answers = Answers {
+        monitor: handle.clone(),
+        bindings: bindings.clone(),
+        realms: users.clone(),
+        audit: audit.clone(),
+    };
+    let answering = operator::serve(listener, answers);
     let (running, in_force) = watch::channel(Arc::new(running));
     let sources = Sources {
         dataplane: appliance.socket(),
         monitor: handle.clone(),
+        realms: users,
         bindings,
         running: in_force,
         wishes,

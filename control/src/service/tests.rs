@@ -84,6 +84,7 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
     let sources = Sources {
         dataplane: peer.path().to_owned(),
         monitor: handle.clone(),
+        realms: watch::channel(Vec::new()).1,
         bindings: StoredBindings::new(KeeperHandle::none(), mpsc::channel(1).0),
         running: in_force,
         wishes: Wishes::channel().0,

@@ -4,11 +4,8 @@
 //! there is one lab. `make e2e` runs these tests one after the other; they are `#[ignore]`d so that
 //! a plain `cargo test` passes on any machine.
 
-<<<<<<< HEAD
 mod api;
-=======
 mod backups;
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
 mod bench;
 mod calls;
 mod database;

@@ -22,12 +22,8 @@ use std::path::PathBuf;
 /// went to another destination, branches cancelled, and messages handed to the worker that owns their
 /// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
 /// has confirmed, and how the store is. Below stand the members of the destination sets: up, probing (was
-<<<<<<< HEAD
-/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign. Last comes the configuration in force.
-=======
-/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; and the
-/// realms: how many users are in force, and why no newer ones.
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
+/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; the
+/// realms: how many users are in force, and why no newer ones; and the configuration in force.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,22 +45,15 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let report = StatusReport::new(&status_blocking(&arguments.socket)?);
     // Control may be away: what the data plane says stands for itself.
-<<<<<<< HEAD
-    let members = members_blocking(&arguments.socket.with_file_name("control.sock"));
+    let control = arguments.socket.with_file_name("control.sock");
+    let (members, realms) = (members_blocking(&control), realms_blocking(&control));
     let configuration: Option<Configuration> =
         get_blocking(&arguments.socket.with_file_name("api.sock"), "/v1/configuration").ok();
     if arguments.json {
         let mut report = serde_json::to_value(&report)?;
         report["members"] = serde_json::to_value(members.ok())?;
-        report["configuration"] = serde_json::to_value(configuration)?;
-=======
-    let control = arguments.socket.with_file_name("control.sock");
-    let (members, realms) = (members_blocking(&control), realms_blocking(&control));
-    if arguments.json {
-        let mut report = serde_json::to_value(&report)?;
-        report["members"] = serde_json::to_value(members.ok())?;
         report["realms"] = serde_json::to_value(realms.ok())?;
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
+        report["configuration"] = serde_json::to_value(configuration)?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
@@ -75,16 +64,14 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
         }
         Err(error) => crate::say(format_args!("\nwho is well is not known: {error:#}")),
     }
-<<<<<<< HEAD
-    if let Some(configuration) = configuration {
-        crate::say(format_args!("\n{configuration}"));
-=======
     match realms {
         Ok(realms) if !realms.is_empty() => {
             crate::say(format_args!("\n{}", RealmTable(&realms).to_string().trim_end()));
         }
         _ => {}
->>>>>>> 677904242000092648ad18e610d5de28dbd7aa26
+    }
+    if let Some(configuration) = configuration {
+        crate::say(format_args!("\n{configuration}"));
     }
     Ok(())
 }
