@@ -262,6 +262,7 @@ pub(crate) fn fill(state: &Path, users: u32) {
             is_flow: false,
             source: address.parse().expect("an address"),
             listen: "10.77.1.1:5060".parse().expect("an address"),
+            transport: sip_core::Transport::Udp,
         };
         write(&format!("user{user:08}@{DOMAIN}"), &[binding], &mut records).expect("a record");
         if records.len() > 8 << 20 {
