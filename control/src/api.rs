@@ -24,6 +24,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use control_api::operator::RealmReport;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,6 +36,8 @@ pub struct Sources {
     pub dataplane: PathBuf,
     /// Which members are in use.
     pub monitor: MonitorHandle,
+    /// How reading the users of each realm went.
+    pub realms: watch::Receiver<Vec<RealmReport>>,
     /// Who is registered.
     pub bindings: StoredBindings,
     /// The configuration in force.

@@ -135,9 +135,9 @@ pub const WRITE_PIECES: usize = 16;
 
 /// When the kernel looks whether a silent peer is still there, how often then, and how many may stay
 /// unanswered: a peer that has gone without a word is noticed within ten minutes.
-pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(300);
+pub const KEEPALIVE_AFTER: Duration = Duration::from_mins(5);
 /// See [`KEEPALIVE_AFTER`].
-pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
+pub const KEEPALIVE_EVERY: Duration = Duration::from_mins(1);
 /// See [`KEEPALIVE_AFTER`].
 pub const KEEPALIVE_TRIES: u32 = 4;
 

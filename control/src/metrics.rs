@@ -4,7 +4,7 @@ mod tables;
 
 use crate::api::Configuration;
 use control_api::DropReason;
-use control_api::operator::{MemberReport, MemberState};
+use control_api::operator::{MemberReport, MemberState, RealmReport};
 use control_api::status::{QueueStatus, STAGES, Status, WorkerStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub dataplane: Option<Status>,
     /// The members of the destination sets.
     pub members: Vec<MemberReport>,
+    /// The realms.
+    pub realms: Vec<RealmReport>,
     /// The configuration in force.
     pub configuration: Configuration,
 }
@@ -46,6 +48,7 @@ impl Collector for Snapshot {
         out.one("up", "Whether the data plane answers.", &Value::flag(self.dataplane.is_some()))?;
         out.configuration(&self.configuration)?;
         out.members(&self.members)?;
+        out.realms(&self.realms)?;
         if let Some(status) = &self.dataplane {
             out.dataplane(status)?;
         }
@@ -153,6 +156,21 @@ impl Families<'_> {
                 labels.push(("state", state.name().to_owned()));
                 line(&mut family, &labels, &Value::flag(state == member.state))?;
             }
+        }
+        Ok(())
+    }
+
+    fn realms(&mut self, realms: &[RealmReport]) -> fmt::Result {
+        let labels = |realm: &RealmReport| vec![("realm", realm.realm.clone())];
+        let mut family =
+            self.family("realm_users", "Users of a realm that are in force.", MetricType::Gauge)?;
+        for realm in realms {
+            line(&mut family, &labels(realm), &Value::Level(realm.users.unwrap_or(0)))?;
+        }
+        let help = "Whether the users of a realm could not be read the last time.";
+        let mut family = self.family("realm_trouble", help, MetricType::Gauge)?;
+        for realm in realms {
+            line(&mut family, &labels(realm), &Value::flag(realm.trouble.is_some()))?;
         }
         Ok(())
     }

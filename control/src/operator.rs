@@ -73,15 +73,18 @@ pub async fn serve(mut listener: UnixSeqpacketListener, answers: Answers) -> Res
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
-        let answers = answers.clone();
-        let who =
-            socket.peer_cred().map_or_else(|_| "nobody known".into(), |peer| user(peer.uid()));
+        let (answers, who) = (answers.clone(), who(&socket));
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
             let _ = answer(Channel::new(socket), &answers, &who).await;
             drop(place);
         });
     }
+}
+
+/// The user on the other side, by the kernel's word.
+fn who(socket: &UnixSeqpacket) -> String {
+    socket.peer_cred().map_or_else(|_| "nobody known".into(), |peer| user(peer.uid()))
 }
 
 /// One connection, until the other side closes it.
@@ -243,7 +246,7 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
-    use super::{bind, drain_blocking, members_blocking, serve};
+    use super::{Answers, bind, drain_blocking, members_blocking, serve};
     use crate::audit::Audit;
     use crate::connections::Connections;
     use crate::health::Monitor;

@@ -15,7 +15,7 @@ use crate::live::Live;
 use crate::location;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
-use crate::operator;
+use crate::operator::{self, Answers};
 use crate::process;
 use crate::publisher::{News, Served, publish};
 use crate::state::State;
@@ -114,7 +114,7 @@ async fn start(
     // Until we know better: a data plane that is there must not lose its listen points for a moment.
     let (is_served, served) = watch::channel(Served { is_there: true, answer: None });
     let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
-    let (reports, reported) = watch::channel(Vec::new());
+    let (reports, users) = watch::channel(Vec::new());
     tokio::spawn(credentials::publish(appliance.socket(), users_of, reports));
     let news = News { settings, states };
     let publishing = publish(appliance.socket(), state, news, handle.clone(), is_served);
@@ -125,10 +125,10 @@ async fn start(
     let bindings = StoredBindings::new(keeper, workers);
     let connections = Connections::default();
     connections.configure(&config, secret)?;
-    let answers = operator::Answers {
+    let answers = Answers {
         monitor: handle.clone(),
         bindings: bindings.clone(),
-        realms: reported,
+        realms: users.clone(),
         connections: connections.clone(),
         audit: audit.clone(),
     };
@@ -137,6 +137,7 @@ async fn start(
     let sources = Sources {
         dataplane: appliance.socket(),
         monitor: handle.clone(),
+        realms: users,
         bindings,
         running: in_force,
         wishes,

@@ -89,6 +89,7 @@ pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, 
     let snapshot = metrics::Snapshot {
         dataplane: dataplane_link::status(&sources.dataplane).await.ok(),
         members: sources.monitor.report().await,
+        realms: sources.realms.borrow().clone(),
         configuration: Configuration::of(&sources),
     };
     let text = metrics::encode(snapshot).map_err(anyhow::Error::from)?;
@@ -104,6 +105,7 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "dataplane": report,
         "dataplane_error": error,
         "members": sources.monitor.report().await,
+        "realms": *sources.realms.borrow(),
         "configuration": Configuration::of(&sources),
     }))
 }

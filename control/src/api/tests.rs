@@ -67,6 +67,7 @@ impl Bench {
         let sources = Sources {
             dataplane: path.join("dataplane.sock"),
             monitor: handle,
+            realms: watch::channel(Vec::new()).1,
             bindings: StoredBindings::new(keeper, workers),
             running: watch::channel(Arc::new(running)).1,
             wishes,

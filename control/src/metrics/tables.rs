@@ -78,6 +78,8 @@ pub(super) const STORE: &[Metric<StoreStatus>] = &[
     Metric { name: "store_none", help: "Whether there is no store by configuration: bindings are in memory only.", value: |s| Value::flag(s.is_none) },
     Metric { name: "store_connected", help: "Whether control is connected for location.", value: |s| Value::flag(s.is_connected) },
     Metric { name: "store_loaded", help: "Whether all stored bindings have been loaded.", value: |s| Value::flag(s.is_loaded) },
+    Metric { name: "store_begun_without", help: "Whether workers answer without what is stored, because it could not be read.", value: |s| Value::flag(s.has_begun_without) },
+    Metric { name: "store_set_aside", help: "Whether an older store that could not be read was set aside.", value: |s| Value::flag(!s.set_aside.is_empty()) },
     Metric { name: "store_degraded", help: "Whether workers answer from memory, because the store does not confirm.", value: |s| Value::flag(s.degraded.is_some()) },
     Metric { name: "store_degraded_seconds", help: "For how long workers have answered from memory.", value: |s| Value::millis(s.degraded.as_ref().map_or(0, |degraded| degraded.for_ms)) },
     Metric { name: "store_degradations", help: "How often workers began to answer from memory.", value: |s| Value::Count(s.degradations) },

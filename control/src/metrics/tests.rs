@@ -4,7 +4,7 @@ use super::{Snapshot, encode};
 use crate::api::Configuration;
 use crate::configuration::history::Generation;
 use control_api::DropReason;
-use control_api::operator::{MemberReport, MemberState};
+use control_api::operator::{MemberReport, MemberState, RealmReport};
 use control_api::status::{Degraded, QueueStatus, Status, WorkerStatus};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use serde_json::Value;
@@ -26,7 +26,8 @@ fn snapshot(dataplane: Option<Status>) -> Snapshot {
         for_ms: 5,
         reason: String::new(),
     };
-    Snapshot { dataplane, members: vec![member], configuration }
+    let realm = RealmReport { realm: "a".into(), users: Some(5), trouble: None };
+    Snapshot { dataplane, members: vec![member], realms: vec![realm], configuration }
 }
 
 /// A status in which every number is another one.

@@ -1,16 +1,24 @@
 //! A configuration comes into force whole or not at all.
 
-use super::{Running, Tasks, start};
+use crate::api::Sources;
+use crate::api::server::ApiServer;
 use crate::audit::Audit;
-use crate::configuration::Loaded;
 use crate::configuration::history::History;
 use crate::configuration::manager::{Extent, Manager, Source, Wish, Wishes};
 use crate::configuration::report::{Report, Verdict};
+use crate::configuration::{Loaded, Running};
+use crate::health::Monitor;
+use crate::live::Live;
+use crate::location::keeper::KeeperHandle;
+use crate::location::stored::StoredBindings;
+use crate::publisher::{News, Served, publish};
 use crate::state::State;
 use crate::testing::Peer;
 use control_api::{API_VERSION, FromDataplane};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 #[path = "../../tests/common/broken.rs"]
 mod broken;
@@ -20,7 +28,6 @@ struct Bench {
     manager: Manager,
     file: PathBuf,
     directory: PathBuf,
-    _tasks: Tasks,
     _peer: Peer,
 }
 
@@ -36,14 +43,13 @@ impl Bench {
         let directory = peer.path().parent().unwrap().to_owned();
         let file = directory.join("t.toml");
         std::fs::write(&file, good(&directory)).unwrap();
-        let loaded = Loaded::read(&file).unwrap();
-        let state = State::open(&directory).unwrap();
-        let history = History::open(&directory).unwrap();
-        let running = Running::at_start(loaded, None, &history).unwrap();
-        let audit = Audit::open(&directory).unwrap();
-        let (wishes, _) = Wishes::channel();
-        let (manager, tasks) = start(running, state, history, audit, wishes).await.unwrap();
-        Self { manager, file, directory, _tasks: tasks, _peer: peer }
+        let running = Running::at_start(
+            Loaded::read(&file).unwrap(),
+            None,
+            &History::open(&directory).unwrap(),
+        );
+        let manager = manager(running.unwrap(), &peer).await;
+        Self { manager, file, directory, _peer: peer }
     }
 
     fn change(&self, from: &str, to: &str) {
@@ -59,6 +65,38 @@ impl Bench {
     fn retry_after(&self) -> u16 {
         self.manager.running.borrow().loaded.config.appliance.retry_after
     }
+}
+
+/// As the process has it, but for the store and the users, for which this data plane has no answers.
+async fn manager(running: Running, peer: &Peer) -> Manager {
+    let directory = peer.path().parent().unwrap();
+    let state = State::open(directory).unwrap();
+    let (history, audit) = (History::open(directory).unwrap(), Audit::open(directory).unwrap());
+    let (secret, config) = (state.secret(), running.loaded.config.clone());
+    let (settings, published) = watch::channel(Arc::new(config.to_settings(secret)));
+    let members = directory.join("members.json");
+    let (monitor, handle, states) = Monitor::new(&config.destination_sets, members).unwrap();
+    tokio::spawn(monitor.run());
+    let (is_served, served) = watch::channel(Served { is_there: true, answer: None });
+    let news = News { settings: published, states };
+    tokio::spawn(publish(peer.path().to_owned(), state, news, handle.clone(), is_served));
+    let (running, in_force) = watch::channel(Arc::new(running));
+    let sources = Sources {
+        dataplane: peer.path().to_owned(),
+        monitor: handle.clone(),
+        realms: watch::channel(Vec::new()).1,
+        bindings: StoredBindings::new(KeeperHandle::none(), mpsc::channel(1).0),
+        running: in_force,
+        wishes: Wishes::channel().0,
+        history: history.clone(),
+        audit: audit.clone(),
+        secret,
+    };
+    let socket = directory.join("api.sock");
+    let api = ApiServer::start(sources, &socket, &config.api).await.unwrap();
+    let realms = watch::channel(Arc::default()).0;
+    let live = Live { secret, settings, served, monitor: handle, realms, api, fallback: None };
+    Manager { running, live, history, audit }
 }
 
 fn good(directory: &std::path::Path) -> String {

@@ -2,7 +2,7 @@
 
 /// Files with one mistake each, and the line in which it stands, from 1: each setting, section and list entry of
 /// `good` is broken in each way that there is. The same for the same `good`.
-pub fn broken(good: &str) -> Vec<(String, usize)> {
+pub(crate) fn broken(good: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = good.lines().collect();
     let mut files = Vec::new();
     for (index, line) in lines.iter().enumerate() {

@@ -99,6 +99,7 @@ fn write_record(user: u32, batch: &mut Vec<u8>) -> Result<()> {
         is_flow: false,
         source: "10.77.1.2:5060".parse()?,
         listen: crate::corpus::CALLER_SIDE.parse()?,
+        transport: Transport::Udp,
     };
     record::write(&format!("u{user:08}@example.com"), &[binding], batch)?;
     Ok(())
