@@ -8,7 +8,7 @@ use dataplane::testing::appliance::lab_settings;
 use sip_core::{
     Arrival, Choices, EditList, Egress, Fork, Headers, ListenId, Message, Output, Owner,
     Recognised, Relay, RequestRoute, ResponseFate, Tables, TransactionSizes, Transactions,
-    begin_route, finish_route, rewrite_request, rewrite_response,
+    Transport, begin_route, finish_route, rewrite_request, rewrite_response,
 };
 use std::hint::black_box;
 

@@ -8,7 +8,7 @@ use dataplane::huge_pages::ask_for_huge_pages;
 use dataplane::testing::appliance::lab_settings;
 use serde::Serialize;
 use sip_core::record::{self, BindingView};
-use sip_core::{LoadCounts, Location, Tables};
+use sip_core::{LoadCounts, Location, Tables, Transport};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
