@@ -55,6 +55,6 @@ fn filter(level: Level) -> EnvFilter {
         _ => "warn",
     };
     let quiet = ["fjall", "lsm_tree", "hyper", "tokio_postgres"];
-    let quiet: String = quiet.iter().map(|name| format!(",{name}={others}")).collect();
-    EnvFilter::new(format!("{level}{quiet}"))
+    let quiet = quiet.map(|name| format!("{name}={others}")).join(",");
+    EnvFilter::new(format!("{level},{quiet}"))
 }

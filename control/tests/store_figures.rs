@@ -70,6 +70,7 @@ fn record(user: u32, cseq: u32) -> (String, Vec<u8>) {
         is_flow: false,
         source: address,
         listen: address,
+        transport: sip_core::Transport::Udp,
     };
     let mut bytes = Vec::new();
     write(&aor, &[binding], &mut bytes).expect("a record");

@@ -55,6 +55,7 @@ pub(super) fn write_buffer<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D:
     within(from, 1 << 16, 1 << 24, " bytes")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers")]
 fn within<'de, D, T>(from: D, least: T, most: T, what: &str) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

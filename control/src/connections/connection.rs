@@ -45,6 +45,7 @@ pub(super) enum Stage {
 
 /// A connection. An idle one holds no buffer.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each can be true without the others")]
 pub(super) struct Connection {
     pub(super) key: Key,
     pub(super) serial: u64,

@@ -161,17 +161,17 @@ impl Running {
                 pin(core);
                 thread.run();
             };
-            threads.push(spawn(format!("connections-{index}"), body)?);
+            threads.push(spawn(&format!("connections-{index}"), body)?);
         }
         let (acceptor, handle) = Acceptor::new(plan, places, owners.clone())?;
         counters.push(Arc::clone(&acceptor.counters));
-        threads.push(spawn("acceptor".into(), move || acceptor.run())?);
+        threads.push(spawn("acceptor", move || acceptor.run())?);
         Ok(Self { acceptor: handle, owners, counters, threads, fixed })
     }
 }
 
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    let thread = std::thread::Builder::new().name(name.clone()).spawn(body);
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
     thread.with_context(|| format!("thread {name} cannot be started"))
 }
 

@@ -21,7 +21,8 @@ impl Thread {
         let Accepted { socket, listen, remote, place } = accepted;
         let transport = listen.transport;
         let stream = if transport.is_secure() {
-            let Some(session) = self.plan.tls.as_ref().and_then(|tls| tls.accept()) else {
+            let Some(session) = self.plan.tls.as_ref().and_then(super::tls::TlsSetup::accept)
+            else {
                 return self.counters.refused(Refusal::Certificate);
             };
             Stream::Tls(socket, session)

@@ -102,6 +102,7 @@ impl Rates {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "rates for people")]
+    #[expect(clippy::needless_pass_by_value, reason = "an iterator")]
     fn work<'q>(&self, queues: impl Iterator<Item = &'q QueueStatus> + Clone) -> Work {
         let sum = |count: fn(&QueueStatus) -> u64| queues.clone().map(count).sum::<u64>();
         let ratio = |of: u64, per: u64| if per == 0 { 0.0 } else { of as f64 / per as f64 };

@@ -126,7 +126,7 @@ fn a_store_that_is_broken_is_kept_and_a_new_one_begun() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 3] = [
         ("its mark is overwritten", |store| {
-            write(store.join("version"), "garbage").expect("damage")
+            write(store.join("version"), "garbage").expect("damage");
         }),
         ("its mark is gone", |store| std::fs::remove_file(store.join("version")).expect("damage")),
         ("a file stands there", |store| {
