@@ -32,6 +32,7 @@ fn received(message: &[u8]) -> Parcel {
         message.len(),
         CALLER.parse().expect("what the test is given"),
         US.parse().expect("an address"),
+        sip_core::Transport::Udp,
     );
     parcel
 }

@@ -46,6 +46,7 @@ mod tests {
             q: 1_000,
             source: "192.0.2.7:5060".parse().unwrap(),
             listen: "192.0.2.1:5060".parse().unwrap(),
+            transport: sip_core::Transport::Udp,
             is_flow: false,
             instance: if flow == 0 { String::new() } else { "\"<urn:uuid:1>\"".into() },
             reg_id: flow,

@@ -7,6 +7,7 @@ use crate::configuration::history::History;
 use crate::configuration::manager::{Extent, Manager, Source, Wish, Wishes};
 use crate::configuration::report::{Report, Verdict};
 use crate::configuration::{Loaded, Running};
+use crate::connections::Connections;
 use crate::health::Monitor;
 use crate::live::Live;
 use crate::location::keeper::KeeperHandle;
@@ -95,7 +96,9 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
     let socket = directory.join("api.sock");
     let api = ApiServer::start(sources, &socket, &config.api).await.unwrap();
     let realms = watch::channel(Arc::default()).0;
-    let live = Live { secret, settings, served, monitor: handle, realms, api, fallback: None };
+    let (connections, fallback) = (Connections::default(), None);
+    let live =
+        Live { secret, settings, served, monitor: handle, realms, api, connections, fallback };
     Manager { running, live, history, audit }
 }
 

@@ -184,7 +184,7 @@ fn receive_large(team: &mut Team, worker: usize, [source, target]: [&str; 2], me
     let mut parcel = service_parcels().pop().expect("a parcel");
     parcel.room()[..message.len()].copy_from_slice(message.as_bytes());
     let [source, target] = [source, target].map(|text| text.parse().expect("an address"));
-    parcel.set_received(message.len(), source, target);
+    parcel.set_received(message.len(), source, target, sip_core::Transport::Udp);
     team.workers[worker].service.parcels.send(parcel);
 }
 
