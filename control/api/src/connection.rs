@@ -195,7 +195,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let mut packet = Vec::new();
-        let texts = [b"one".as_slice(), b"", &[7; 65_507]];
+        let largest = vec![7; 65_507];
+        let texts = [b"one".as_slice(), b"", &largest];
         let kinds = [Kind::Received, Kind::Closed, Kind::SendOnFlow];
         let made: Vec<_> = kinds
             .into_iter()
@@ -208,7 +209,9 @@ mod tests {
                 bytes,
             })
             .collect();
-        made.iter().for_each(|record| record.push(&mut packet));
+        for record in &made {
+            record.push(&mut packet);
+        }
         assert_eq!(packet.len(), made.iter().map(Record::length).sum::<usize>());
         assert!(packet.len() <= PACKET_MAX);
         let read: Vec<_> = records(&packet).map(Result::unwrap).collect();

@@ -26,7 +26,7 @@ use tower::ServiceExt;
 fn text(directory: &Path) -> String {
     let hex = |token: &str| {
         let digest = Sha256::digest(token.as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
     };
     let state = directory.display();
     format!(

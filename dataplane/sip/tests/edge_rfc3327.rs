@@ -88,12 +88,13 @@ fn what_comes_on_the_path_goes_along_the_flow() {
     // Requests of the dialog come the same way, from either side.
     let routes = headers(&sent.text, "Record-Route");
     assert!(routes.iter().any(|one| one.starts_with("<sip:tlf")), "{routes:?}");
-    let set: String = routes.iter().map(|one| format!("Route: {one}\r\n")).collect();
+    let set = routes.iter().map(|one| format!("Route: {one}\r\n")).collect::<Vec<_>>().concat();
     let bye = invite("sip:alice@192.168.7.2:5060", &set).replace("INVITE", "BYE");
     let back = through(bye.as_bytes(), &tables, &from_uas()).forwarded();
     assert_eq!(back.next_hop, PHONE.parse().unwrap());
     assert_eq!(header(&back.text, "Route"), None, "{}", back.text);
-    let set: String = routes.iter().rev().map(|one| format!("Route: {one}\r\n")).collect();
+    let set = routes.iter().rev().map(|one| format!("Route: {one}\r\n"));
+    let set = set.collect::<Vec<_>>().concat();
     let bye = invite("sip:bob@10.77.2.9", &set).replace("INVITE", "BYE");
     let there = through(bye.as_bytes(), &tables, &from_phone()).forwarded();
     assert_eq!(there.next_hop, "10.77.2.9:5060".parse().unwrap());

@@ -138,9 +138,11 @@ fn when_no_flow_is_left_the_caller_hears_480() {
             register(&mut proxy, phone, &contact, "Supported: outbound, path\r\n");
             proxy.wait(2_000);
         }
-        let lose = |proxy: &mut Proxy, one: &Sent| match by_icmp {
-            true => proxy.unreachable(&one.text),
-            false => proxy.receive(&one.to, &one.response("430 Flow Failed")),
+        let lose = |proxy: &mut Proxy, one: &Sent| {
+            if by_icmp {
+                return proxy.unreachable(&one.text);
+            }
+            proxy.receive(&one.to, &one.response("430 Flow Failed"))
         };
         let first = only(&proxy.receive(CALLER, &request("INVITE", "c")), "INVITE").clone();
         let second = only(&lose(&mut proxy, &first), "INVITE").clone();
