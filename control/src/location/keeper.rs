@@ -413,7 +413,7 @@ mod tests {
         let (confirm, mut confirmed) = mpsc::unbounded_channel();
         keeper.commit(3, 1, record("a@x", 1), confirm);
         assert_eq!(confirmed.recv().await, Some((3, 1)));
-        keeper.store(record("a@x", 2)).await;
+        keeper.restore(record("a@x", 2)).await;
         assert_eq!(all(keeper.read()).await, []);
         let refused = keeper.get("a@x".into()).await.unwrap_err();
         assert!(format!("{refused:#}").contains("store = \"none\""), "{refused:#}");
