@@ -4,6 +4,7 @@
 //! The data plane reads `[[ports]]`, `[lcores]` and `[memory]` of the same file at its start;
 //! everything about SIP reaches it as an epoch, from control.
 
+mod api;
 mod auth;
 mod checks;
 mod connections;
@@ -16,6 +17,7 @@ mod routes;
 mod transactions;
 mod value;
 
+pub use api::{Api, Role, Token};
 pub use auth::{Auth, CredentialFormat, CredentialSource, Realm, SUBSCRIBERS};
 pub use connections::{Connections, ServerCa, Tls, TlsName};
 pub use error::{ConfigError, Mistake};
@@ -59,6 +61,8 @@ pub struct Config {
     pub connections: Connections,
     /// `[tls]`: certificates.
     pub tls: Tls,
+    /// `[api]`: who may ask control, and where.
+    pub api: Api,
     /// `[log]`
     pub log: Log,
 }
@@ -118,6 +122,11 @@ impl Appliance {
     pub fn control_socket(&self) -> PathBuf {
         self.run_directory.join("control.sock")
     }
+
+    /// Where control answers HTTP.
+    pub fn api_socket(&self) -> PathBuf {
+        self.run_directory.join("api.sock")
+    }
 }
 
 /// `[[listen]]`: one address and port on which SIP is received.
@@ -134,11 +143,33 @@ pub struct Listen {
 }
 
 /// `[log]`: what goes to standard error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Least severe level that is written. Default `info`; `error`, `warn` or `info`.
     pub level: Level,
+    /// How a line is written. Default `text`; or `json`: one object a line.
+    pub format: LogFormat,
+    /// Lines of one kind within ten seconds; what is beyond is counted and said once. Default 50; 0 (no limit)
+    /// to 65,535.
+    pub lines_per_10_s: u16,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: Level::Info, format: LogFormat::Text, lines_per_10_s: 50 }
+    }
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
 }
 
 /// How severe a log line is.
@@ -197,6 +228,7 @@ impl Config {
         let auth = document.section::<Auth>("auth");
         let connections = document.section::<Connections>("connections");
         let tls = document.section::<Tls>("tls");
+        let api = document.section::<Api>("api");
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
         let (mut mistakes, lines) = (document.mistakes, document.lines);
@@ -212,6 +244,7 @@ impl Config {
             auth,
             connections,
             tls,
+            api,
             log,
         };
         config.auth.resolve(directory);
@@ -219,6 +252,7 @@ impl Config {
         for (index, table) in config.prefix_tables.iter_mut().enumerate() {
             mistakes.append(&mut table.read(index, directory, &config.destination_sets));
         }
+        mistakes.extend(config.api.mistakes());
         // An entry that could not be read must not make others look wrong.
         if mistakes.is_empty() {
             // The secret changes nothing about what is allowed.

@@ -135,11 +135,37 @@ pub const WRITE_PIECES: usize = 16;
 
 /// When the kernel looks whether a silent peer is still there, how often then, and how many may stay
 /// unanswered: a peer that has gone without a word is noticed within ten minutes.
-pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(300);
+pub const KEEPALIVE_AFTER: Duration = Duration::from_mins(5);
 /// See [`KEEPALIVE_AFTER`].
-pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
+pub const KEEPALIVE_EVERY: Duration = Duration::from_mins(1);
 /// See [`KEEPALIVE_AFTER`].
 pub const KEEPALIVE_TRIES: u32 = 4;
 
 /// How long sent bytes may stay without an acknowledgement: as long as a transaction of SIP lives.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(32);
+
+/// Configurations that are kept for rollback: weeks of daily changes.
+pub const GENERATIONS_MAX: usize = 32;
+
+/// Bytes of the audit log before it is put aside as `audit.jsonl.1` in place of the one that was there: some
+/// forty thousand lines.
+pub const AUDIT_MAX: u64 = 8 << 20;
+
+/// How long a data plane that is there may take to put new settings into force: the epoch, and the time in which a
+/// lost connection to it shows.
+pub const IN_FORCE_MAX: Duration = Duration::from_secs(6);
+
+/// Wishes to change the configuration that may wait: they are taken one after the other.
+pub const CHANGES_WAITING_MAX: usize = 8;
+
+/// HTTP connections at a time.
+pub const API_CONNECTIONS_MAX: usize = 64;
+
+/// How long a client may take for the head of an HTTP request, and an idle connection stays open.
+pub const API_HEAD_MAX: Duration = Duration::from_secs(10);
+
+/// How long an HTTP request may take as a whole.
+pub const API_REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// Largest body of an HTTP request: a configuration of 1,024 full destination sets.
+pub const API_BODY_MAX: usize = 16 << 20;

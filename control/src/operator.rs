@@ -1,6 +1,8 @@
 //! Control's own socket, `control.sock` in the run directory: where operators' commands ask who is
 //! well and drain members. Packets and framing are those of the management socket.
 
+use crate::api::caller::user;
+use crate::audit::Audit;
 use crate::connections::Connections;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
@@ -10,6 +12,7 @@ use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
 use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, RealmReport, ToControl};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -43,17 +46,26 @@ pub fn bind(path: &Path) -> Result<UnixSeqpacketListener> {
     })
 }
 
+/// Who knows what operators ask for.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// The members of the destination sets.
+    pub monitor: MonitorHandle,
+    /// The bindings.
+    pub bindings: StoredBindings,
+    /// How reading the users of each realm went.
+    pub realms: watch::Receiver<Vec<RealmReport>>,
+    /// TCP, TLS and WebSocket.
+    pub connections: Connections,
+    /// Where it is written down who changed what.
+    pub audit: Audit,
+}
+
 /// Answers operators for ever.
 ///
 /// # Errors
 /// When the socket itself fails.
-pub async fn serve(
-    mut listener: UnixSeqpacketListener,
-    monitor: MonitorHandle,
-    bindings: StoredBindings,
-    realms: watch::Receiver<Vec<RealmReport>>,
-    connections: Connections,
-) -> Result<()> {
+pub async fn serve(mut listener: UnixSeqpacketListener, answers: Answers) -> Result<()> {
     let room = Arc::new(Semaphore::new(OPERATORS_MAX));
     loop {
         let socket = listener.accept().await.context("control's socket failed")?;
@@ -61,25 +73,23 @@ pub async fn serve(
             warn!("more than {OPERATORS_MAX} operators' connections: one refused");
             continue;
         };
-        let (monitor, bindings, realms) = (monitor.clone(), bindings.clone(), realms.clone());
-        let connections = connections.clone();
+        let (answers, who) = (answers.clone(), who(&socket));
         tokio::spawn(async move {
             // An operator who goes away in the middle of a sentence is no event.
-            let channel = Channel::new(socket);
-            let _ = answer(channel, &monitor, &bindings, &realms, &connections).await;
+            let _ = answer(Channel::new(socket), &answers, &who).await;
             drop(place);
         });
     }
 }
 
+/// The user on the other side, by the kernel's word.
+fn who(socket: &UnixSeqpacket) -> String {
+    socket.peer_cred().map_or_else(|_| "nobody known".into(), |peer| user(peer.uid()))
+}
+
 /// One connection, until the other side closes it.
-async fn answer(
-    mut channel: Channel,
-    monitor: &MonitorHandle,
-    bindings: &StoredBindings,
-    realms: &watch::Receiver<Vec<RealmReport>>,
-    connections: &Connections,
-) -> Result<()> {
+async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()> {
+    let Answers { monitor, bindings, realms, connections, audit } = answers;
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -93,7 +103,9 @@ async fn answer(
             ToControl::Members => FromControl::Members(monitor.report().await),
             ToControl::Realms => FromControl::Realms(realms.borrow().clone()),
             ToControl::Drain { set, address, drained } => {
-                match monitor.drain(set, address, drained).await {
+                let asked = monitor.drain(set.clone(), address, drained).await;
+                audit.drained(who, &set, address, drained, asked.as_ref().err());
+                match asked {
                     Ok(()) => FromControl::Done,
                     Err(reason) => FromControl::Refused { reason },
                 }
@@ -107,7 +119,9 @@ async fn answer(
                 pieces.end()
             }
             ToControl::Restore { records } => {
+                let bytes = records.len();
                 bindings.restore(records).await;
+                audit.write(who, "restore", "done", json!({ "bytes": bytes }));
                 FromControl::Done
             }
             ToControl::Connections { most } => {
@@ -232,7 +246,8 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
-    use super::{bind, drain_blocking, members_blocking, serve};
+    use super::{Answers, bind, drain_blocking, members_blocking, serve};
+    use crate::audit::Audit;
     use crate::connections::Connections;
     use crate::health::Monitor;
     use crate::location::keeper::KeeperHandle;
@@ -251,8 +266,11 @@ mod tests {
         let keeper = KeeperHandle::start(&directory.path().join("location")).unwrap();
         let (workers, _) = tokio::sync::mpsc::channel(1);
         let bindings = StoredBindings::new(keeper, workers);
+        let audit = Audit::open(directory.path()).unwrap();
         let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
-        tokio::spawn(serve(bind(&path).unwrap(), handle, bindings, realms, Connections::default()));
+        let (monitor, connections) = (handle, Connections::default());
+        let answers = Answers { monitor, bindings, realms, connections, audit: audit.clone() };
+        tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Up, true));
@@ -264,5 +282,9 @@ mod tests {
         });
         asked.await.unwrap();
         assert_eq!(states.borrow()[0].state, MemberState::Draining);
+        let written = audit.last(9).unwrap();
+        let outcomes: Vec<_> = written.iter().map(|entry| entry.outcome.as_str()).collect();
+        assert_eq!(outcomes, ["done", "refused"]);
+        assert!(written[0].who.starts_with("uid "), "{}", written[0].who);
     }
 }

@@ -23,9 +23,17 @@ pub struct News {
     pub states: watch::Receiver<States>,
 }
 
+/// What the data plane has.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    /// Whether a data plane with an epoch is there: then it listens on all listen points itself.
+    pub is_there: bool,
+    /// The settings that it was given last, and the epoch by which every worker has them, or why it refused.
+    pub answer: Option<(Arc<Settings>, Result<u64, String>)>,
+}
+
 /// Publishes `news` to the data plane behind `socket`, for ever, and tells `monitor` which hosts did
-/// not get messages. Says in `is_served` whether a data plane with an epoch is there: then it listens
-/// on all listen points itself.
+/// not get messages. Says in `served` what became of it.
 ///
 /// # Errors
 /// Only when the epoch number cannot be stored.
@@ -34,7 +42,7 @@ pub async fn publish(
     mut state: State,
     mut news: News,
     monitor: MonitorHandle,
-    is_served: watch::Sender<bool>,
+    served: watch::Sender<Served>,
 ) -> Result<()> {
     let mut current = Epoch::of(&mut news);
     let mut pause = RECONNECT_FIRST;
@@ -49,13 +57,13 @@ pub async fn publish(
             Ok(mut link) => {
                 info!(socket = %socket.display(), "connected to the data plane");
                 (pause, complained) = (RECONNECT_FIRST, false);
-                let ear = Ear { monitor: &monitor, is_served: &is_served };
+                let ear = Ear { monitor: &monitor, served: &served };
                 let why = serve(&mut link, &mut current, &mut state, &mut news, &ear).await?;
-                is_served.send_replace(false);
+                served.send_modify(|served| served.is_there = false);
                 warn!("{why}: connecting again");
             }
             Err(error) => {
-                is_served.send_replace(false);
+                served.send_modify(|served| served.is_there = false);
                 if !complained {
                     complained = true;
                     warn!("{error}: trying until it is there");
@@ -72,21 +80,31 @@ pub async fn publish(
 struct Epoch {
     number: u64,
     settings: Settings,
+    /// The settings as they were published, all members up.
+    source: Arc<Settings>,
 }
 
 impl Epoch {
     /// The newest.
     fn of(news: &mut News) -> Self {
-        let mut settings = Settings::clone(&news.settings.borrow_and_update());
+        let source = Arc::clone(&news.settings.borrow_and_update());
+        let mut settings = Settings::clone(&source);
         set_states(&mut settings, &news.states.borrow_and_update());
-        Self { number: 0, settings }
+        Self { number: 0, settings, source }
     }
 }
 
 /// Who hears of what the connection says.
 struct Ear<'a> {
     monitor: &'a MonitorHandle,
-    is_served: &'a watch::Sender<bool>,
+    served: &'a watch::Sender<Served>,
+}
+
+impl Ear<'_> {
+    /// What the data plane said about these settings.
+    fn tell(&self, is_there: bool, source: &Arc<Settings>, answer: Result<u64, String>) {
+        self.served.send_replace(Served { is_there, answer: Some((Arc::clone(source), answer)) });
+    }
 }
 
 /// What ends a wait.
@@ -110,14 +128,18 @@ async fn serve(
         if current.number == 0 {
             current.number = state.next_epoch(link.epoch())?;
         }
+        let mut answer = Ok(current.number);
         if link.epoch() != current.number {
             match link.apply(current.number, &current.settings).await {
                 Ok(()) => info!(epoch = current.number, "every worker runs on the new epoch"),
-                Err(refused @ LinkError::Refused { .. }) => error!("{refused}"),
+                Err(refused @ LinkError::Refused { .. }) => {
+                    error!("{refused}");
+                    answer = Err(refused.to_string());
+                }
                 Err(other) => return Ok(other),
             }
         }
-        ear.is_served.send_replace(link.epoch() != 0);
+        ear.tell(link.epoch() != 0, &current.source, answer);
         match next_event(link, news, ear.monitor).await {
             Event::Ended(why) => return Ok(why),
             Event::Settings => *current = Epoch::of(news),
@@ -157,8 +179,7 @@ async fn next_event(link: &mut Link, news: &mut News, monitor: &MonitorHandle) -
 
 #[cfg(test)]
 mod tests {
-    use super::News;
-    use super::publish;
+    use super::{News, Served, publish};
     use crate::health::Monitor;
     use crate::state::State;
     use crate::testing::{Peer, settings};
@@ -202,12 +223,13 @@ mod tests {
         let file = directory.path().join("members.json");
         let (_monitor, handle, states) = Monitor::new(&[], file).unwrap();
         let news = News { settings: receiver, states };
-        let (is_served, mut served) = watch::channel(false);
-        let task = tokio::spawn(publish(peer.path().to_owned(), state, news, handle, is_served));
+        let (sender_served, mut served) = watch::channel(Served::default());
+        let task =
+            tokio::spawn(publish(peer.path().to_owned(), state, news, handle, sender_served));
         until(&peer, &[5]).await;
         // Its end follows so closely that nobody may have seen it there.
         served.changed().await.unwrap();
-        served.wait_for(|is_served| !is_served).await.unwrap();
+        served.wait_for(|served| !served.is_there).await.unwrap();
         // The first connection has ended by now: the data plane comes back without an epoch.
         peer.serve(vec![
             hello(0),
@@ -218,7 +240,9 @@ mod tests {
         until(&peer, &[5, 5]).await;
         sender.send(Arc::new(Settings { record_route: true, ..settings() })).unwrap();
         until(&peer, &[5, 5, 6]).await;
-        assert!(*served.borrow_and_update());
+        let seen = served.borrow_and_update().clone();
+        assert!(seen.is_there);
+        assert_eq!(seen.answer.unwrap().1, Ok(6));
         task.abort();
     }
 
@@ -244,7 +268,7 @@ mod tests {
         let (_sender, receiver) = watch::channel(Arc::new(settings));
         let news = News { settings: receiver, states };
         tokio::spawn(monitor.run());
-        let served = watch::channel(false).0;
+        let served = watch::channel(Served::default()).0;
         let task =
             tokio::spawn(publish(peer.path().to_owned(), state, news, handle.clone(), served));
         until(&peer, &[1]).await;

@@ -1,47 +1,60 @@
 //! The control process: configuration in, epochs out, and an answer for what reaches the kernel.
 
-use crate::config::Config;
+use crate::api::Sources;
+use crate::api::server::ApiServer;
+use crate::audit::Audit;
+use crate::config::{Config, ConfigError};
+use crate::configuration::history::History;
+use crate::configuration::manager::{Extent, Manager, Source, Wish, Wished, Wishes};
+use crate::configuration::{Loaded, Running};
 use crate::connections::Connections;
 use crate::credentials;
-use crate::fallback::Fallback;
 use crate::health::Monitor;
 use crate::limits::PIECES_AHEAD;
+use crate::live::Live;
 use crate::location;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
-use crate::operator;
+use crate::operator::{self, Answers};
 use crate::process;
-use crate::publisher::{News, publish};
+use crate::publisher::{News, Served, publish};
 use crate::state::State;
-use anyhow::Result;
-use sip_core::{Settings, Store};
+use crate::systemd;
+use anyhow::{Context, Result};
+use serde_json::json;
+use sip_core::Store;
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
+use tokio::task::JoinHandle;
+use tracing::{error, info};
 
 /// A control process with its configuration, ready to run.
 #[derive(Debug)]
 pub struct Service {
-    path: PathBuf,
-    config: Config,
+    running: Running,
     state: State,
+    history: History,
+    audit: Audit,
     /// Held for as long as the process lives: one control process per run directory.
     _lock: File,
 }
 
 impl Service {
-    /// Takes what the process needs for itself. `config` was read from `path`, from where SIGHUP
-    /// reads it again.
+    /// Takes what the process needs for itself. `loaded` is in force from now on; when it is not what stands in its
+    /// file, `broken` says why.
     ///
     /// # Errors
     /// Another control process on the same run directory; a directory that cannot be used.
-    pub fn new(path: &Path, config: Config) -> Result<Self> {
-        let lock = process::lock(&config.appliance.run_directory, "control")?;
-        let state = State::open(&config.appliance.state_directory)?;
-        Ok(Self { path: path.to_owned(), config, state, _lock: lock })
+    pub fn new(loaded: Loaded, broken: Option<&ConfigError>) -> Result<Self> {
+        let appliance = &loaded.config.appliance;
+        let lock = process::lock(&appliance.run_directory, "control")?;
+        let directory = appliance.state_directory.clone();
+        let state = State::open(&directory)?;
+        let (history, audit) = (History::open(&directory)?, Audit::open(&directory)?);
+        let running = Running::at_start(loaded, broken, &history)?;
+        Ok(Self { running, state, history, audit, _lock: lock })
     }
 
     /// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again.
@@ -49,69 +62,102 @@ impl Service {
     /// # Errors
     /// Only what makes going on pointless, such as a full state directory.
     pub async fn run(self) -> Result<()> {
-        let Self { path, mut config, state, _lock } = self;
-        let secret = state.secret();
-        let (sender, settings) = watch::channel(Arc::new(config.to_settings(secret)));
-        let members = config.appliance.state_directory.join("members.json");
-        let (monitor, handle, states) = Monitor::new(&config.destination_sets, members)?;
-        // Until we know better: a data plane that is there must not lose its listen points for a moment.
-        let (news, (is_served, mut served)) = (News { settings, states }, watch::channel(true));
-        let socket = config.appliance.socket();
-        let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
-        let (reports, reported) = watch::channel(Vec::new());
-        tokio::spawn(credentials::publish(socket.clone(), users_of, reports));
-        let publishing = publish(socket, state, news, handle.clone(), is_served);
-        let listener = operator::bind(&config.appliance.control_socket())?;
-        let keeper = keeper(&config)?;
-        let (workers, restored) = mpsc::channel(PIECES_AHEAD);
-        tokio::spawn(location::link::serve(config.appliance.socket(), keeper.clone(), restored));
-        let bindings = StoredBindings::new(keeper, workers);
-        let connections = Connections::default();
-        connections.configure(&config, secret)?;
-        let answering =
-            operator::serve(listener, handle.clone(), bindings, reported, connections.clone());
-        tokio::pin!(publishing, answering);
-        tokio::spawn(monitor.run());
-        let mut fallback = None;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        info!(name = config.appliance.name, "control runs");
-        loop {
-            tokio::select! {
-                outcome = &mut publishing => return outcome,
-                outcome = &mut answering => return outcome,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                Ok(()) = served.changed() => {
-                    let is_served = *served.borrow_and_update();
-                    if is_served == fallback.is_some() {
-                        let settings = (!is_served).then(|| config.to_settings(secret));
-                        replace(&mut fallback, settings).await?;
-                    }
-                }
-                _ = hangup.recv() => {
-                    if let Some(new) = reload(&path, &config) {
-                        if let Err(error) = connections.configure(&new, secret) {
-                            error!("reload refused, the old configuration stays in force: {error:#}");
-                            continue;
-                        }
-                        let settings = new.to_settings(secret);
-                        if fallback.is_some() {
-                            replace(&mut fallback, Some(settings.clone())).await?;
-                        }
-                        handle.configure(&new.destination_sets).await;
-                        publish_if_changed(&sender, settings);
-                        realms.send_replace(Arc::new(new.auth.realms.clone()));
-                        config = new;
-                    }
-                }
-            }
-        }
-        connections.stop();
-        info!("control stops: the data plane goes on with its epoch");
-        Ok(())
+        self.say_start();
+        let Self { running, state, history, audit, _lock } = self;
+        let (wishes, wished) = Wishes::channel();
+        let (manager, tasks) = start(running, state, history, audit, wishes).await?;
+        systemd::ready(&status(&manager));
+        let ended = serve(manager, wished, tasks).await;
+        systemd::stopping();
+        ended
     }
+
+    /// Says what is in force, and loudly when it is not what the file says.
+    fn say_start(&self) {
+        let Running { generation, broken_file, .. } = &self.running;
+        let (number, file) = (generation.number, generation.file.display());
+        match broken_file {
+            None => info!(generation = number, "{file} is in force"),
+            Some(mistakes) => error!(
+                "{file} IS BROKEN: generation {number} of {} is in force instead, the last good one. Correct the \
+                 file and reload:\n{mistakes}",
+                generation.since
+            ),
+        }
+        let detail = json!({ "generation": number, "note": broken_file });
+        let outcome = if broken_file.is_some() { "refused" } else { "done" };
+        self.audit.write("start", "start", outcome, detail);
+    }
+}
+
+/// What runs beside the loop, and ends the process when it ends.
+struct Tasks {
+    publishing: JoinHandle<Result<()>>,
+    answering: JoinHandle<Result<()>>,
+}
+
+/// Starts all that works by itself, and what follows the configuration.
+async fn start(
+    running: Running,
+    state: State,
+    history: History,
+    audit: Audit,
+    wishes: Wishes,
+) -> Result<(Manager, Tasks)> {
+    let config = running.loaded.config.clone();
+    let appliance = &config.appliance;
+    let secret = state.secret();
+    let (sender, settings) = watch::channel(Arc::new(config.to_settings(secret)));
+    let members = appliance.state_directory.join("members.json");
+    let (monitor, handle, states) = Monitor::new(&config.destination_sets, members)?;
+    tokio::spawn(monitor.run());
+    // Until we know better: a data plane that is there must not lose its listen points for a moment.
+    let (is_served, served) = watch::channel(Served { is_there: true, answer: None });
+    let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
+    let (reports, users) = watch::channel(Vec::new());
+    tokio::spawn(credentials::publish(appliance.socket(), users_of, reports));
+    let news = News { settings, states };
+    let publishing = publish(appliance.socket(), state, news, handle.clone(), is_served);
+    let listener = operator::bind(&appliance.control_socket())?;
+    let keeper = keeper(&config)?;
+    let (workers, restored) = mpsc::channel(PIECES_AHEAD);
+    tokio::spawn(location::link::serve(appliance.socket(), keeper.clone(), restored));
+    let bindings = StoredBindings::new(keeper, workers);
+    let connections = Connections::default();
+    connections.configure(&config, secret)?;
+    let answers = Answers {
+        monitor: handle.clone(),
+        bindings: bindings.clone(),
+        realms: users.clone(),
+        connections: connections.clone(),
+        audit: audit.clone(),
+    };
+    let answering = operator::serve(listener, answers);
+    let (running, in_force) = watch::channel(Arc::new(running));
+    let sources = Sources {
+        dataplane: appliance.socket(),
+        monitor: handle.clone(),
+        realms: users,
+        bindings,
+        running: in_force,
+        wishes,
+        history: history.clone(),
+        audit: audit.clone(),
+        secret,
+    };
+    let api = ApiServer::start(sources, &appliance.api_socket(), &config.api).await?;
+    let live = Live {
+        secret,
+        settings: sender,
+        served,
+        monitor: handle,
+        realms,
+        api,
+        connections,
+        fallback: None,
+    };
+    let tasks = Tasks { publishing: tokio::spawn(publishing), answering: tokio::spawn(answering) };
+    Ok((Manager { running, live, history, audit }, tasks))
 }
 
 /// The keeper of the store, or of nothing.
@@ -124,51 +170,58 @@ fn keeper(config: &Config) -> Result<KeeperHandle> {
     }
 }
 
-/// Ends the old answers before the new ones begin, or leaves the listen points to the data plane.
-async fn replace(fallback: &mut Option<Fallback>, settings: Option<Settings>) -> Result<()> {
-    if let Some(old) = fallback.take() {
-        old.stop().await;
+/// Takes wishes and signals until one of these ends it.
+async fn serve(mut manager: Manager, mut wished: Wished, mut tasks: Tasks) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut heartbeat = systemd::heartbeat();
+    let mut served = manager.live.served.clone();
+    let name = manager.running.borrow().loaded.config.appliance.name.clone();
+    info!(name, "control runs");
+    loop {
+        tokio::select! {
+            ended = &mut tasks.publishing => return ended.context("the publisher ended")?,
+            ended = &mut tasks.answering => return ended.context("control's socket ended")?,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = heartbeat.tick() => systemd::alive(),
+            Ok(()) = served.changed() => {
+                let is_served = served.borrow_and_update().is_there;
+                if is_served == manager.live.fallback.is_some() {
+                    let running = manager.running.borrow().clone();
+                    let config = (!is_served).then_some(&running.loaded.config);
+                    manager.live.answer_instead(config).await?;
+                }
+            }
+            Some((wish, answer)) = wished.recv() => {
+                systemd::reloading();
+                // Who asked may be gone.
+                let _ = answer.send(manager.take(wish).await);
+                systemd::ready(&status(&manager));
+            }
+            _ = hangup.recv() => {
+                systemd::reloading();
+                let who = "signal SIGHUP".to_owned();
+                manager.take(Wish { source: Source::File, extent: Extent::Whole, who }).await;
+                systemd::ready(&status(&manager));
+            }
+        }
     }
-    *fallback = settings.map(|settings| Fallback::start(&settings)).transpose()?;
+    manager.live.connections.stop();
+    info!("control stops: the data plane goes on with its epoch");
     Ok(())
 }
 
-/// The new configuration, when it is a good one.
-fn reload(path: &Path, old: &Config) -> Option<Config> {
-    let new = match Config::load(path) {
-        Ok(new) => new,
-        Err(error) => {
-            error!("reload refused, the old configuration stays in force:\n{error}");
-            return None;
-        }
-    };
-    if new.registrar.store != old.registrar.store {
-        // Workers would promise what this process does not keep.
-        error!(
-            "reload refused, the old configuration stays in force: [registrar] store changes at the next start"
-        );
-        return None;
+/// For `systemctl status`.
+fn status(manager: &Manager) -> String {
+    let running = manager.running.borrow();
+    let number = running.generation.number;
+    match &running.broken_file {
+        None => format!("configuration generation {number}"),
+        Some(_) => format!("THE CONFIGURATION FILE IS BROKEN: generation {number} is in force"),
     }
-    if new.nic != old.nic {
-        warn!("[[ports]], [lcores] and [memory] change at the next start of the data plane only");
-    }
-    let directories = |c: &Config| (c.appliance.socket(), c.appliance.state_directory.clone());
-    if directories(&new) != directories(old) {
-        warn!("run_directory and state_directory change at the next start only");
-    }
-    info!("configuration read again");
-    Some(new)
 }
 
-fn publish_if_changed(sender: &watch::Sender<Arc<Settings>>, new: Settings) {
-    let changed = sender.send_if_modified(|current| {
-        let changed = **current != new;
-        if changed {
-            *current = Arc::new(new);
-        }
-        changed
-    });
-    if !changed {
-        info!("nothing that the data plane must know has changed");
-    }
-}
+#[cfg(test)]
+mod tests;

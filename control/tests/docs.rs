@@ -19,6 +19,35 @@ fn the_examples_of_the_configuration_page_are_accepted() {
 }
 
 #[test]
+fn the_example_of_the_api_page_is_accepted() {
+    let page = document("docs/api.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let config = Config::parse(example.expect("an example"), Path::new("")).expect("it is right");
+    assert_eq!(config.api.tokens.len(), 1);
+}
+
+#[test]
+fn every_path_of_the_api_is_on_its_page() {
+    let page = document("docs/api.md");
+    let openapi: serde_json::Value =
+        serde_json::from_str(&document("control/src/api/openapi.json")).expect("JSON");
+    for path in openapi["paths"].as_object().expect("paths").keys() {
+        let path = path.replace("/undrain", "/drain");
+        assert!(page.contains(&format!("`{path}`")), "docs/api.md lacks {path}");
+    }
+}
+
+#[test]
+fn units_start_programs_that_there_are() {
+    for (unit, program) in [("dataplane", "trunkline-dataplane"), ("control", "trunkline-control")]
+    {
+        let unit = document(&format!("docs/systemd/trunkline-{unit}.service"));
+        let start = format!("ExecStart=/usr/bin/{program} --config ");
+        assert!(unit.contains(&start) && unit.contains("WatchdogSec="), "{unit}");
+    }
+}
+
+#[test]
 fn every_drop_reason_is_explained_to_operators() {
     let page = document("docs/operations.md");
     for reason in DropReason::ALL {
@@ -41,11 +70,25 @@ fn the_readme_names_the_two_commands() {
 fn every_command_that_operators_type_is_explained_to_them() {
     let page = document("docs/operations.md");
     let main = document("control/src/bin/trunkline/main.rs");
-    for command in ["run", "status", "connections", "drain", "where", "lab"] {
-        assert!(
-            main.contains(&format!("mod {command};")) || main.contains(&format!("r#{command};"))
-        );
-        assert!(page.contains(&format!("`trunkline {command}")), "docs/operations.md: {command}");
+    let commands = [
+        "run",
+        "status",
+        "connections",
+        "top",
+        "reload",
+        "rollback",
+        "config",
+        "audit",
+        "check",
+        "destinations",
+        "drain",
+        "where",
+        "lab",
+    ];
+    for command in commands {
+        let variant = format!("{}{}(", command[..1].to_uppercase(), &command[1..]);
+        assert!(main.contains(&variant), "{variant}");
+        assert!(page.contains(&format!("trunkline {command}")), "docs/operations.md: {command}");
     }
 }
 

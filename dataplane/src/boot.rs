@@ -4,7 +4,7 @@ use crate::handoff::Handoff;
 use crate::mailbox::{ServiceEnd, WorkerEnd, mailbox};
 use crate::mbuf::DpdkQueues;
 use crate::poll_loop::PollLoop;
-use crate::probe::NoProbe;
+use crate::probe::SampleClock;
 use crate::service::{self, Drain, PortFilter, QueueInfo, ServiceParts};
 use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
@@ -38,10 +38,7 @@ const RUN_DIRECTORY: &str = "/run/trunkline";
 /// # Errors
 /// One line that names the setting, or what the machine lacks, and what to do.
 pub fn run(config: &Path, allow_faults: bool) -> Result<()> {
-    let text = std::fs::read_to_string(config)
-        .with_context(|| format!("cannot read {}", config.display()))?;
-    let settings = NicSettings::from_toml(&text)
-        .map_err(|error| anyhow::anyhow!("{}: {}", config.display(), one_line(&error, &text)))?;
+    let (text, settings) = read(config)?;
     let plan = nic_config::plan::plan(&settings, &Machine::probe()?)?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
@@ -56,6 +53,27 @@ pub fn run(config: &Path, allow_faults: bool) -> Result<()> {
     let ended = run_ports(&plan, &run_directory, allow_faults);
     remove_leftovers(&plan, &lock)?;
     ended
+}
+
+/// The text of the configuration and what concerns us in it; when it is broken, that of the last one that control
+/// had in force.
+fn read(config: &Path) -> Result<(String, NicSettings)> {
+    let load = |path: &Path| {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let settings = NicSettings::from_toml(&text)
+            .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), one_line(&error, &text)));
+        anyhow::Ok((text, settings))
+    };
+    let (text, settings) = load(config)?;
+    let broken = match settings {
+        Ok(settings) => return Ok((text, settings)),
+        Err(broken) => broken,
+    };
+    let Some(kept) = nic_config::last_good::find(config, &text) else { return Err(broken) };
+    tracing::error!("THE FILE IS BROKEN, {} is used instead: {broken}", kept.display());
+    let (text, settings) = load(&kept)?;
+    Ok((text, settings?))
 }
 
 /// Starts the ports and all that works on them, and waits for the end.
@@ -228,7 +246,8 @@ fn install_workers(
             let parts = parts.lock().ok().and_then(|mut parts| parts.take());
             let (io, ports, mailbox, handoff) = parts.expect("an installer runs once");
             capsule_ffi::thread_register().expect("EAL has room for every lcore of the plan");
-            let worker = Worker::new(io, ports, mailbox, clock, NoProbe);
+            let probe = SampleClock::new(clock.clone(), Arc::clone(&mailbox.counters));
+            let worker = Worker::new(io, ports, mailbox, clock, probe);
             let worker = worker.sharing(share).beside(handoff);
             let worker = worker.with_transactions(sizes, number, boot);
             let worker = worker.with_location(location, [number, count], secret, epoch_ms);

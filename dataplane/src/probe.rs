@@ -1,7 +1,11 @@
 //! Where the time goes: marks between the stages of the pipeline.
 //!
-//! The appliance runs with [`NoProbe`], which compiles to nothing; the bench runs the same worker
-//! with [`StageClock`].
+//! The appliance runs with [`SampleClock`], which measures one burst in many; the bench runs the same worker
+//! with [`StageClock`], or with [`NoProbe`], which compiles to nothing.
+
+use crate::stats::{Counter, WorkerCounters};
+use control_api::status::StageStatus;
+use std::sync::Arc;
 
 /// The stages of the pipeline, in the order in which a packet meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,5 +122,96 @@ impl Probe for StageClock {
         self.ticks[stage as usize] += now - self.last;
         self.marks[stage as usize] += 1;
         self.last = now;
+    }
+}
+
+/// Polls between two that are measured. A power of two; sparse enough that the clock readings do not show.
+const SAMPLE_EVERY: u32 = 64;
+
+/// Measures a poll now and then, and says in the worker's counters what it found.
+#[derive(Debug)]
+pub struct SampleClock {
+    clock: quanta::Clock,
+    counters: Arc<WorkerCounters>,
+    polls: u32,
+    is_measuring: bool,
+    last: u64,
+}
+
+impl SampleClock {
+    /// A clock that counts into `counters`.
+    pub fn new(clock: quanta::Clock, counters: Arc<WorkerCounters>) -> Self {
+        Self { clock, counters, polls: 0, is_measuring: false, last: 0 }
+    }
+
+    #[cold]
+    fn measure(&mut self, stage: Stage) {
+        let now = self.clock.raw();
+        let stages = &self.counters.stages;
+        stages.ns[stage as usize].add(self.clock.delta_as_nanos(self.last, now));
+        if stage == Stage::Parse {
+            stages.messages.add(1);
+        }
+        self.last = now;
+    }
+}
+
+impl Probe for SampleClock {
+    #[inline]
+    fn start(&mut self) {
+        self.polls = self.polls.wrapping_add(1);
+        self.is_measuring = self.polls.is_multiple_of(SAMPLE_EVERY);
+        if self.is_measuring {
+            self.last = self.clock.raw();
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, stage: Stage) {
+        if self.is_measuring {
+            self.measure(stage);
+        }
+    }
+}
+
+/// What [`SampleClock`] found.
+#[derive(Debug, Default)]
+pub struct StageCounters {
+    messages: Counter,
+    ns: [Counter; Stage::ALL.len()],
+}
+
+impl StageCounters {
+    /// A reading.
+    pub fn status(&self) -> StageStatus {
+        // Messages first: what is read in between makes a stage dearer, never free.
+        let messages = self.messages.get();
+        StageStatus { messages, ns: self.ns.each_ref().map(Counter::get) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Probe, SAMPLE_EVERY, SampleClock, Stage};
+    use crate::stats::WorkerCounters;
+    use control_api::status::STAGES;
+    use std::sync::Arc;
+
+    #[test]
+    fn names_are_those_of_the_status() {
+        assert_eq!(Stage::ALL.map(Stage::name), STAGES);
+        assert!(Stage::ALL.iter().enumerate().all(|(index, stage)| *stage as usize == index));
+    }
+
+    #[test]
+    fn one_poll_in_many_is_measured() {
+        let counters: Arc<WorkerCounters> = Arc::default();
+        let mut probe = SampleClock::new(quanta::Clock::new(), Arc::clone(&counters));
+        for _ in 0..10 * SAMPLE_EVERY {
+            probe.start();
+            probe.end(Stage::Receive);
+            probe.end(Stage::Parse);
+        }
+        assert_eq!(counters.stages.status().messages, 10);
     }
 }

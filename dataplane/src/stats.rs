@@ -2,6 +2,7 @@
 //! slow it.
 
 use crate::held_replies::HeldReplies;
+use crate::probe::StageCounters;
 use control_api::DropReason;
 use control_api::status::{AuthStatus, LocationStatus, QueueStatus, TransactionStatus};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -132,6 +133,10 @@ pub struct WorkerCounters {
     pub location: LocationCounters,
     /// Of the credentials that it has checked.
     pub auth: AuthCounters,
+    /// Of the time that its stages take.
+    pub stages: StageCounters,
+    /// How often it has looked after its own affairs: a worker whose count stands still hangs.
+    pub beats: Counter,
 }
 
 /// Declares counters with one for each field of a status.

@@ -16,6 +16,7 @@
 
 pub mod cleanup;
 pub mod eal;
+pub mod last_good;
 pub mod limits;
 pub mod location;
 pub mod lock;

@@ -30,6 +30,7 @@ pub struct Status {
 
 /// The way of changed bindings to control's store, from the side of the data plane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct StoreStatus {
     /// Whether there is none by configuration: bindings are in memory only.
     pub is_none: bool,
@@ -84,6 +85,32 @@ pub struct WorkerStatus {
     pub location: LocationStatus,
     /// Credentials that it has checked.
     pub auth: AuthStatus,
+    /// Where its time goes.
+    pub stages: StageStatus,
+}
+
+/// The stages of a message's way through a worker, in the order of [`StageStatus::ns`].
+pub const STAGES: [&str; 11] = [
+    "receive",
+    "decode",
+    "parse",
+    "route",
+    "digest",
+    "location",
+    "adjacency",
+    "transaction",
+    "rewrite",
+    "encode",
+    "transmit",
+];
+
+/// The time that one worker spent in each stage, in a sample of its bursts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageStatus {
+    /// Messages in the sample.
+    pub messages: u64,
+    /// Nanoseconds by stage, in the order of [`STAGES`].
+    pub ns: [u64; STAGES.len()],
 }
 
 /// What became of the requests that one worker asked for credentials, a fraction of a second old.

@@ -2,7 +2,7 @@
 //! answers what reaches the kernel while the data plane is away.
 
 use clap::Parser;
-use control::config::Config;
+use control::configuration::Loaded;
 use control::service::Service;
 use control::supervisor::REFUSED;
 use std::path::PathBuf;
@@ -13,8 +13,10 @@ use std::process::ExitCode;
 #[command(
     version,
     after_help = "\
-Signals: SIGHUP reads the configuration again (a broken file is refused and the old one stays);
-SIGTERM ends this process, and the data plane goes on with what it has.
+Signals: SIGHUP reads the configuration again; a broken file, and one that needs a restart, is refused whole
+and the old one stays in force (`trunkline reload` does the same and says why). SIGTERM ends this process, and
+the data plane goes on with what it has.
+When the file is broken at the start, the last configuration that was in force is, and the log says so loudly.
 Exit status: 0 after SIGTERM, 2 when the configuration is refused, 1 on any other failure.
 
 `trunkline run` starts this process beside the data plane; `trunkline check` explains the file."
@@ -27,15 +29,15 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { config: path } = Arguments::parse();
-    let config = match Config::load(&path) {
-        Ok(config) => config,
+    let (loaded, broken) = match Loaded::for_start(&path) {
+        Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(REFUSED);
         }
     };
-    control::logging::start(config.log.level);
-    let service = match Service::new(&path, config) {
+    control::logging::start(loaded.config.log);
+    let service = match Service::new(loaded, broken.as_ref()) {
         Ok(service) => service,
         Err(error) => {
             eprintln!("trunkline-control: {error:#}");

@@ -323,7 +323,7 @@ const REGISTRAR_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"memory\"",
         "\"flushed\"\nstore = \"none\"",
-        "46|registrar.store|without a store nothing is",
+        "39|registrar.store|without a store nothing is",
     ),
     ("\"memory\"", "\"memory\"\nstore = \"nothing\"", "46|registrar.store|unknown value `nothing`"),
     ("[\"SHA-256\"]", "[]", "47|auth.algorithms|there is none"),

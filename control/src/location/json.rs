@@ -123,8 +123,7 @@ pub fn aor_of(text: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AorLine, BindingLine, aor_of, lines};
-    use sip_core::Transport;
+    use super::{AorLine, BindingLine, Transport, aor_of, lines};
 
     #[test]
     fn what_is_dumped_is_restored() {

@@ -96,6 +96,10 @@ pub(super) fn subtract(worker: &mut WorkerStatus, before: &WorkerStatus) {
     worker.handed_off -= before.handed_off;
     worker.handed_in -= before.handed_in;
     worker.handoff_full -= before.handoff_full;
+    worker.stages.messages -= before.stages.messages;
+    for (now, then) in worker.stages.ns.iter_mut().zip(before.stages.ns) {
+        *now -= then;
+    }
     location::subtract(&mut worker.location, &before.location);
     subtract_auth(&mut worker.auth, &before.auth);
     let (now, then) = (&mut worker.transactions, &before.transactions);

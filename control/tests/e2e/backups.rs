@@ -45,6 +45,7 @@ fn line(user: &str, port: u16) -> String {
         path: String::new(),
         cseq: 1,
         call_id_hash: 1,
+        transport: sip_core::Transport::Udp,
     };
     let line = AorLine { aor: format!("{user}@{DOMAIN}"), bindings: vec![binding] };
     serde_json::to_string(&line).expect("JSON") + "\n"

@@ -6,7 +6,7 @@ use control::location::json::lines;
 use control::location::store::Store;
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! there is one lab. `make e2e` runs these tests one after the other; they are `#[ignore]`d so that
 //! a plain `cargo test` passes on any machine.
 
+mod api;
 mod backups;
 mod bench;
 mod calls;
@@ -23,6 +24,7 @@ mod phone;
 mod phones;
 mod refusals;
 mod registrar;
+mod reload;
 mod restarts;
 mod running;
 mod sipp;

@@ -66,6 +66,7 @@ async fn serve(
         never = service.serve_workers(|next_hop| { watch.resolve(next_hop); }) => never,
         never = service.forget_in_time() => never,
         never = service.watch_store() => never,
+        never = service.tell_systemd() => never,
         ended = follow_kernel(&service, watch) => ended,
         never = service.follow_path_mtus(|path_mtus| watch.set_path_mtus(path_mtus)) => never,
         ended = Rc::clone(&service).serve_links(listener) => ended,

@@ -10,6 +10,7 @@ use control_api::status::{QueueStatus, Status, WorkerStatus};
 use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::SocketAddr;
 use core::time::Duration;
+use sd_notify::NotifyState;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
 use sip_core::{Action, ListenPoint, MemberChange, Settings, Tables};
 use std::cell::{Cell, RefCell};
@@ -197,6 +198,29 @@ impl Service {
                 return;
             }
             next.await;
+        }
+    }
+
+    /// Tells systemd that the workers run, and then that they still do, for ever. While one of them hangs nothing is
+    /// told, and systemd starts the process again.
+    pub(super) async fn tell_systemd(&self) -> ! {
+        self.all_started().await;
+        // Where systemd did not ask, nobody listens.
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        let patience = sd_notify::watchdog_enabled().unwrap_or(Duration::from_mins(1));
+        let beats = || -> Vec<u64> {
+            self.parts.workers.iter().map(|worker| worker.counters.beats.get()).collect()
+        };
+        let mut before = beats();
+        loop {
+            sleep(patience / 3).await;
+            let now = beats();
+            if now.iter().zip(&before).all(|(now, before)| now != before) {
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            } else {
+                tracing::error!(?now, ?before, "a worker hangs");
+            }
+            before = now;
         }
     }
 
@@ -427,6 +451,7 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         transactions: worker.counters.transactions.status(),
         location: worker.counters.location.status(),
         auth: worker.counters.auth.status(),
+        stages: worker.counters.stages.status(),
     }
 }
 

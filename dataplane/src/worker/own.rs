@@ -58,6 +58,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             counters.location.publish(&location_status(self.location_sizes, &counts, held));
         }
         counters.auth.publish(&auth_status(&self.fast_path.digest_counts()));
+        counters.beats.add(1);
     }
 
     /// Sends all messages that transactions have made.

@@ -1,13 +1,17 @@
 //! `trunkline`: the operator's command.
 
 mod check;
+mod config;
 mod connections;
+mod destinations;
 mod drain;
 mod fault;
 mod lab;
 mod location;
+mod reload;
 mod run;
 mod status;
+mod top;
 mod r#where;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +33,8 @@ Begin here:
   trunkline check trunkline.toml      is this file right, and what would run
   trunkline run --config trunkline.toml
   trunkline status                    what every queue did, why packets were dropped, who is well
+  trunkline top                       the same, live
+  trunkline reload --dry-run          what a changed file would change; without --dry-run it does
   trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
   trunkline connections               TCP, TLS and WebSocket connections
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
@@ -45,7 +51,13 @@ struct Arguments {
 enum Command {
     Check(check::Arguments),
     Run(run::Arguments),
+    Reload(reload::Arguments),
+    Rollback(reload::RollbackArguments),
+    Config(config::Arguments),
+    Audit(config::AuditArguments),
     Status(status::Arguments),
+    Top(top::Arguments),
+    Destinations(destinations::Arguments),
     Connections(connections::Arguments),
     Drain(drain::Arguments),
     Where(r#where::Arguments),
@@ -83,8 +95,14 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Check(arguments) => check::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
+        Command::Reload(arguments) => reload::main(&arguments),
+        Command::Rollback(arguments) => reload::rollback(&arguments),
+        Command::Config(arguments) => config::main(&arguments),
+        Command::Audit(arguments) => config::audit(&arguments),
+        Command::Top(arguments) => top::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Connections(arguments) => connections::main(&arguments),
+        Command::Destinations(arguments) => destinations::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
         Command::Location(arguments) => location::main(arguments),

@@ -1,7 +1,7 @@
 //! `trunkline run`
 
 use crate::Failure;
-use control::config::Config;
+use control::configuration::Loaded;
 use control::supervisor::Supervisor;
 use std::path::PathBuf;
 
@@ -28,11 +28,16 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     crate::require_root("run")?;
-    let config = Config::load(&arguments.config).map_err(|e| Failure::wrong(e.to_string()))?;
+    let (loaded, broken) =
+        Loaded::for_start(&arguments.config).map_err(|e| Failure::wrong(e.to_string()))?;
+    let config = loaded.config;
     let run_directory = config.appliance.run_directory;
     let _lock = control::process::lock(&run_directory, "supervisor")
         .map_err(|error| Failure::wrong(format!("trunkline: {error:#}")))?;
-    control::logging::start(config.log.level);
+    control::logging::start(config.log);
+    if let Some(mistakes) = broken {
+        tracing::error!("the file is broken, and the last good configuration runs:\n{mistakes}");
+    }
     let supervisor = Supervisor {
         config: arguments.config.clone(),
         run_directory,

@@ -1,6 +1,8 @@
 //! `trunkline status`
 
 use crate::Failure;
+use control::api::Configuration;
+use control::api::client::get_blocking;
 use control::connection_report::ConnectionSummary;
 use control::dataplane_link::status_blocking;
 use control::member_report::MemberTable;
@@ -23,7 +25,8 @@ use std::path::PathBuf;
 /// has confirmed, and how the store is. Where TCP, TLS or WebSocket is configured, connections follow as
 /// `trunkline connections` shows them. Below stand the members of the destination sets: up, probing (was
 /// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; and the
-/// realms: how many users are in force, and why no newer ones.
+/// realms: how many users are in force, and why no newer ones. Last comes the
+/// configuration in force.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,11 +51,14 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let control = arguments.socket.with_file_name("control.sock");
     let (members, realms) = (members_blocking(&control), realms_blocking(&control));
     let connections = connections_blocking(&control, 0);
+    let configuration: Option<Configuration> =
+        get_blocking(&arguments.socket.with_file_name("api.sock"), "/v1/configuration").ok();
     if arguments.json {
         let mut report = serde_json::to_value(&report)?;
         report["members"] = serde_json::to_value(members.ok())?;
         report["realms"] = serde_json::to_value(realms.ok())?;
         report["connections"] = serde_json::to_value(connections.ok())?;
+        report["configuration"] = serde_json::to_value(configuration)?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
@@ -73,6 +79,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
             crate::say(format_args!("\n{}", RealmTable(&realms).to_string().trim_end()));
         }
         _ => {}
+    }
+    if let Some(configuration) = configuration {
+        crate::say(format_args!("\n{configuration}"));
     }
     Ok(())
 }

@@ -1,0 +1,105 @@
+//! What is exported is read by a parser that is not ours, and lacks nothing of the status.
+
+use super::{Snapshot, encode};
+use crate::api::Configuration;
+use crate::configuration::history::Generation;
+use control_api::DropReason;
+use control_api::operator::{MemberReport, MemberState, RealmReport};
+use control_api::status::{Degraded, QueueStatus, Status, WorkerStatus};
+use openmetrics_parser::openmetrics::parse_openmetrics;
+use serde_json::Value;
+
+fn snapshot(dataplane: Option<Status>) -> Snapshot {
+    let generation = Generation {
+        number: 77_001,
+        since: "2024-01-01T00:00:00.000Z".into(),
+        by: "start".into(),
+        file: "/etc/trunkline/trunkline.toml".into(),
+    };
+    let configuration =
+        Configuration { generation, file_differs: true, broken_file: None, waiting: vec![] };
+    let member = MemberReport {
+        set: "core \"x\"".into(),
+        address: "192.0.2.1:5060".parse().unwrap(),
+        state: MemberState::Down,
+        is_in_use: false,
+        for_ms: 5,
+        reason: String::new(),
+    };
+    let realm = RealmReport { realm: "a".into(), users: Some(5), trouble: None };
+    Snapshot { dataplane, members: vec![member], realms: vec![realm], configuration }
+}
+
+/// A status in which every number is another one.
+fn all_different() -> (Status, Vec<u64>) {
+    let queue = QueueStatus {
+        port: "outside".into(),
+        dropped: vec![0; DropReason::COUNT],
+        ..QueueStatus::default()
+    };
+    let mut status =
+        Status { queues: vec![queue], workers: vec![WorkerStatus::default()], ..Status::default() };
+    status.store.degraded = Some(Degraded::default());
+    let mut value = serde_json::to_value(&status).unwrap();
+    let mut numbers = Vec::new();
+    number(&mut value, &mut numbers);
+    (serde_json::from_value(value).unwrap(), numbers)
+}
+
+fn number(value: &mut Value, numbers: &mut Vec<u64>) {
+    match value {
+        Value::Number(_) => {
+            let next = 10_000 + 3 * numbers.len() as u64;
+            numbers.push(next);
+            *value = next.into();
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(|entry| number(entry, numbers)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| number(field, numbers)),
+        _ => {}
+    }
+}
+
+#[test]
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn every_number_of_the_status_is_exported() {
+    let (status, numbers) = all_different();
+    assert!(numbers.len() > 120, "only {} numbers", numbers.len());
+    let text = encode(snapshot(Some(status))).unwrap();
+    let there = |number: f64| {
+        text.lines().any(|line| {
+            let value = line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+            !line.starts_with('#') && value.is_some_and(|value| (value - number).abs() < 1e-12)
+        })
+    };
+    for number in numbers {
+        let (exact, label) = (number as f64, format!("=\"{number}\""));
+        let is_there = there(exact) || there(exact / 1e3) || there(exact / 1e9);
+        assert!(is_there || text.contains(&label), "{number} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn the_text_is_openmetrics() {
+    let (status, _) = all_different();
+    for status in [None, Some(status)] {
+        let is_up = status.is_some();
+        let text = encode(snapshot(status)).unwrap();
+        assert!(text.ends_with("# EOF\n"));
+        let parsed = parse_openmetrics(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
+        assert!(parsed.families.contains_key("trunkline_up"));
+        assert_eq!(parsed.families.contains_key("trunkline_dropped"), is_up);
+        for (name, family) in &parsed.families {
+            assert!(family.help.len() > 8 && family.help.ends_with('.'), "{name}: {}", family.help);
+        }
+    }
+}
+
+#[test]
+fn help_texts_of_drop_reasons_are_those_of_the_list() {
+    let text = encode(snapshot(Some(all_different().0))).unwrap();
+    for reason in DropReason::ALL {
+        let (name, help) = (reason.name(), reason.help());
+        let line = format!("trunkline_drop_reason_info{{reason=\"{name}\",help=\"{help}\"}} 1\n");
+        assert!(text.contains(&line), "{line}");
+    }
+}

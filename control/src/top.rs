@@ -1,0 +1,7 @@
+//! `trunkline top`: what the data plane does now, as rates between two snapshots.
+
+mod rates;
+mod view;
+
+pub use rates::{Moment, Rates};
+pub use view::{draw, once};
