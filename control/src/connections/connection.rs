@@ -246,9 +246,9 @@ impl Connection {
         };
         let (length, message) = match taken {
             Ok(taken) => taken,
-            Err(Over(last_words)) => {
+            Err(Over(last_words, end)) => {
                 self.outbox.push(&last_words, None);
-                return Err(End::Malformed);
+                return Err(end);
             }
         };
         if !answer.is_empty() {
@@ -306,6 +306,16 @@ impl Connection {
             frame.as_ref().map_or((message, 0), |(bytes, at)| (bytes.as_slice(), *at));
         let at = is_message.then(|| u16::try_from(at).unwrap_or_default());
         self.outbox.push(bytes, at);
+    }
+
+    /// Whether the other side waits for our last words: it broke a rule, or it closed a WebSocket.
+    pub(super) fn has_last_words(&self, end: End) -> bool {
+        let is_awaited = match end {
+            End::Malformed | End::Handshake => true,
+            End::Peer => self.is_websocket() && !self.is_read_closed,
+            _ => false,
+        };
+        is_awaited && !self.outbox.is_empty()
     }
 
     /// Writes what waits; true when nothing is left.

@@ -153,9 +153,7 @@ impl Thread {
         if stage == Stage::Open {
             self.link.report(&key.record(Kind::Closed, &[]));
         }
-        let has_last_words = matches!(end, End::Malformed | End::Handshake)
-            && !self.connections[index].outbox.is_empty();
-        if has_last_words {
+        if self.connections[index].has_last_words(end) {
             let connection = &mut self.connections[index];
             connection.begin_end(self.now + LINGER);
             self.arm(index);

@@ -441,7 +441,13 @@ fn websocket_needs_the_subprotocol_and_carries_one_message_each() {
     let ends = (setup.address, remote);
     setup.peer().say(Kind::SendOnFlow, 3, ends, b"SIP/2.0 200 OK\r\n\r\n");
     assert_eq!(client.read().unwrap(), Message::text("SIP/2.0 200 OK\r\n\r\n"));
+    client.close(None).unwrap();
+    assert!(client.read().unwrap().is_close());
+    until(|| setup.ended("peer") == 1);
     // A fragment without an end is late; one too long is refused at once.
+    let mut wanted = format!("ws://{}/", setup.address).into_client_request().unwrap();
+    wanted.headers_mut().insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
+    let (mut client, _) = tungstenite::client(wanted, setup.connect()).unwrap();
     let first = [0x01, 0x81, 0, 0, 0, 0, b'O'];
     client.get_mut().write_all(&first).unwrap();
     assert!(client.read().unwrap().is_close());

@@ -1,6 +1,7 @@
 //! WebSocket on the bytes of a connection: the upgrade with subprotocol `sip`, and one SIP message in each
 //! WebSocket message (RFC 6455, RFC 7118).
 
+use super::counters::End;
 use sip_core::limits::STREAM_MESSAGE_MAX;
 use std::io::{self, Cursor, ErrorKind, Read, Write};
 use tungstenite::handshake::machine::TryParse;
@@ -63,8 +64,8 @@ pub(super) struct WebSocket {
     is_within_message: bool,
 }
 
-/// It is over; the bytes that say so.
-pub(super) struct Over(pub(super) Vec<u8>);
+/// It is over: the bytes that say so, and why.
+pub(super) struct Over(pub(super) Vec<u8>, pub(super) End);
 
 impl WebSocket {
     pub(super) fn new() -> Box<Self> {
@@ -117,7 +118,7 @@ impl WebSocket {
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(found),
                 // Our part of the closing is in the pipe.
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
-                    return Err(Over(std::mem::take(answer)));
+                    return Err(Over(std::mem::take(answer), End::Peer));
                 }
                 Err(error) => return Err(over(&error)),
             }
@@ -148,7 +149,7 @@ fn over(error: &Error) -> Over {
 }
 
 fn closed(code: CloseCode) -> Over {
-    Over(written(Frame::close(Some(CloseFrame { code, reason: "".into() }))))
+    Over(written(Frame::close(Some(CloseFrame { code, reason: "".into() }))), End::Malformed)
 }
 
 fn written(frame: Frame) -> Vec<u8> {
