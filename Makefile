@@ -28,7 +28,7 @@ CALL     ?=
 KEEP     ?=
 # Each fuzz target, two at a time.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := parse route rewrite scan register digest
+FUZZ_TARGETS := parse route rewrite scan register digest frame
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run test lint unit e2e fuzz measure bench compare bench-record clean
@@ -64,7 +64,7 @@ unit: setup
 e2e: build
 	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
 
-fuzz: setup ## Fuzz sip-core: parse, route, rewrite, scan, register, digest, FUZZ_SECONDS=60 each
+fuzz: setup ## Fuzz sip-core: parse, route, rewrite, scan, register, digest, frame, FUZZ_SECONDS=60 each
 	cd dataplane/sip/fuzz && $(CARGO) fmt --check && $(CARGO) build $(FUZZ_BUILD)
 	@$(MAKE) --no-print-directory -j2 $(FUZZ_TARGETS:%=fuzz-%)
 

@@ -7,6 +7,7 @@
 mod api;
 mod auth;
 mod checks;
+mod connections;
 mod document;
 mod error;
 mod explain;
@@ -18,6 +19,7 @@ mod value;
 
 pub use api::{Api, Role, Token};
 pub use auth::{Auth, CredentialFormat, CredentialSource, Realm, SUBSCRIBERS};
+pub use connections::{Connections, ServerCa, Tls, TlsName};
 pub use error::{ConfigError, Mistake};
 pub use explain::explain_routes;
 pub use prefixes::PrefixTable;
@@ -55,6 +57,10 @@ pub struct Config {
     pub registrar: RegistrarSettings,
     /// `[auth]`: how routes with `auth` ask for credentials.
     pub auth: Auth,
+    /// `[connections]`: TCP, TLS and WebSocket.
+    pub connections: Connections,
+    /// `[tls]`: certificates.
+    pub tls: Tls,
     /// `[api]`: who may ask control, and where.
     pub api: Api,
     /// `[log]`
@@ -220,6 +226,8 @@ impl Config {
         let transactions = document.section::<Transactions>("transactions");
         let registrar = document.section::<RegistrarSettings>("registrar");
         let auth = document.section::<Auth>("auth");
+        let connections = document.section::<Connections>("connections");
+        let tls = document.section::<Tls>("tls");
         let api = document.section::<Api>("api");
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
@@ -234,10 +242,13 @@ impl Config {
             transactions,
             registrar,
             auth,
+            connections,
+            tls,
             api,
             log,
         };
         config.auth.resolve(directory);
+        config.tls.resolve(directory);
         for (index, table) in config.prefix_tables.iter_mut().enumerate() {
             mistakes.append(&mut table.read(index, directory, &config.destination_sets));
         }
@@ -249,6 +260,7 @@ impl Config {
                 mistakes.push(config.routing_mistake(error, directory));
             }
             mistakes.extend(config.missing_parts());
+            mistakes.extend(config.tls_mistake());
         }
         for mistake in &mut mistakes {
             mistake.line = mistake.line.or_else(|| line_near(&lines, &mistake.setting));

@@ -21,7 +21,7 @@ pub struct Fallback {
 }
 
 impl Fallback {
-    /// Binds a socket to each listen point, now or as soon as the kernel has the address, and
+    /// Binds a socket to each listen point that speaks UDP, now or as soon as the kernel has the address, and
     /// answers every request on it with 503 and Retry-After; never an ACK or a response.
     ///
     /// # Errors

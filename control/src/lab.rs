@@ -13,6 +13,7 @@
 //! appliance's SIP.
 
 pub mod call;
+pub mod certificate;
 mod network;
 mod report;
 mod settings;
@@ -112,7 +113,9 @@ pub fn up(config: Option<&Path>, queues: u16, progress: &mut dyn FnMut(&str)) ->
     if is_up() {
         bail!("the lab is up already: `trunkline lab down` removes it");
     }
-    // Whatever is wrong with the file is said before anything is made.
+    // Configurations of the lab name it.
+    certificate::make(Path::new(DIRECTORY))?;
+    // Whatever is wrong with the file is said before any network is made.
     let text = match config {
         Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
         None => default_config(queues, &lcores()?)?,

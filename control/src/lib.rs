@@ -6,9 +6,10 @@
 //! - [`configuration`]: what is in force, what was; [`live`] is what follows it; [`audit`] says who changed it.
 //! - [`api`]: HTTP and JSON for operators and programs; [`metrics`] for Prometheus.
 //! - [`location`]: the store of bindings.
+//! - [`connections`]: TCP, TLS and WebSocket.
 //! - [`health`]: members of destination sets are probed; [`operator`] is where operators ask and drain.
 //! - [`supervisor`]: both processes, kept alive.
-//! - [`check`], [`status_report`], [`member_report`], [`whereis`], [`top`]: what the operator asks.
+//! - [`check`], [`status_report`], [`member_report`], [`connection_report`], [`whereis`], [`top`]: what the operator asks.
 //! - [`lab`]: a small network on one machine, with the appliance in it.
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,8 @@ pub mod audit;
 pub mod check;
 pub mod config;
 pub mod configuration;
+pub mod connection_report;
+pub mod connections;
 pub mod credentials;
 pub mod dataplane_link;
 pub mod fallback;

@@ -87,6 +87,63 @@ pub const STORE_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Pause before what is stored is read again for the data plane.
 pub const LOCATION_RETRY: Duration = Duration::from_millis(500);
 
+/// How long the data plane waits for what is stored, answering 503: one disk that is slow to come is
+/// worth it, and phones try again within some seconds. Behind it, it begins without.
+pub const LOCATION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most connections at one time that can be configured: ten times what one machine was seen to carry.
+pub const CONNECTIONS_MAX: u32 = 4_000_000;
+
+/// File descriptors of control beside those of connections: listen points, stores, logs, operators.
+pub const DESCRIPTORS_BESIDE: u64 = 512;
+
+/// Bytes that wait for the data plane before sockets are read no further: four of its largest packets.
+pub const LINK_WAITING_MAX: usize = 512 << 10;
+
+/// The same with reports of failures: these are dropped beyond, and senders find out by their timers.
+pub const LINK_REPORTS_MAX: usize = 4 << 20;
+
+/// Bytes of a packet to the data plane at which another one is begun: small ones wait less.
+pub const LINK_PACKET: usize = 32 << 10;
+
+/// Packets of the data plane that are taken before connections are looked at again.
+pub const LINK_TURN: usize = 16;
+
+/// Bytes that one read from a connection takes.
+pub const READ_MAX: usize = 64 << 10;
+
+/// Events that one look at the sockets takes.
+pub const EVENTS_MAX: usize = 1_024;
+
+/// Connections that one turn of a listen point accepts.
+pub const ACCEPT_TURN: usize = 256;
+
+/// Not yet accepted connections of a listen point; the kernel's `net.core.somaxconn` bounds it too.
+pub const BACKLOG: i32 = 4_096;
+
+/// Pause before another connection is accepted when there are no file descriptors.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection that we end may take to read our last words.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of a message that go back to the data plane when it could not be sent.
+pub const FAILED_MAX: usize = 8_192;
+
+/// Messages that one write to a socket takes.
+pub const WRITE_PIECES: usize = 16;
+
+/// When the kernel looks whether a silent peer is still there, how often then, and how many may stay
+/// unanswered: a peer that has gone without a word is noticed within ten minutes.
+pub const KEEPALIVE_AFTER: Duration = Duration::from_mins(5);
+/// See [`KEEPALIVE_AFTER`].
+pub const KEEPALIVE_EVERY: Duration = Duration::from_mins(1);
+/// See [`KEEPALIVE_AFTER`].
+pub const KEEPALIVE_TRIES: u32 = 4;
+
+/// How long sent bytes may stay without an acknowledgement: as long as a transaction of SIP lives.
+pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(32);
+
 /// Configurations that are kept for rollback: weeks of daily changes.
 pub const GENERATIONS_MAX: usize = 32;
 
@@ -112,7 +169,3 @@ pub const API_REQUEST_MAX: Duration = Duration::from_secs(30);
 
 /// Largest body of an HTTP request: a configuration of 1,024 full destination sets.
 pub const API_BODY_MAX: usize = 16 << 20;
-
-/// How long the data plane waits for what is stored, answering 503: one disk that is slow to come is
-/// worth it, and phones try again within some seconds. Behind it, it begins without.
-pub const LOCATION_PATIENCE: Duration = Duration::from_secs(10);

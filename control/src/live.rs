@@ -2,6 +2,7 @@
 
 use crate::api::server::ApiServer;
 use crate::config::{Config, Realm};
+use crate::connections::Connections;
 use crate::fallback::Fallback;
 use crate::health::MonitorHandle;
 use crate::limits::IN_FORCE_MAX;
@@ -28,6 +29,8 @@ pub struct Live {
     pub realms: watch::Sender<Arc<Vec<Realm>>>,
     /// Where operators ask.
     pub api: ApiServer,
+    /// TCP, TLS and WebSocket.
+    pub connections: Connections,
     /// Who answers while the data plane is away.
     pub fallback: Option<Fallback>,
 }
@@ -40,11 +43,14 @@ impl Live {
     /// What cannot be done, or what the data plane has against it. Then `old` is in force as before.
     pub async fn put_into_force(&mut self, old: &Config, new: &Config) -> Result<Option<u64>> {
         let listener = self.api.prepare(&new.api).await?;
+        self.connections.configure(new, self.secret)?;
         self.monitor.configure(&new.destination_sets).await;
         let epoch = match self.publish(new).await {
             Ok(epoch) => epoch,
             Err(refused) => {
                 self.monitor.configure(&old.destination_sets).await;
+                // The old certificates could be read before; without them the new ones serve.
+                let _ = self.connections.configure(old, self.secret);
                 // It has the old ones still: this only stops us from offering the others again.
                 self.settings.send_replace(Arc::new(old.to_settings(self.secret)));
                 return Err(refused);

@@ -3,13 +3,14 @@
 
 use crate::api::caller::user;
 use crate::audit::Audit;
+use crate::connections::Connections;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::operator::{FromControl, MemberReport, RealmReport, ToControl};
+use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, RealmReport, ToControl};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::io::ErrorKind;
@@ -18,6 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 use tracing::warn;
@@ -44,15 +46,17 @@ pub fn bind(path: &Path) -> Result<UnixSeqpacketListener> {
     })
 }
 
-/// What the answers are taken from.
+/// Who knows what operators ask for.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    /// Which members are in use.
+    /// The members of the destination sets.
     pub monitor: MonitorHandle,
-    /// Who is registered.
+    /// The bindings.
     pub bindings: StoredBindings,
     /// How reading the users of each realm went.
     pub realms: watch::Receiver<Vec<RealmReport>>,
+    /// TCP, TLS and WebSocket.
+    pub connections: Connections,
     /// Where it is written down who changed what.
     pub audit: Audit,
 }
@@ -85,7 +89,7 @@ fn who(socket: &UnixSeqpacket) -> String {
 
 /// One connection, until the other side closes it.
 async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()> {
-    let Answers { monitor, bindings, realms, audit } = answers;
+    let Answers { monitor, bindings, realms, connections, audit } = answers;
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -120,6 +124,12 @@ async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()
                 audit.write(who, "restore", "done", json!({ "bytes": bytes }));
                 FromControl::Done
             }
+            ToControl::Connections { most } => {
+                let connections = connections.clone();
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let status = spawn_blocking(move || connections.status(most)).await?;
+                FromControl::Connections(status)
+            }
         };
         channel.send(&answer).await?;
     }
@@ -144,6 +154,17 @@ pub fn members_blocking(path: &Path) -> Result<Vec<MemberReport>> {
 pub fn realms_blocking(path: &Path) -> Result<Vec<RealmReport>> {
     match ask_blocking(path, &ToControl::Realms)? {
         FromControl::Realms(realms) => Ok(realms),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Asks the control process behind the socket at `path` for its connections, with so many one by one.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn connections_blocking(path: &Path, most: u32) -> Result<ConnectionsStatus> {
+    match ask_blocking(path, &ToControl::Connections { most })? {
+        FromControl::Connections(status) => Ok(status),
         _ => bail!("control answered out of turn"),
     }
 }
@@ -227,6 +248,7 @@ impl Channel {
 mod tests {
     use super::{Answers, bind, drain_blocking, members_blocking, serve};
     use crate::audit::Audit;
+    use crate::connections::Connections;
     use crate::health::Monitor;
     use crate::location::keeper::KeeperHandle;
     use crate::location::stored::StoredBindings;
@@ -246,7 +268,8 @@ mod tests {
         let bindings = StoredBindings::new(keeper, workers);
         let audit = Audit::open(directory.path()).unwrap();
         let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
-        let answers = Answers { monitor: handle, bindings, realms, audit: audit.clone() };
+        let (monitor, connections) = (handle, Connections::default());
+        let answers = Answers { monitor, bindings, realms, connections, audit: audit.clone() };
         tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();

@@ -7,6 +7,7 @@ use crate::config::{Config, ConfigError};
 use crate::configuration::history::History;
 use crate::configuration::manager::{Extent, Manager, Source, Wish, Wished, Wishes};
 use crate::configuration::{Loaded, Running};
+use crate::connections::Connections;
 use crate::credentials;
 use crate::health::Monitor;
 use crate::limits::PIECES_AHEAD;
@@ -122,10 +123,13 @@ async fn start(
     let (workers, restored) = mpsc::channel(PIECES_AHEAD);
     tokio::spawn(location::link::serve(appliance.socket(), keeper.clone(), restored));
     let bindings = StoredBindings::new(keeper, workers);
+    let connections = Connections::default();
+    connections.configure(&config, secret)?;
     let answers = Answers {
         monitor: handle.clone(),
         bindings: bindings.clone(),
         realms: users.clone(),
+        connections: connections.clone(),
         audit: audit.clone(),
     };
     let answering = operator::serve(listener, answers);
@@ -142,8 +146,16 @@ async fn start(
         secret,
     };
     let api = ApiServer::start(sources, &appliance.api_socket(), &config.api).await?;
-    let live =
-        Live { secret, settings: sender, served, monitor: handle, realms, api, fallback: None };
+    let live = Live {
+        secret,
+        settings: sender,
+        served,
+        monitor: handle,
+        realms,
+        api,
+        connections,
+        fallback: None,
+    };
     let tasks = Tasks { publishing: tokio::spawn(publishing), answering: tokio::spawn(answering) };
     Ok((Manager { running, live, history, audit }, tasks))
 }
@@ -196,6 +208,7 @@ async fn serve(mut manager: Manager, mut wished: Wished, mut tasks: Tasks) -> Re
             }
         }
     }
+    manager.live.connections.stop();
     info!("control stops: the data plane goes on with its epoch");
     Ok(())
 }

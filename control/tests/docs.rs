@@ -73,6 +73,7 @@ fn every_command_that_operators_type_is_explained_to_them() {
     let commands = [
         "run",
         "status",
+        "connections",
         "top",
         "reload",
         "rollback",
@@ -100,6 +101,7 @@ fn the_rfc_map_names_what_exists() {
         "dataplane/sip/tests",
         "dataplane/src",
         "dataplane/tests",
+        "control/src",
         "control/tests",
     ]);
     let page = document("docs/rfc-map.md");
@@ -130,7 +132,8 @@ fn check_code(cell: &str, row: &str) -> usize {
     let (mut file, mut files) = (None, 0);
     for name in quoted(cell) {
         if Path::new(name).extension().is_some_and(|extension| extension == "rs") {
-            let folder = if name.starts_with("dataplane/") { "" } else { "dataplane/sip/src/" };
+            let is_whole = ["dataplane/", "control/"].iter().any(|top| name.starts_with(top));
+            let folder = if is_whole { "" } else { "dataplane/sip/src/" };
             (file, files) = (Some(document(&format!("{folder}{name}"))), files + 1);
         } else if let Some(text) = &file {
             let is_there = ["fn", "struct", "const"].iter().any(|kind| {

@@ -45,6 +45,11 @@ impl Egress {
         adjacency: Adjacency::NOWHERE,
     };
 
+    /// One for frames.
+    pub const fn over_udp(source: SocketAddr, target: SocketAddr, adjacency: Adjacency) -> Self {
+        Self { source, target, transport: Transport::Udp, is_on_flow: false, adjacency }
+    }
+
     fn ip_len(&self) -> usize {
         if self.target.is_ipv4() { IPV4_LEN } else { IPV6_LEN }
     }

@@ -99,6 +99,7 @@ pub const LOG_ROUNDS: u32 = 8;
 pub const FORGOTTEN_PER_LOOK: usize = 32 * LOG_ROUNDS as usize;
 
 /// Bytes of answers to REGISTER of one worker that wait for the store. The memory is planned for as many.
+#[expect(clippy::cast_possible_truncation, reason = "8 MiB")]
 pub const HELD_BYTES: usize = nic_config::registrar::HELD_BYTES as usize;
 
 /// Answers that leave between two bursts when the store has confirmed: about as much work as a burst.

@@ -190,7 +190,7 @@ impl Wire for PortWire {
                 continue;
             };
             let source = self.locals[usize::from(datagram.from)];
-            let egress = Egress { source, target: datagram.to, adjacency: self.adjacency };
+            let egress = Egress::over_udp(source, datagram.to, self.adjacency);
             match encode(&mut frame, bytes, 0..0, &egress) {
                 Ok(()) => self.waiting.push_back(frame),
                 Err(_) => not_taken += 1,

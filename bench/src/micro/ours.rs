@@ -238,7 +238,7 @@ fn egress() -> Egress {
     let Lookup::Ready(adjacency) = lab_fib(1, [0, 1], true).lookup(target.ip()) else {
         unreachable!("the lab's neighbours are known")
     };
-    Egress { source: address(CALLEE_SIDE), target, adjacency }
+    Egress::over_udp(address(CALLEE_SIDE), target, adjacency)
 }
 
 fn address(text: &str) -> SocketAddr {

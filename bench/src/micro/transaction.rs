@@ -8,7 +8,7 @@ use dataplane::testing::appliance::lab_settings;
 use sip_core::{
     Arrival, Choices, EditList, Egress, Fork, Headers, ListenId, Message, Output, Owner,
     Recognised, Relay, RequestRoute, ResponseFate, Tables, TransactionSizes, Transactions,
-    begin_route, finish_route, rewrite_request, rewrite_response,
+    Transport, begin_route, finish_route, rewrite_request, rewrite_response,
 };
 use std::hint::black_box;
 
@@ -72,7 +72,7 @@ struct Ways {
 }
 
 impl Egress for Ways {
-    fn listen_towards(&mut self, target: SocketAddr, _: u16) -> Option<ListenId> {
+    fn listen_towards(&mut self, target: SocketAddr, _: Transport, _: u16) -> Option<ListenId> {
         Some(self.sides[usize::from(target != self.caller)])
     }
 }
@@ -124,7 +124,7 @@ impl Proxy {
         let Recognised::New(key) = known else { unreachable!("it is new") };
         finish_route(request, tables, arrival, &mut self.choices, &mut route).expect(WELL_FORMED);
         route.branch_from(key, arrival);
-        let leave_from = ways.listen_towards(route.next_hop, 0);
+        let leave_from = ways.listen_towards(route.next_hop, route.transport, 0);
         let id = route.is_stateful().then(|| {
             let opened = self.transactions.open(request, &mut route, tables, arrival, leave_from);
             opened.expect("there is room")

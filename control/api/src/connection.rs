@@ -98,7 +98,7 @@ pub fn owner(remote: SocketAddr, threads: u8) -> u8 {
     let mixed = (bits ^ u64::from(remote.port()) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let threads = u64::from(threads.max(1));
     #[expect(clippy::cast_possible_truncation, reason = "less than `threads`")]
-    let owner = ((mixed >> 32) * threads >> 32) as u8;
+    let owner = (((mixed >> 32) * threads) >> 32) as u8;
     owner
 }
 

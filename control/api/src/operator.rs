@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// From an operator's command to control.
@@ -41,6 +41,11 @@ pub enum ToControl {
         #[serde(with = "serde_bytes")]
         records: Vec<u8>,
     },
+    /// Asks for `Connections`.
+    Connections {
+        /// How many connections are listed one by one.
+        most: u32,
+    },
 }
 
 /// From control.
@@ -61,6 +66,8 @@ pub enum FromControl {
         #[serde(with = "serde_bytes")]
         records: Vec<u8>,
     },
+    /// TCP, TLS and WebSocket.
+    Connections(ConnectionsStatus),
     /// It was done.
     Done,
     /// It was not done.
@@ -122,4 +129,100 @@ impl MemberState {
             Self::Down => "down",
         }
     }
+}
+
+/// The connections of control. Counts run since control began to have connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionsStatus {
+    /// Each connection thread; none while nothing is configured that needs one.
+    pub threads: Vec<ConnectionThread>,
+    /// Each transport.
+    pub transports: Vec<TransportStatus>,
+    /// Connections that were not taken, by reason.
+    pub refused: Vec<Count>,
+    /// Connections that ended, by reason.
+    pub ended: Vec<Count>,
+    /// Keep-alives that were answered (RFC 5626 section 4.4.1).
+    pub pings: u64,
+    /// Messages that could not be sent.
+    pub failed: u64,
+    /// Requests answered with 503 while the data plane was away.
+    pub unavailable: u64,
+    /// Other messages that came while it was away.
+    pub dropped: u64,
+    /// How often connections were not read because the data plane took no more.
+    pub congestions: u64,
+    /// Connections one by one: those with the most waiting bytes, and then the oldest.
+    pub list: Vec<ConnectionLine>,
+    /// The sources with the most connections; only with a list.
+    pub sources: Vec<SourceLine>,
+}
+
+/// A connection thread, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionThread {
+    /// Whether it is connected to the data plane.
+    pub is_linked: bool,
+    /// Its connections.
+    pub connections: u64,
+    /// Bytes that wait for slow readers.
+    pub waiting_bytes: u64,
+    /// Bytes that wait for the data plane.
+    pub link_waiting_bytes: u64,
+}
+
+/// The connections of one transport.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportStatus {
+    /// Its name: `tcp`, `tls`, `ws` or `wss`.
+    pub transport: String,
+    /// Connections now.
+    pub open: u64,
+    /// Connections that came in.
+    pub accepted: u64,
+    /// Connections that we began to open.
+    pub opened: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Bytes received, without those of TLS.
+    pub received_bytes: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Bytes sent, without those of TLS.
+    pub sent_bytes: u64,
+}
+
+/// How often something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// What happened, in one word.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// One connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionLine {
+    /// Name of its transport.
+    pub transport: String,
+    /// The listen point.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// `connecting`, `open` or `ending`.
+    pub stage: String,
+    /// How long it has been there, in milliseconds.
+    pub age_ms: u64,
+    /// Bytes that wait for the other end to read.
+    pub waiting_bytes: u64,
+}
+
+/// A source of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLine {
+    /// Its address.
+    pub address: IpAddr,
+    /// Connections with it now.
+    pub count: u64,
 }

@@ -30,6 +30,7 @@ pub struct Status {
 
 /// The way of changed bindings to control's store, from the side of the data plane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct StoreStatus {
     /// Whether there is none by configuration: bindings are in memory only.
     pub is_none: bool,

@@ -1,7 +1,8 @@
 //! What the sections of a file ask of each other.
 
 use super::routes::Action;
-use super::{Config, Mistake, Route};
+use super::{Config, Mistake, Route, Tls};
+use crate::connections::check_tls;
 use sip_core::Relay;
 use std::net::IpAddr;
 
@@ -10,6 +11,23 @@ impl Config {
     pub(super) fn missing_parts(&self) -> Vec<Mistake> {
         let numbered = self.routes.iter().enumerate();
         numbered.filter_map(|(index, route)| self.missing_part(index, route)).collect()
+    }
+
+    /// Listen points that need a certificate, and files of `[tls]` that cannot be used.
+    pub(super) fn tls_mistake(&self) -> Option<Mistake> {
+        let secure = self.listen.iter().position(|listen| listen.transport.is_secure());
+        if let Some(index) = secure
+            && self.tls.certificate.is_none()
+        {
+            let setting = format!("listen[{index}].transport");
+            let problem = "needs a certificate: name tls.certificate and tls.key".to_owned();
+            return Some(Mistake { line: None, setting, problem });
+        }
+        if self.tls == Tls::default() {
+            return None;
+        }
+        let problem = format!("{:#}", check_tls(&self.tls).err()?);
+        Some(Mistake { line: None, setting: "tls".to_owned(), problem })
     }
 
     fn missing_part(&self, index: usize, route: &Route) -> Option<Mistake> {

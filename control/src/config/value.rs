@@ -1,8 +1,10 @@
 //! Single values of the file: each reader refuses what is not allowed and says what is.
 
-use crate::limits::{NAME_MAX, RETRY_AFTER_MAX};
+use crate::limits::{CONNECTIONS_MAX, NAME_MAX, RETRY_AFTER_MAX};
+use control_api::connection::THREADS_MAX;
 use serde::de::{Deserialize, Deserializer, Error};
 use sip_core::Network;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -28,12 +30,38 @@ pub(super) fn weight<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error
     within(from, 0, u16::MAX, "; 0 takes the member out of service")
 }
 
-fn within<'de, D>(from: D, least: u16, most: u16, what: &str) -> Result<u16, D::Error>
+/// Threads that have connections.
+pub(super) fn connection_threads<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    within(from, 1, THREADS_MAX, " threads")
+}
+
+/// Connections at one time.
+pub(super) fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 1, CONNECTIONS_MAX, " connections")
+}
+
+/// Seconds from 1 to 300.
+pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 1, 300, " seconds")
+}
+
+/// Seconds up to a day; 0 for no limit.
+pub(super) fn idle_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 0, 86_400, " seconds; 0 sets no limit")
+}
+
+/// Bytes that may wait for one reader.
+pub(super) fn write_buffer<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 1 << 16, 1 << 24, " bytes")
+}
+
+fn within<'de, D, T>(from: D, least: T, most: T, what: &str) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
+    T: TryFrom<i64> + PartialOrd + Display,
 {
     let number = i64::deserialize(from)?;
-    u16::try_from(number).ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| {
+    T::try_from(number).ok().filter(|n| (&least..=&most).contains(&n)).ok_or_else(|| {
         D::Error::custom(format!("{number} is out of range: {least} to {most} is allowed{what}"))
     })
 }

@@ -45,6 +45,10 @@ const FIXED: &[Fixed] = &[
     }),
     // Workers would promise what control does not keep.
     ("registrar.store", Restart::Control, |a, b| a.registrar.store != b.registrar.store),
+    ("connections.threads", Restart::Control, |a, b| {
+        a.connections.threads != b.connections.threads
+    }),
+    ("connections.cores", Restart::Control, |a, b| a.connections.cores != b.connections.cores),
     ("log.format", Restart::Control, |a, b| a.log.format != b.log.format),
 ];
 
@@ -93,6 +97,8 @@ pub(super) fn without_fixed(new: &Config, running: &Config) -> Config {
     config.appliance.run_directory.clone_from(&running.appliance.run_directory);
     config.appliance.state_directory.clone_from(&running.appliance.state_directory);
     config.registrar.store = running.registrar.store;
+    config.connections.threads = running.connections.threads;
+    config.connections.cores.clone_from(&running.connections.cores);
     config.log.format = running.log.format;
     config
 }

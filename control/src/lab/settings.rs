@@ -1,5 +1,6 @@
 //! The default configuration of the lab.
 
+use super::certificate::{CERTIFICATE, KEY};
 use super::{DIRECTORY, QUEUES_MAX};
 use anyhow::{Result, bail};
 use std::fmt::Write;
@@ -48,9 +49,26 @@ pub fn default_config(queues: u16, lcores: &[u16]) -> Result<String> {
              verify_checksums = false # a veth peer leaves them to a NIC that is not there\n"
         );
     }
-    for address in ["10.77.1.1", "10.77.2.1", "[fd77:1::1]", "[fd77:2::1]"] {
-        let _ = write!(text, "\n[[listen]]\ntransport = \"udp\"\naddress = \"{address}:5060\"\n");
+    for (transport, port) in
+        [("udp", 5_060), ("tcp", 5_060), ("tls", 5_061), ("ws", 8_080), ("wss", 8_443)]
+    {
+        for address in ["10.77.1.1", "10.77.2.1", "[fd77:1::1]", "[fd77:2::1]"] {
+            let _ = write!(
+                text,
+                "\n[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}:{port}\"\n"
+            );
+        }
     }
+    let _ = write!(
+        text,
+        "\n[connections]\n\
+         cores = [{service}]\n\
+         \n\
+         [tls] # made anew by each `trunkline lab up`\n\
+         certificate = \"{DIRECTORY}/{CERTIFICATE}\"\n\
+         key = \"{DIRECTORY}/{KEY}\"\n\
+         server_ca = \"{DIRECTORY}/{CERTIFICATE}\"\n"
+    );
     text.push_str(ROUTING);
     Ok(text)
 }
@@ -96,20 +114,24 @@ forward = "uas"
 
 #[cfg(test)]
 mod tests {
-    use super::{DOMAIN, default_config};
+    use super::{DIRECTORY, DOMAIN, default_config};
     use crate::config::Config;
+    use crate::lab::certificate;
     use std::path::Path;
 
     #[test]
     fn the_default_is_a_valid_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        certificate::make(folder.path()).unwrap();
+        let folder = folder.path().to_str().unwrap();
         for (queues, lcores, workers) in
             [(1, &[0][..], [0].as_slice()), (1, &[0, 1], &[1]), (2, &[0, 1], &[0, 1])]
         {
-            let config =
-                Config::parse(&default_config(queues, lcores).unwrap(), Path::new("")).unwrap();
+            let text = default_config(queues, lcores).unwrap().replace(DIRECTORY, folder);
+            let config = Config::parse(&text, Path::new("")).unwrap();
             assert_eq!(config.nic.lcores.workers, workers);
             assert_eq!(config.nic.ports.len(), 2);
-            assert_eq!(config.listen.len(), 4);
+            assert_eq!(config.listen.len(), 20);
             assert_eq!(config.appliance.domains, [DOMAIN]);
         }
     }

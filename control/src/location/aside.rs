@@ -12,10 +12,12 @@ const MARK: &str = ".unreadable-";
 /// Puts what lies at `store` aside; gives its new place.
 pub(super) fn put_aside(store: &Path) -> Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let place = (now.as_secs()..)
-        .map(|second| PathBuf::from(format!("{}{MARK}{second}", store.display())))
-        .find(|place| !place.exists())
-        .unwrap_or_default();
+    let mut second = now.as_secs();
+    let place_of = |second| PathBuf::from(format!("{}{MARK}{second}", store.display()));
+    while place_of(second).exists() {
+        second += 1;
+    }
+    let place = place_of(second);
     fs::rename(store, &place)?;
     Ok(place)
 }

@@ -75,7 +75,7 @@ impl Place {
         while let Some(records) = next()? {
             match &mut source {
                 Source::Store(store) => {
-                    store.commit([store.merged(&records)?.as_slice()].into_iter())?
+                    store.commit([store.merged(&records)?.as_slice()].into_iter())?;
                 }
                 Source::Control(channel) => {
                     channel.send(&ToControl::Restore { records }).await?;

@@ -308,7 +308,9 @@ impl Keeper {
     /// Reads for those who have waited for it, before anything else is stored.
     fn read_late(&mut self) {
         if self.store.is_some() {
-            std::mem::take(&mut self.late).into_iter().for_each(|pieces| self.read(pieces));
+            for pieces in std::mem::take(&mut self.late) {
+                self.read(pieces);
+            }
         }
     }
 

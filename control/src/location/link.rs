@@ -118,7 +118,7 @@ enum Loading {
 }
 
 enum Event {
-    Said(FromDataplane),
+    Said(Box<FromDataplane>),
     /// None when the reading has failed.
     Piece(Option<Piece>),
     Again,
@@ -141,7 +141,7 @@ impl<'a> Conversation<'a> {
         loop {
             let is_loaded = matches!(self.loading, Loading::Late { .. } | Loading::Done);
             let event = tokio::select! {
-                said = self.link.receive() => Event::Said(said?),
+                said = self.link.receive() => Event::Said(Box::new(said?)),
                 piece = next_piece(&mut self.loading) => piece,
                 Some(confirmed) = self.confirmed.recv() => Event::Confirmed(confirmed),
                 Some(records) = restored.recv(), if is_loaded => Event::Restored(records),
@@ -149,7 +149,7 @@ impl<'a> Conversation<'a> {
                 Ok(()) = self.store.changed(), if is_loaded => Event::Store,
             };
             match event {
-                Event::Said(message) => self.hear(message)?,
+                Event::Said(message) => self.hear(*message)?,
                 Event::Piece(piece) => self.load(piece).await?,
                 Event::Again => {
                     self.loading = match self.loading {

@@ -51,11 +51,22 @@ fn wait_for(lab: &Lab, host: &str, address: &str) {
 
 /// The folder of a baresip at `address` with this account and a sine wave as its microphone.
 pub(crate) fn baresip(folder: &Path, name: &str, address: &str, account: &str) -> String {
+    baresip_over("udp", folder, name, address, account)
+}
+
+/// The same, with requests over this transport unless their URI says otherwise.
+pub(crate) fn baresip_over(
+    transport: &str,
+    folder: &Path,
+    name: &str,
+    address: &str,
+    account: &str,
+) -> String {
     let folder = folder.join(name);
     std::fs::create_dir(&folder).expect("a folder");
     let modules = ["g711.so", "ausine.so", "aubridge.so"].map(|m| format!("module {m}\n")).concat();
     let config = format!(
-        "sip_listen {address}:5060\nsip_trans_def udp\ncall_max_calls 4\nrtp_ports 10000-10100\n\
+        "sip_listen {address}:5060\nsip_trans_def {transport}\nsip_verify_server no\ncall_max_calls 4\nrtp_ports 10000-10100\n\
          audio_player aubridge,player\naudio_source ausine,440\naudio_alert aubridge,alert\n\
          ausrc_srate 48000\nauplay_srate 48000\nausrc_channels 2\nauplay_channels 2\n\
          module_path /usr/lib/baresip/modules\n{modules}module_tmp account.so\nmodule_app menu.so\n"

@@ -22,12 +22,12 @@ fn ping_and_tcp_work_while_calls_run() {
     assert_passed(&report, 10_000);
 }
 
-/// A TCP connection to the appliance's own address, on SIP's port, carries bytes.
+/// A TCP connection to an own address of the appliance, where control does not listen, carries bytes.
 fn tcp_echo(lab: &Lab, address: &str) {
-    let listen = format!("timeout 5 nc -l {address} 5060 > /run/trunkline/lab/tcp 2>&1 &");
+    let listen = format!("timeout 5 nc -l {address} 5070 > /run/trunkline/lab/tcp 2>&1 &");
     lab.exec("sut", &["sh", "-c", &listen]);
     sleep(Duration::from_millis(300));
-    let send = format!("echo over tcp | timeout 5 nc -N {address} 5060");
+    let send = format!("echo over tcp | timeout 5 nc -N {address} 5070");
     let output = lab.exec("uac", &["sh", "-c", &send]);
     assert!(output.status.success(), "{}", text(&output));
     sleep(Duration::from_millis(300));

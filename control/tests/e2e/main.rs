@@ -8,6 +8,7 @@ mod api;
 mod backups;
 mod bench;
 mod calls;
+mod connections;
 mod database;
 mod digest;
 mod disks;

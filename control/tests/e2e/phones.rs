@@ -14,7 +14,7 @@ fn said(log: &Path) -> String {
     read_to_string(log).expect("a log")
 }
 
-fn wait_for(log: &Path, words: &str) {
+pub(crate) fn wait_for(log: &Path, words: &str) {
     let start = Instant::now();
     while !said(log).contains(words) {
         assert!(start.elapsed() < Duration::from_secs(10), "no `{words}`:\n{}", said(log));

@@ -31,6 +31,7 @@ extern crate alloc;
 extern crate std;
 
 mod digest;
+mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;
@@ -50,6 +51,7 @@ pub use digest::{
     Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
     DigestSizes, Role, consume_credentials,
 };
+pub use framing::{Class, Frame, FrameError, Framer, class};
 pub use location::{
     AorOwner, AorUri, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target,
     Targets, record,

@@ -3,6 +3,9 @@
 /// Longest message: positions are `u16`, and a UDP payload ends at 65,507 bytes anyway.
 pub const MESSAGE_MAX: usize = u16::MAX as usize;
 
+/// Longest message that a connection may bring: it may have to leave as a UDP payload.
+pub const STREAM_MESSAGE_MAX: usize = 65_507;
+
 /// Header lines in one message. Real messages carry 10 to 40; a line costs at least five bytes, so
 /// without this bound one datagram could make us look at 13,000 of them.
 pub const HEADERS_MAX: usize = 256;

@@ -23,6 +23,7 @@ fn properties_hold_for_seeds_and_fixtures() {
         println!("{}", file.display());
         properties::parse(&datagram);
         properties::scan(&datagram);
+        properties::frame(&datagram);
         properties::stun(&datagram);
         properties::route(&datagram);
         properties::rewrite(&datagram);

@@ -181,8 +181,8 @@ fn what_next() -> Result<String, Failure> {
     Ok(format!(
         "\
   tl-uac   eth0  10.77.1.2  fd77:1::2   callers
-  tl-sut   uac0  10.77.1.1  fd77:1::1   the appliance, SIP over UDP on port 5060 of each address
-           uas0  10.77.2.1  fd77:2::1
+  tl-sut   uac0  10.77.1.1  fd77:1::1   the appliance, on each address SIP over UDP and TCP on
+           uas0  10.77.2.1  fd77:2::1   port 5060, TLS 5061, WebSocket 8080 and, over TLS, 8443
   tl-uas   eth0  10.77.2.2  fd77:2::2   servers, expected on port 5060
 
   configuration  {}
@@ -197,7 +197,8 @@ Try next:
   trunkline lab down                              remove all of it
 
 Phones register as users of {domain}, with outbound proxy 10.77.1.1 in tl-uac and 10.77.2.1 in tl-uas; in
-the accounts file of a baresip: <sip:alice@{domain}>;regint=60;outbound=\"sip:10.77.1.1;lr\"",
+the accounts file of a baresip: <sip:alice@{domain}>;regint=60;outbound=\"sip:10.77.1.1;lr\"
+or, over TLS: <sip:alice@{domain};transport=tls>;regint=60;outbound=\"sip:10.77.1.1:5061;transport=tls;lr\"",
         config.display(),
         socket.display(),
         domain = lab::DOMAIN

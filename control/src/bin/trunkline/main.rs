@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod connections;
 mod destinations;
 mod drain;
 mod fault;
@@ -35,6 +36,7 @@ Begin here:
   trunkline top                       the same, live
   trunkline reload --dry-run          what a changed file would change; without --dry-run it does
   trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
+  trunkline connections               TCP, TLS and WebSocket connections
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
   trunkline location show USER@DOMAIN where a registered user is
 
@@ -56,6 +58,7 @@ enum Command {
     Status(status::Arguments),
     Top(top::Arguments),
     Destinations(destinations::Arguments),
+    Connections(connections::Arguments),
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => config::audit(&arguments),
         Command::Top(arguments) => top::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
+        Command::Connections(arguments) => connections::main(&arguments),
         Command::Destinations(arguments) => destinations::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),

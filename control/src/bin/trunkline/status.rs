@@ -3,9 +3,10 @@
 use crate::Failure;
 use control::api::Configuration;
 use control::api::client::get_blocking;
+use control::connection_report::ConnectionSummary;
 use control::dataplane_link::status_blocking;
 use control::member_report::MemberTable;
-use control::operator::{members_blocking, realms_blocking};
+use control::operator::{connections_blocking, members_blocking, realms_blocking};
 use control::realm_report::RealmTable;
 use control::status_report::StatusReport;
 use std::path::PathBuf;
@@ -21,9 +22,11 @@ use std::path::PathBuf;
 /// full (503), merged (482), messages absorbed and sent again, branches that timed out, requests that
 /// went to another destination, branches cancelled, and messages handed to the worker that owns their
 /// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
-/// has confirmed, and how the store is. Below stand the members of the destination sets: up, probing (was
-/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; the
-/// realms: how many users are in force, and why no newer ones; and the configuration in force.
+/// has confirmed, and how the store is. Where TCP, TLS or WebSocket is configured, connections follow as
+/// `trunkline connections` shows them. Below stand the members of the destination sets: up, probing (was
+/// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; and the
+/// realms: how many users are in force, and why no newer ones. Last comes the
+/// configuration in force.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -47,17 +50,24 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     // Control may be away: what the data plane says stands for itself.
     let control = arguments.socket.with_file_name("control.sock");
     let (members, realms) = (members_blocking(&control), realms_blocking(&control));
+    let connections = connections_blocking(&control, 0);
     let configuration: Option<Configuration> =
         get_blocking(&arguments.socket.with_file_name("api.sock"), "/v1/configuration").ok();
     if arguments.json {
         let mut report = serde_json::to_value(&report)?;
         report["members"] = serde_json::to_value(members.ok())?;
         report["realms"] = serde_json::to_value(realms.ok())?;
+        report["connections"] = serde_json::to_value(connections.ok())?;
         report["configuration"] = serde_json::to_value(configuration)?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     crate::say(report);
+    if let Ok(connections) = &connections
+        && !connections.threads.is_empty()
+    {
+        crate::say(format_args!("\n{}", ConnectionSummary(connections).to_string().trim_end()));
+    }
     match members {
         Ok(members) => {
             crate::say(format_args!("\n{}", MemberTable(&members).to_string().trim_end()));

@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::outcome::Reply;
 use super::tables::Tables;
 use crate::parse::error::ParseErrorKind;
+use crate::parse::params::Param;
 use crate::parse::uri::{self, Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::settings::Transport;
@@ -52,11 +53,11 @@ pub(crate) fn of_maddr(bytes: &[u8], via: &Via) -> Option<SocketAddr> {
 /// The transport that a URI asks for, UDP when it asks for none; `None` for one that we do not know.
 #[inline]
 pub(super) fn transport(bytes: &[u8], params: &UriParams) -> Option<Transport> {
-    let transport = params.transport;
-    if !transport.exists() {
-        Some(Transport::Udp)
+    let Param { value, .. } = params.transport;
+    if params.transport.exists() {
+        Transport::of_name(value.of(bytes))
     } else {
-        Transport::of_name(transport.value.of(bytes))
+        Some(Transport::Udp)
     }
 }
 

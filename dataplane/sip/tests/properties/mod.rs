@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is what is looked for")]
 
 mod digest;
+mod frame;
 mod parse;
 mod register;
 mod rewrite;
@@ -12,6 +13,7 @@ mod scan;
 mod stun;
 
 pub use digest::check as digest;
+pub use frame::check as frame;
 pub use parse::check as parse;
 pub use register::check as register;
 pub use rewrite::check as rewrite;

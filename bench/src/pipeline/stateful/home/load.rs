@@ -8,7 +8,7 @@ use dataplane::huge_pages::ask_for_huge_pages;
 use dataplane::testing::appliance::lab_settings;
 use serde::Serialize;
 use sip_core::record::{self, BindingView};
-use sip_core::{LoadCounts, Location, Tables};
+use sip_core::{LoadCounts, Location, Tables, Transport};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,7 @@ fn write_record(user: u32, batch: &mut Vec<u8>) -> Result<()> {
         is_flow: false,
         source: "10.77.1.2:5060".parse()?,
         listen: crate::corpus::CALLER_SIDE.parse()?,
+        transport: Transport::Udp,
     };
     record::write(&format!("u{user:08}@example.com"), &[binding], batch)?;
     Ok(())
