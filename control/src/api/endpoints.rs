@@ -86,10 +86,11 @@ pub(super) async fn openapi() -> Response {
 
 /// Counters for Prometheus; while the data plane is away, those of control alone.
 pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, ApiError> {
+    let realms = sources.realms.borrow().clone();
     let snapshot = metrics::Snapshot {
         dataplane: dataplane_link::status(&sources.dataplane).await.ok(),
         members: sources.monitor.report().await,
-        realms: sources.realms.borrow().clone(),
+        realms,
         connections: connections_of(&sources, 0).await?,
         configuration: Configuration::of(&sources),
     };
