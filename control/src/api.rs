@@ -16,6 +16,7 @@ use crate::config::Role;
 use crate::configuration::Running;
 use crate::configuration::history::History;
 use crate::configuration::manager::Wishes;
+use crate::connections::Connections;
 use crate::health::MonitorHandle;
 use crate::limits::API_BODY_MAX;
 use crate::location::stored::StoredBindings;
@@ -44,6 +45,8 @@ pub struct Sources {
     pub running: watch::Receiver<Arc<Running>>,
     /// Where changes of it are asked for.
     pub wishes: Wishes,
+    /// TCP, TLS and WebSocket.
+    pub connections: Connections,
     /// What was in force before.
     pub history: History,
     /// What was changed, and by whom.
@@ -88,6 +91,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint { role: None, ..read("/openapi.json", |m| on(m, e::openapi)) },
         read("/metrics", |m| on(m, e::metrics)),
         read("/v1/status", |m| on(m, e::status)),
+        read("/v1/connections", |m| on(m, e::connections)),
         read("/v1/destinations", |m| on(m, e::destinations)),
         change("/v1/destinations/{set}/{member}/drain", |m| on(m, e::drain)),
         change("/v1/destinations/{set}/{member}/undrain", |m| on(m, e::undrain)),

@@ -99,12 +99,11 @@ impl Live {
             return Ok(None);
         };
         match &served.answer {
-            Some((source, answer)) if served.is_there && Arc::ptr_eq(source, &wanted) => {
-                match answer {
-                    Ok(epoch) => Ok(Some(*epoch)),
-                    Err(reason) => bail!("{reason}"),
-                }
-            }
+            // Also when it has gone since: the epoch is what it comes back to.
+            Some((source, answer)) if Arc::ptr_eq(source, &wanted) => match answer {
+                Ok(epoch) => Ok(Some(*epoch)),
+                Err(reason) => bail!("{reason}"),
+            },
             _ => Ok(None),
         }
     }

@@ -4,7 +4,7 @@ mod tables;
 
 use crate::api::Configuration;
 use control_api::DropReason;
-use control_api::operator::{MemberReport, MemberState, RealmReport};
+use control_api::operator::{ConnectionsStatus, Count, MemberReport, MemberState, RealmReport};
 use control_api::status::{QueueStatus, STAGES, Status, WorkerStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -12,7 +12,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt;
-use tables::{KERNEL, Metric, QUEUE, STATUS, STORE, Value, WORKER};
+use tables::{
+    CONNECTION_THREAD, CONNECTIONS, KERNEL, Metric, QUEUE, STATUS, STORE, TRANSPORT, Value, WORKER,
+};
 
 /// How the text says what it is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,6 +28,8 @@ pub struct Snapshot {
     pub members: Vec<MemberReport>,
     /// The realms.
     pub realms: Vec<RealmReport>,
+    /// TCP, TLS and WebSocket.
+    pub connections: ConnectionsStatus,
     /// The configuration in force.
     pub configuration: Configuration,
 }
@@ -49,6 +53,7 @@ impl Collector for Snapshot {
         out.configuration(&self.configuration)?;
         out.members(&self.members)?;
         out.realms(&self.realms)?;
+        out.connections(&self.connections)?;
         if let Some(status) = &self.dataplane {
             out.dataplane(status)?;
         }
@@ -138,6 +143,9 @@ impl Families<'_> {
     }
 
     fn members(&mut self, members: &[MemberReport]) -> fmt::Result {
+        if members.is_empty() {
+            return Ok(());
+        }
         let labels = |member: &MemberReport| {
             vec![("set", member.set.clone()), ("member", member.address.to_string())]
         };
@@ -160,7 +168,36 @@ impl Families<'_> {
         Ok(())
     }
 
+    fn connections(&mut self, status: &ConnectionsStatus) -> fmt::Result {
+        self.all(CONNECTIONS, &[(Vec::new(), status)])?;
+        let thread = |index: usize| vec![("thread", index.to_string())];
+        let threads = status.threads.iter().enumerate();
+        let threads: Vec<_> = threads.map(|(index, one)| (thread(index), one)).collect();
+        self.all(CONNECTION_THREAD, &threads)?;
+        let transports = status.transports.iter();
+        let transports: Vec<_> =
+            transports.map(|one| (vec![("transport", one.transport.clone())], one)).collect();
+        self.all(TRANSPORT, &transports)?;
+        let refused = "Connections that were not taken, by reason.";
+        self.counts("connections_refused", refused, &status.refused)?;
+        self.counts("connections_ended", "Connections that ended, by reason.", &status.ended)
+    }
+
+    fn counts(&mut self, name: &str, help: &str, counts: &[Count]) -> fmt::Result {
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let mut family = self.family(name, help, MetricType::Counter)?;
+        for Count { reason, count } in counts {
+            line(&mut family, &vec![("reason", reason.clone())], &Value::Count(*count))?;
+        }
+        Ok(())
+    }
+
     fn realms(&mut self, realms: &[RealmReport]) -> fmt::Result {
+        if realms.is_empty() {
+            return Ok(());
+        }
         let labels = |realm: &RealmReport| vec![("realm", realm.realm.clone())];
         let mut family =
             self.family("realm_users", "Users of a realm that are in force.", MetricType::Gauge)?;

@@ -141,6 +141,7 @@ async fn start(
         bindings,
         running: in_force,
         wishes,
+        connections: connections.clone(),
         history: history.clone(),
         audit: audit.clone(),
         secret,

@@ -16,7 +16,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use control_api::operator::{FromControl, MemberReport, MemberState};
+use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, MemberState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -86,10 +86,12 @@ pub(super) async fn openapi() -> Response {
 
 /// Counters for Prometheus; while the data plane is away, those of control alone.
 pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, ApiError> {
+    let realms = sources.realms.borrow().clone();
     let snapshot = metrics::Snapshot {
         dataplane: dataplane_link::status(&sources.dataplane).await.ok(),
         members: sources.monitor.report().await,
-        realms: sources.realms.borrow().clone(),
+        realms,
+        connections: connections_of(&sources, 0).await?,
         configuration: Configuration::of(&sources),
     };
     let text = metrics::encode(snapshot).map_err(anyhow::Error::from)?;
@@ -108,6 +110,27 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "realms": *sources.realms.borrow(),
         "configuration": Configuration::of(&sources),
     }))
+}
+
+/// How many connections are listed one by one.
+#[derive(Debug, Deserialize)]
+pub(super) struct Listed {
+    /// None without it.
+    list: Option<usize>,
+}
+
+pub(super) async fn connections(
+    State(sources): State<Sources>,
+    Query(Listed { list }): Query<Listed>,
+) -> Result<Json<ConnectionsStatus>, ApiError> {
+    Ok(Json(connections_of(&sources, list.unwrap_or(0)).await?))
+}
+
+/// The connection threads answer when they have time.
+async fn connections_of(sources: &Sources, most: usize) -> Result<ConnectionsStatus, ApiError> {
+    let connections = sources.connections.clone();
+    let status = tokio::task::spawn_blocking(move || connections.status(most)).await;
+    Ok(status.map_err(anyhow::Error::from)?)
 }
 
 pub(super) async fn destinations(State(sources): State<Sources>) -> Json<Vec<MemberReport>> {

@@ -8,6 +8,7 @@ use crate::configuration::history::History;
 use crate::configuration::manager::{Extent, Source, Wished, Wishes};
 use crate::configuration::report::{Report, Verdict};
 use crate::configuration::{Loaded, Running};
+use crate::connections::Connections;
 use crate::health::Monitor;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
@@ -71,6 +72,7 @@ impl Bench {
             bindings: StoredBindings::new(keeper, workers),
             running: watch::channel(Arc::new(running)).1,
             wishes,
+            connections: Connections::default(),
             history,
             audit: Audit::open(path).unwrap(),
             secret: [0; 16],
@@ -181,6 +183,7 @@ async fn what_is_looked_at_fits_the_document() {
     assert_fits(&status, "Status");
     assert!(status["dataplane"].is_null() && status["dataplane_error"].is_string());
     assert_fits(&get("/v1/destinations").await[0], "Member");
+    assert_fits(&get("/v1/connections").await, "Connections");
     let configuration = get("/v1/configuration").await;
     assert_fits(&configuration, "Configuration");
     assert_eq!(

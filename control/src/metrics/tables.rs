@@ -1,5 +1,6 @@
 //! What is exported, one line for each metric: its name, what it tells, where it stands.
 
+use control_api::operator::{ConnectionThread, ConnectionsStatus, TransportStatus};
 use control_api::status::{KernelStatus, QueueStatus, Status, StoreStatus, WorkerStatus};
 use prometheus_client::metrics::MetricType;
 
@@ -167,4 +168,35 @@ pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
     Metric { name: "auth_limited", help: "Requests whose source or user had failed too often.", value: |s| Value::Count(s.auth.limited) },
     Metric { name: "auth_bad", help: "Requests whose credentials broke the grammar or were for another resource.", value: |s| Value::Count(s.auth.bad) },
     Metric { name: "auth_unready", help: "Requests that came before the users of their realm were known.", value: |s| Value::Count(s.auth.unready) },
+];
+
+/// Control's connections as a whole.
+#[rustfmt::skip]
+pub(super) const CONNECTIONS: &[Metric<ConnectionsStatus>] = &[
+    Metric { name: "connections_pings", help: "Keep-alives over connections that were answered.", value: |s| Value::Count(s.pings) },
+    Metric { name: "connections_send_failed", help: "Messages that could not be sent over a connection.", value: |s| Value::Count(s.failed) },
+    Metric { name: "connections_unavailable", help: "Requests over connections answered with 503 while the data plane was away.", value: |s| Value::Count(s.unavailable) },
+    Metric { name: "connections_dropped", help: "Other messages over connections that came while the data plane was away.", value: |s| Value::Count(s.dropped) },
+    Metric { name: "connections_congestions", help: "How often connections were not read because the data plane took no more.", value: |s| Value::Count(s.congestions) },
+];
+
+/// Each connection thread.
+#[rustfmt::skip]
+pub(super) const CONNECTION_THREAD: &[Metric<ConnectionThread>] = &[
+    Metric { name: "connection_thread_linked", help: "Whether a connection thread is connected to the data plane.", value: |s| Value::flag(s.is_linked) },
+    Metric { name: "connection_thread_connections", help: "Connections of a thread now.", value: |s| Value::Level(s.connections) },
+    Metric { name: "connection_thread_waiting_bytes", help: "Bytes that wait for slow readers.", value: |s| Value::Level(s.waiting_bytes) },
+    Metric { name: "connection_thread_link_waiting_bytes", help: "Bytes that wait for the data plane.", value: |s| Value::Level(s.link_waiting_bytes) },
+];
+
+/// The connections of one transport.
+#[rustfmt::skip]
+pub(super) const TRANSPORT: &[Metric<TransportStatus>] = &[
+    Metric { name: "transport_connections", help: "Connections now.", value: |s| Value::Level(s.open) },
+    Metric { name: "transport_accepted", help: "Connections that came in.", value: |s| Value::Count(s.accepted) },
+    Metric { name: "transport_opened", help: "Connections that we began to open.", value: |s| Value::Count(s.opened) },
+    Metric { name: "transport_received", help: "Messages received.", value: |s| Value::Count(s.received) },
+    Metric { name: "transport_received_bytes", help: "Bytes received, without those of TLS.", value: |s| Value::Count(s.received_bytes) },
+    Metric { name: "transport_sent", help: "Messages sent.", value: |s| Value::Count(s.sent) },
+    Metric { name: "transport_sent_bytes", help: "Bytes sent, without those of TLS.", value: |s| Value::Count(s.sent_bytes) },
 ];

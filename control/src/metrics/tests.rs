@@ -4,7 +4,10 @@ use super::{Snapshot, encode};
 use crate::api::Configuration;
 use crate::configuration::history::Generation;
 use control_api::DropReason;
-use control_api::operator::{MemberReport, MemberState, RealmReport};
+use control_api::operator::{
+    ConnectionThread, ConnectionsStatus, Count, MemberReport, MemberState, RealmReport,
+    TransportStatus,
+};
 use control_api::status::{Degraded, QueueStatus, Status, WorkerStatus};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use serde_json::Value;
@@ -27,7 +30,24 @@ fn snapshot(dataplane: Option<Status>) -> Snapshot {
         reason: String::new(),
     };
     let realm = RealmReport { realm: "a".into(), users: Some(5), trouble: None };
-    Snapshot { dataplane, members: vec![member], realms: vec![realm], configuration }
+    Snapshot {
+        dataplane,
+        members: vec![member],
+        realms: vec![realm],
+        connections: connections(),
+        configuration,
+    }
+}
+
+fn connections() -> ConnectionsStatus {
+    let count = |reason: &str| vec![Count { reason: reason.into(), count: 1 }];
+    ConnectionsStatus {
+        threads: vec![ConnectionThread::default()],
+        transports: vec![TransportStatus { transport: "tls".into(), ..TransportStatus::default() }],
+        refused: count("full"),
+        ended: count("peer"),
+        ..ConnectionsStatus::default()
+    }
 }
 
 /// A status in which every number is another one.
@@ -75,6 +95,18 @@ fn every_number_of_the_status_is_exported() {
         let (exact, label) = (number as f64, format!("=\"{number}\""));
         let is_there = there(exact) || there(exact / 1e3) || there(exact / 1e9);
         assert!(is_there || text.contains(&label), "{number} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn every_number_of_the_connections_is_exported() {
+    let mut value = serde_json::to_value(connections()).unwrap();
+    let mut numbers = Vec::new();
+    number(&mut value, &mut numbers);
+    let connections = serde_json::from_value(value).unwrap();
+    let text = encode(Snapshot { connections, ..snapshot(None) }).unwrap();
+    for number in numbers {
+        assert!(text.contains(&format!(" {number}\n")), "{number} is missing in\n{text}");
     }
 }
 

@@ -78,9 +78,10 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
     let members = directory.join("members.json");
     let (monitor, handle, states) = Monitor::new(&config.destination_sets, members).unwrap();
     tokio::spawn(monitor.run());
-    let (is_served, served) = watch::channel(Served { is_there: true, answer: None });
+    let (is_served, mut served) = watch::channel(Served { is_there: true, answer: None });
     let news = News { settings: published, states };
     tokio::spawn(publish(peer.path().to_owned(), state, news, handle.clone(), is_served));
+    served.wait_for(|served| served.answer.is_some()).await.unwrap();
     let (running, in_force) = watch::channel(Arc::new(running));
     let sources = Sources {
         dataplane: peer.path().to_owned(),
@@ -89,6 +90,7 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
         bindings: StoredBindings::new(KeeperHandle::none(), mpsc::channel(1).0),
         running: in_force,
         wishes: Wishes::channel().0,
+        connections: Connections::default(),
         history: history.clone(),
         audit: audit.clone(),
         secret,
@@ -96,9 +98,16 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
     let socket = directory.join("api.sock");
     let api = ApiServer::start(sources, &socket, &config.api).await.unwrap();
     let realms = watch::channel(Arc::default()).0;
-    let (connections, fallback) = (Connections::default(), None);
-    let live =
-        Live { secret, settings, served, monitor: handle, realms, api, connections, fallback };
+    let live = Live {
+        secret,
+        settings,
+        served,
+        monitor: handle,
+        realms,
+        api,
+        connections: Connections::default(),
+        fallback: None,
+    };
     Manager { running, live, history, audit }
 }
 
