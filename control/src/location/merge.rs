@@ -53,7 +53,6 @@ mod tests {
             path: String::new(),
             cseq: 1,
             call_id_hash: 1,
-            transport: sip_core::Transport::Udp,
         }
     }
 
