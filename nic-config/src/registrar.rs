@@ -4,7 +4,7 @@
 pub const NONCES: u32 = 98_304;
 
 /// Bytes of one, an upper bound. Control has a test that holds these against sip-core.
-const NONCE_BYTES: u64 = 86;
+const NONCE_BYTES: u64 = 43;
 
 /// Sources, and as many users, of whom a worker knows that they have failed lately.
 pub const FAILURES: u32 = 16_384;

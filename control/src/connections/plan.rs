@@ -30,7 +30,7 @@ impl Plan {
         // Rules and tables of prefixes say nothing about what we answer here.
         let settings = Settings {
             secret,
-            listen: listen.iter().take(1).map(point).collect(),
+            listen: listen.first().or(config.listen.first()).map(point).into_iter().collect(),
             retry_after_seconds: config.appliance.retry_after,
             ..Settings::default()
         };

@@ -104,7 +104,7 @@ impl Framer {
         if rest.starts_with(b"\r\n") {
             return Some(Frame::Ping(4));
         }
-        self.is_half_ping = rest.is_empty();
+        self.is_half_ping = matches!(rest, b"" | b"\r");
         Some(Frame::LineBreaks(2))
     }
 }
@@ -140,8 +140,8 @@ fn check_beginning(bytes: &[u8]) -> Result<(), FrameError> {
                 line.rsplit(|&byte| byte == b' ').find(|word| !word.trim_ascii().is_empty());
             is_method && version.is_some_and(is_version)
         }
-        // It may yet become a status line.
-        None => is_method || line.len() < 4 || b"SIP/".starts_with(line),
+        // The version of a status line begins as a method does.
+        None => is_method,
     };
     if fits { Ok(()) } else { Err(FrameError::NotSip) }
 }

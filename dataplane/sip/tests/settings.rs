@@ -32,7 +32,7 @@ fn listen_points() {
     );
     refused(
         &listening(&["10.0.0.1:5060", "10.0.0.1:5060"]),
-        "listen[1].address: 10.0.0.1:5060 stands twice",
+        "listen[1].address: 10.0.0.1:5060 stands twice for udp",
     );
     refused(
         &listening(&["0.0.0.0:5060"]),

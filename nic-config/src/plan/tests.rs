@@ -139,8 +139,8 @@ fn refusals_about_memory() {
     let mut small = machine();
     small.memory_available = 200;
     let line = plan(&settings(ONE), &small).unwrap_err().to_string();
-    let expected =
-        "memory: 257 MiB needed, 89 of them for transactions, 40 for bindings, 200 MiB available";
+    let expected = "memory: 271 MiB needed, 89 of them for transactions, 54 for bindings and credentials, \
+                    200 MiB available";
     assert!(line.starts_with(expected), "{line}");
     let none = format!("{ONE}[memory]\ntransactions = 0\n");
     assert!(plan(&settings(&none), &small).is_ok());
