@@ -260,12 +260,12 @@ mod tests {
         assert_eq!(after_change[4], ("a".to_owned(), 3, false));
         // A mistake changes nothing; the data plane that comes back gets what was good.
         std::fs::write(&path, "alice\n").unwrap();
-        peer.serve(answers(3));
-        assert_eq!(until(&peer, 9).await[7], ("a".to_owned(), 3, false));
         let is_told = |reports: &Vec<RealmReport>| reports.iter().all(|one| one.trouble.is_some());
         let waited =
             tokio::time::timeout(Duration::from_secs(10), reported.wait_for(is_told)).await;
         let reported = waited.expect("it is told").unwrap().clone();
+        peer.serve(answers(3));
+        assert_eq!(until(&peer, 9).await[7], ("a".to_owned(), 3, false));
         let [a, b] = reported.as_slice() else { panic!("{reported:?}") };
         assert_eq!((a.users, b.users), (Some(3), None));
         assert!(a.trouble.as_ref().is_some_and(|text| text.contains("users.csv")), "{a:?}");

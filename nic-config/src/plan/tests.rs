@@ -197,7 +197,7 @@ fn the_report_shows_ports_lcores_and_memory() {
                     bytes for their texts: 40 MiB per worker\n";
     assert!(text.contains(location), "{text}");
     let credentials = "credentials: 98304 nonces per worker, 16384 sources and as many users that have failed: \
-                       10 MiB; answers that wait for the store: 8 MiB; 18 MiB per worker, and 80 bytes at most for \
+                       6 MiB; answers that wait for the store: 8 MiB; 14 MiB per worker, and 80 bytes at most for \
                        each user, once for all workers\n";
     assert!(text.contains(credentials), "{text}");
 }

@@ -9,11 +9,12 @@ fn over(caller: Transport, callee: Transport) -> Settings {
     let mut settings = settings(Fork::No);
     for (index, transport) in [caller, callee].into_iter().enumerate() {
         let address = settings.listen[index].address;
-        // Both have UDP, too, as most do.
-        settings.listen.push(ListenPoint::udp(address));
         settings.listen[index].transport = transport;
+        // Both have UDP, too, as most do.
+        if transport.is_connection() {
+            settings.listen.push(ListenPoint::udp(address));
+        }
     }
-    settings.listen.dedup();
     settings.sets[0].members.iter_mut().for_each(|member| member.transport = callee);
     settings.sets[0].members.truncate(1);
     settings
