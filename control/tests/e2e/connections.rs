@@ -108,7 +108,19 @@ fn sipp_calls_over_tcp_a_server_on_udp() {
         ("t1", "[fd77:1::2]", "[fd77:1::1]:5060"),
     ] {
         let command = ["timeout", "30", "sipp", "-sn", "uac", "-t", mode, "-i", from, to];
-        let load = ["-m", "200", "-r", "100", "-d", "100", "-timeout", "25", "-timeout_error"];
+        let load = [
+            "-m",
+            "200",
+            "-r",
+            "100",
+            "-d",
+            "100",
+            "-timeout",
+            "25",
+            "-timeout_error",
+            "-max_socket",
+            "500",
+        ];
         let output = lab.exec("uac", &[&command[..], &load].concat());
         assert!(output.status.success(), "{mode} {to}: {}", text(&output));
     }
