@@ -212,7 +212,10 @@ fn pci_devices(devices: &Path) -> io::Result<BTreeMap<String, PciDevice>> {
 fn hugepages(directory: &Path) -> io::Result<Vec<Hugepages>> {
     let size = |name: &str| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok();
     let pages = |(name, path): (String, PathBuf)| {
-        Some(Hugepages { size_kib: size(&name)?, free: read(&path.join("free_hugepages"))? })
+        // Others may have been promised some that they have not touched yet: a database, for one.
+        let promised: u32 = read(&path.join("resv_hugepages")).unwrap_or(0);
+        let free: u32 = read(&path.join("free_hugepages"))?;
+        Some(Hugepages { size_kib: size(&name)?, free: free.saturating_sub(promised) })
     };
     Ok(entries(directory)?.into_iter().filter_map(pages).collect())
 }
@@ -298,7 +301,8 @@ mod tests {
                 ("sys/devices/system/node/node0/cpulist", "0,1\n"),
                 ("sys/devices/system/node/node1/cpulist", "2-3\n"),
                 ("sys/devices/system/node/online", "0-1\n"),
-                ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "100\n"),
+                ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "130\n"),
+                ("sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", "30\n"),
                 ("sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "1\n"),
                 ("sys/class/net/bonding_masters", "\n"),
                 ("sys/class/net/eth1/ifindex", "7\n"),
