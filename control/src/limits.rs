@@ -91,7 +91,7 @@ pub const LOCATION_RETRY: Duration = Duration::from_millis(500);
 /// worth it, and phones try again within some seconds. Behind it, it begins without.
 pub const LOCATION_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Most connections at one time that can be configured: ten times what one machine was seen to carry.
+/// Most connections at one time that can be configured: ten times the 400,000 that one server is to carry.
 pub const CONNECTIONS_MAX: u32 = 4_000_000;
 
 /// File descriptors of control beside those of connections: listen points, stores, logs, operators.

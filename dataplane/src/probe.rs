@@ -125,7 +125,7 @@ impl Probe for StageClock {
     }
 }
 
-/// Polls between two that are measured. A power of two; sparse enough that the clock readings do not show.
+/// Polls between two that are measured. A power of two. What that costs has not been measured.
 const SAMPLE_EVERY: u32 = 64;
 
 /// Measures a poll now and then, and says in the worker's counters what it found.
