@@ -1,6 +1,7 @@
 //! `trunkline check`
 
 use crate::Failure;
+use crate::api_socket::ApiSocket;
 use control::configuration::Loaded;
 use control::configuration::changes::Change;
 use control::configuration::differences;
@@ -26,22 +27,16 @@ pub(crate) struct Arguments {
     /// Show what differs from this file, or from the configuration in force: `running`
     #[arg(long, value_name = "FILE|running")]
     against: Option<PathBuf>,
-    /// API socket of control, for `--against running`
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "TRUNKLINE_API",
-        default_value = "/run/trunkline/api.sock"
-    )]
-    socket: PathBuf,
+    #[command(flatten)]
+    api: ApiSocket,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { file, against, socket } = arguments;
+    let Arguments { file, against, api } = arguments;
     let checked = control::check::check(file).map_err(|error| Failure::wrong(error.to_string()))?;
     crate::say(&checked);
     if let Some(other) = against {
-        let changes = compare(file, other, socket)?;
+        let changes = compare(file, other, &api.path)?;
         crate::say(format_args!("\nagainst {}", other.display()));
         if changes.is_empty() {
             crate::say("  nothing differs");

@@ -1,12 +1,13 @@
 //! `trunkline config` and `trunkline audit`
 
 use crate::Failure;
+use crate::api_socket::ApiSocket;
 use clap::Subcommand;
 use control::api::Configuration;
 use control::api::client::{ask_blocking, get_blocking, problem};
 use control::audit::Entry;
 use control::configuration::history::Generation;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Show the configuration in force, and those before it
 ///
@@ -23,15 +24,8 @@ Exit status: 0, or 1 when control does not answer or there is no such generation
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// API socket of control
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "TRUNKLINE_API",
-        default_value = "/run/trunkline/api.sock"
-    )]
-    socket: PathBuf,
+    #[command(flatten)]
+    api: ApiSocket,
 }
 
 #[derive(Subcommand)]
@@ -47,7 +41,7 @@ enum Command {
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
-    let socket = &arguments.socket;
+    let socket = &arguments.api.path;
     match &arguments.command {
         None => summary(socket),
         Some(Command::Show { generation }) => {
@@ -99,19 +93,13 @@ pub(crate) struct AuditArguments {
     /// Print the lines as they stand in the file
     #[arg(long)]
     json: bool,
-    /// API socket of control
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "TRUNKLINE_API",
-        default_value = "/run/trunkline/api.sock"
-    )]
-    socket: PathBuf,
+    #[command(flatten)]
+    api: ApiSocket,
 }
 
 pub(crate) fn audit(arguments: &AuditArguments) -> Result<(), Failure> {
-    let AuditArguments { lines, json, socket } = arguments;
-    let entries: Vec<Entry> = get_blocking(socket, &format!("/v1/audit?limit={lines}"))?;
+    let AuditArguments { lines, json, api } = arguments;
+    let entries: Vec<Entry> = get_blocking(&api.path, &format!("/v1/audit?limit={lines}"))?;
     for entry in entries {
         if *json {
             crate::say(serde_json::to_string(&entry)?);

@@ -1,5 +1,6 @@
 //! `trunkline`: the operator's command.
 
+mod api_socket;
 mod check;
 mod config;
 mod connections;

@@ -1,10 +1,10 @@
 //! `trunkline reload` and `trunkline rollback`
 
 use crate::Failure;
+use crate::api_socket::ApiSocket;
 use control::api::client::{ask_blocking, problem};
 use control::configuration::report::{Report, Verdict};
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Put the configuration file into force, whole or not at all
 ///
@@ -58,14 +58,8 @@ struct How {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// API socket of control
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "TRUNKLINE_API",
-        default_value = "/run/trunkline/api.sock"
-    )]
-    socket: PathBuf,
+    #[command(flatten)]
+    api: ApiSocket,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
@@ -77,14 +71,14 @@ pub(crate) fn rollback(arguments: &RollbackArguments) -> Result<(), Failure> {
 }
 
 fn wish(how: &How, what: &str, generation: Option<u64>) -> Result<(), Failure> {
-    let How { dry_run, partial, json, socket } = how;
+    let How { dry_run, partial, json, api } = how;
     let mut body = json!({ "dry_run": dry_run, "partial": partial });
     if let Some(generation) = generation {
         body["generation"] = generation.into();
     }
     let path = format!("/v1/configuration/{what}");
     let (status, answer) =
-        ask_blocking(socket, hyper::Method::POST, &path, serde_json::to_vec(&body)?)?;
+        ask_blocking(&api.path, hyper::Method::POST, &path, serde_json::to_vec(&body)?)?;
     let Ok(report) = serde_json::from_slice::<Report>(&answer) else {
         return Err(Failure::wrong(format!("trunkline: {}", problem(status, &answer))));
     };
