@@ -233,7 +233,10 @@ fn make(queues: u16) -> Result<()> {
         run("ip", &["netns", "add", host.namespace()])?;
         // No router solicitations on the wire: it carries IPv4 alone.
         let ipv6 = "net.ipv6.conf.default.disable_ipv6=1";
-        run("ip", &["netns", "exec", host.namespace(), "sysctl", "-qw", ipv6])?;
+        // A connection for each transaction: its port may be used again a second after (tcp(7)).
+        let [ports, reuse] =
+            ["net.ipv4.ip_local_port_range=10000 65535", "net.ipv4.tcp_tw_reuse=1"];
+        run("ip", &["netns", "exec", host.namespace(), "sysctl", "-qw", ipv6, ports, reuse])?;
     }
     let end = |host: Host| {
         let (interface, namespace, mac) = (host.interface(), host.namespace(), host.mac());

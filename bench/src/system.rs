@@ -48,8 +48,19 @@ pub(crate) enum Work {
     Register,
     /// The same, after digest authentication.
     RegisterDigest,
+    /// Accept registrations into memory, over TCP connections that stay.
+    RegisterTcp,
+    /// The same, over a TCP connection for each transaction.
+    RegisterTcpEach,
     /// Spread calls over four callees by a hash over the Call-ID, without transactions.
     Dispatcher,
+}
+
+impl Work {
+    /// Whether what it takes comes over TCP.
+    pub(crate) fn is_over_tcp(self) -> bool {
+        matches!(self, Self::RegisterTcp | Self::RegisterTcpEach)
+    }
 }
 
 impl fmt::Display for SystemKind {

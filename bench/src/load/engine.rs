@@ -171,7 +171,8 @@ impl Engine {
         let call = &mut self.calls[slot as usize];
         call.generation = call.generation.wrapping_add(1);
         let identity = Identity { slot, generation: call.generation, run };
-        let caller = self.counts.calls as usize % callers;
+        // A user has one address: a second one would be a second binding.
+        let caller = user as usize % callers;
         call.begin(identity, script, user, caller as Local);
         self.counts.calls += 1;
         self.open += 1;
@@ -480,6 +481,9 @@ impl Engine {
         match event.what {
             What::Release => {
                 self.settle(slot);
+                // What still comes for this call is late, and no message of the next one.
+                let call = &mut self.calls[slot];
+                call.generation = call.generation.wrapping_add(1);
                 self.free.push(event.slot);
             }
             _ if !self.calls[slot].open => {}

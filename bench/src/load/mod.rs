@@ -18,6 +18,7 @@ mod reader;
 mod report;
 mod script;
 mod sockets;
+mod streams;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ use sockets::SocketWire;
 use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
+use streams::StreamWire;
 use template::Frame;
 use wire::Wire;
 
@@ -75,7 +77,7 @@ fn self_test(arguments: &Arguments) -> Result<ExitCode> {
     let wire = match &arguments.wire {
         WireKind::Sockets => "sockets",
         WireKind::Ring => "ring",
-        WireKind::AfXdp(_) => bail!("the self-test knows the wires sockets and ring"),
+        _ => bail!("the self-test knows the wires sockets and ring"),
     };
     search::self_test(arguments.scenario, wire, arguments.json.clone())?;
     Ok(ExitCode::SUCCESS)
@@ -89,6 +91,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
     ensure!(
         arguments.direct || arguments.wire != WireKind::Ring,
         "a ring leads nowhere but back: use it with --direct"
+    );
+    let is_stream = matches!(arguments.wire, WireKind::Streams(_));
+    ensure!(
+        !is_stream || !arguments.direct && !arguments.scenario.has_callees(),
+        "connections lead from callers to their target: use register, register-digest, and --target"
     );
     let locals = Locals::choose(arguments)?;
     let rate = arguments
@@ -104,6 +111,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
     let watch = Watch::start(&[arguments.core.unwrap_or(0)])?;
     let (engine, driven, injected) = match &arguments.wire {
         WireKind::Sockets => over(SocketWire::bind(&locals.addresses)?, arguments, engine)?,
+        WireKind::Streams(reuse) => over(StreamWire::new(*reuse)?, arguments, engine)?,
         kind => {
             let core = arguments.core.unwrap_or(0);
             let options = arguments.clone();
@@ -190,15 +198,19 @@ fn setup(arguments: &Arguments, locals: &Locals) -> Setup {
         compress: arguments.compress,
     };
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let patience = nanoseconds(arguments.patience);
+    let is_stream = matches!(arguments.wire, WireKind::Streams(_));
+    let frame = Frame::new(arguments.invite_bytes.into(), arguments.in_dialog_bytes.into());
     Setup {
         scripts: arguments.scenario.scripts(&shape),
         locals: locals.addresses.clone(),
         callers: locals.callers,
         targets: locals.targets.clone(),
-        frame: Frame::new(arguments.invite_bytes.into(), arguments.in_dialog_bytes.into()),
+        frame: if is_stream { frame.over_tcp() } else { frame },
         users: arguments.users,
-        t1: u64::from(arguments.t1_ms) * 1_000_000,
-        patience: nanoseconds(arguments.patience),
+        // RFC 3261 17.1.1.2: a reliable transport repeats by itself.
+        t1: if is_stream { patience } else { u64::from(arguments.t1_ms) * 1_000_000 },
+        patience,
         path: Path { hops: if arguments.direct { 0 } else { arguments.hops } },
         calls_max: arguments.calls_max,
         seed: arguments.seed,

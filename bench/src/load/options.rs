@@ -3,6 +3,7 @@
 use super::arrivals::Process;
 use super::faults::Faults;
 use super::script::{IN_DIALOG_MAX, Scenario};
+use super::streams::Reuse;
 use anyhow::{Context, Result, bail};
 use core::net::SocketAddr;
 use core::str::FromStr;
@@ -96,7 +97,8 @@ pub(crate) struct Arguments {
     /// Faults put into what is received, as shares: loss=0.01,duplicate=0.01,reorder=0.01
     #[arg(long, value_name = "FAULTS", default_value = "")]
     pub(crate) inject: Faults,
-    /// sockets, ring (a DPDK ring that loops back: with --direct), or af_xdp:INTERFACE (a DPDK port of its own)
+    /// sockets, ring (a DPDK ring that loops back: with --direct), af_xdp:INTERFACE (a DPDK port of its own), tcp (a
+    /// connection of each caller that stays), tcp-each (a connection for each transaction)
     #[arg(long, default_value = "sockets")]
     pub(crate) wire: WireKind,
     /// Core to run on [default: where the kernel puts it]
@@ -120,6 +122,8 @@ pub(crate) enum WireKind {
     Sockets,
     /// `net_ring`: what is sent comes back.
     Ring,
+    /// TCP connections of the kernel.
+    Streams(Reuse),
     /// `net_af_xdp` on this interface.
     AfXdp(String),
 }
@@ -131,10 +135,12 @@ impl FromStr for WireKind {
         match text.split_once(':') {
             None if text == "sockets" => Ok(Self::Sockets),
             None if text == "ring" => Ok(Self::Ring),
+            None if text == "tcp" => Ok(Self::Streams(Reuse::Kept)),
+            None if text == "tcp-each" => Ok(Self::Streams(Reuse::EachTransaction)),
             Some(("af_xdp", interface)) if !interface.is_empty() => {
                 Ok(Self::AfXdp(interface.into()))
             }
-            _ => Err("sockets, ring or af_xdp:INTERFACE are possible".into()),
+            _ => Err("sockets, ring, af_xdp:INTERFACE, tcp or tcp-each are possible".into()),
         }
     }
 }
@@ -144,6 +150,10 @@ impl core::fmt::Display for WireKind {
         match self {
             Self::Sockets => f.write_str("kernel sockets"),
             Self::Ring => f.write_str("a DPDK ring"),
+            Self::Streams(Reuse::Kept) => f.write_str("TCP connections that stay"),
+            Self::Streams(Reuse::EachTransaction) => {
+                f.write_str("a TCP connection for each transaction")
+            }
             Self::AfXdp(interface) => write!(f, "DPDK's AF_XDP port on {interface}"),
         }
     }
@@ -178,7 +188,7 @@ fn positive(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Faults, WireKind};
+    use super::{Faults, Reuse, WireKind};
 
     #[test]
     fn faults_are_read() {
@@ -193,6 +203,7 @@ mod tests {
     #[test]
     fn wires_are_read() {
         assert_eq!("af_xdp:gen0".parse(), Ok(WireKind::AfXdp("gen0".into())));
+        assert_eq!("tcp-each".parse(), Ok(WireKind::Streams(Reuse::EachTransaction)));
         assert!("af_xdp".parse::<WireKind>().is_err());
     }
 }

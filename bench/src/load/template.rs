@@ -36,13 +36,21 @@ pub(crate) struct Frame {
     pub(crate) answer_body: String,
     /// Bytes of the body of in-dialog INFO.
     pub(crate) info_body: String,
+    /// What requests go over, as Via names it.
+    transport: &'static str,
 }
 
 impl Frame {
     /// Bodies for INVITEs of this size.
     pub(crate) fn new(invite_bytes: usize, info_bytes: usize) -> Self {
         let answer_body = session_description("callee");
-        Self { invite_bytes, answer_body, info_body: "x".repeat(info_bytes) }
+        let info_body = "x".repeat(info_bytes);
+        Self { invite_bytes, answer_body, info_body, transport: "UDP" }
+    }
+
+    /// The same over TCP.
+    pub(crate) fn over_tcp(self) -> Self {
+        Self { transport: "TCP", ..self }
     }
 }
 
@@ -82,7 +90,7 @@ impl Template {
             Method::Info => ("text/plain", frame.info_body.clone()),
             _ => ("", String::new()),
         };
-        let head = head(message, local);
+        let head = head(message, local, frame.transport);
         let lines_at = head.len();
         let mut text = head;
         if !body.is_empty() {
@@ -140,7 +148,7 @@ impl Template {
 }
 
 /// From the end of the request line to the last header line whose length is the same in all calls.
-fn head(message: &Message, local: SocketAddr) -> String {
+fn head(message: &Message, local: SocketAddr, transport: &str) -> String {
     let method = message.kind.method();
     let branch = core::str::from_utf8(BRANCH_PREFIX).unwrap_or_default();
     let to_user = if method == Method::Register { "c" } else { "u" };
@@ -151,7 +159,7 @@ fn head(message: &Message, local: SocketAddr) -> String {
     };
     let mut text = format!(
         " SIP/2.0\r\n\
-         Via: SIP/2.0/UDP {local};branch={branch}{ID_PLACE}{:02}\r\n\
+         Via: SIP/2.0/{transport} {local};branch={branch}{ID_PLACE}{:02}\r\n\
          Max-Forwards: 70\r\n\
          From: \"Caller\" <sip:c{USER_PLACE}@{DOMAIN}>;tag=a{ID_PLACE}\r\n\
          To: <sip:{to_user}{USER_PLACE}@{DOMAIN}>{to_tag}\r\n\
@@ -188,7 +196,7 @@ fn offer(message: &Message, local: SocketAddr, frame: &Frame) -> String {
     let mut body = session_description("caller");
     let uri = format!("INVITE sip:u{USER_PLACE}@{DOMAIN}");
     let rest = "Content-Type: application/sdp\r\nContent-Length: 000\r\n\r\n";
-    let have = uri.len() + head(message, local).len() + rest.len() + body.len();
+    let have = uri.len() + head(message, local, frame.transport).len() + rest.len() + body.len();
     if let Some(missing) = frame.invite_bytes.checked_sub(have + "a=x-fill:\r\n".len()) {
         let _ = write!(body, "a=x-fill:{}\r\n", "f".repeat(missing));
     }

@@ -214,19 +214,20 @@ pub(crate) fn for_system<'a>(
     let scenario = match (kind, work) {
         (SystemKind::Testpmd, _) => Scenario::Echo,
         (_, Work::Stateless | Work::Stateful | Work::Dispatcher) => Scenario::Proxy200,
-        (_, Work::Register) => Scenario::Register,
+        (_, Work::Register | Work::RegisterTcp | Work::RegisterTcpEach) => Scenario::Register,
         (_, Work::RegisterDigest) => Scenario::RegisterDigest,
     };
     let adds_via = !matches!(kind, SystemKind::Testpmd | SystemKind::SocketFloor);
     let callees = if work == Work::Dispatcher { 4 } else { 1 };
-    // Flows enough for every queue to get some.
-    let flows = if cores.len() > 1 { 32 } else { 1 };
+    // Flows enough for every queue to get some, and connections as of a few busy neighbours.
+    let flows = if cores.len() > 1 || work.is_over_tcp() { 32 } else { 1 };
     // A port of its own fills the wire before the generator is full, but has one queue pair: what
     // a second worker sends would not reach it.
-    let wire = if own_port {
-        format!("af_xdp:{}", Host::Generator.interface())
-    } else {
-        "sockets".to_owned()
+    let wire = match work {
+        Work::RegisterTcp => "tcp".to_owned(),
+        Work::RegisterTcpEach => "tcp-each".to_owned(),
+        _ if own_port => format!("af_xdp:{}", Host::Generator.interface()),
+        _ => "sockets".to_owned(),
     };
     let hops = u8::from(adds_via);
     let words =

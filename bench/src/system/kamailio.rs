@@ -37,12 +37,18 @@ pub(super) fn start(work: Work, place: &Place<'_>) -> Result<System, StartError>
         std::fs::write(place.directory.join(name), text).with_context(|| name.to_owned())?;
     }
     let mut command = place.command("kamailio")?;
-    command.args(["-f", &format!("{work}.cfg"), "-DD", "-E"]);
+    let is_tcp = work.is_over_tcp();
+    let file = if is_tcp { Work::Register } else { work };
+    command.args(["-f", &format!("{file}.cfg"), "-DD", "-E"]);
+    if is_tcp {
+        command.args(["-A", "WITH_TCP"]);
+    }
     for (name, value) in [
         ("CHILDREN", (CHILDREN * place.cores.len()).to_string()),
         ("LISTEN", format!("udp:{SIP}")),
         ("DOMAIN", format!("\"{DOMAIN}\"")),
         ("PASSWORD", format!("\"{PASSWORD}\"")),
+        ("LISTEN_TCP", format!("tcp:{SIP}")),
         ("LIST", format!("\"{}\"", place.directory.join("dispatcher.list").display())),
     ] {
         command.args(["-A", &format!("{name}={value}")]);

@@ -15,6 +15,10 @@ use std::process::Command;
 /// (50 µs, for laptops) some 0.9 %, and before the thread had its priority `poll` lost 14 %. On a NIC,
 /// where nothing but the worker runs there, it is `poll`.
 const IDLE: &str = "yield";
+/// The same where a worker shares its core.
+const IDLE_BESIDE_OTHERS: &str = "sleep";
+/// More connections than a run has at one time.
+const CONNECTIONS: u32 = 16_384;
 /// Transactions of a worker when there are any: two for each call, for 32 s each, at 65,000 calls/s.
 const TRANSACTIONS: u32 = 1 << 22;
 /// Blocks of 128 bytes for them. Of a call that was answered only the response to the BYE is kept, in four.
@@ -96,12 +100,25 @@ fn sections(work: Work) -> String {
         Work::Stateful => format!(
             "[memory]\ntransactions = {TRANSACTIONS}\nmessage_buffers = {MESSAGE_BUFFERS}\n"
         ),
-        Work::Register => registrar,
+        Work::Register | Work::RegisterTcp | Work::RegisterTcpEach => registrar,
         Work::RegisterDigest => format!(
             "{registrar}auth = \"{DOMAIN}\"\n\n[auth]\nalgorithms = [\"MD5\"]\n\n\
              [[auth.realms]]\nname = \"{DOMAIN}\"\nfile = \"{USERS_FILE}\"\n"
         ),
     }
+}
+
+/// Where connections are taken, and by whom: on the workers' cores, so that the system has no more cores than its
+/// peers, though the relay between the two is the service core's.
+fn connections(place: &Place<'_>, work: Work) -> String {
+    if !work.is_over_tcp() {
+        return String::new();
+    }
+    let (count, cores) = (place.cores.len(), place.cores);
+    format!(
+        "[connections]\nthreads = {count}\ncores = {cores:?}\nconnections = {CONNECTIONS}\n\n\
+         [[listen]]\naddress = \"{SIP}\"\ntransport = \"tcp\"\n"
+    )
 }
 
 fn config(place: &Place<'_>, work: Work) -> String {
@@ -114,7 +131,8 @@ fn config(place: &Place<'_>, work: Work) -> String {
     let members: Vec<String> =
         ports.map(|port| format!("{{ address = \"{GENERATOR_ADDRESS}:{port}\" }}")).collect();
     let members = members.join(", ");
-    let sections = sections(work);
+    let sections = sections(work) + &connections(place, work);
+    let idle = if work.is_over_tcp() { IDLE_BESIDE_OTHERS } else { IDLE };
     format!(
         r#"[appliance]
 name = "bench"
@@ -126,7 +144,7 @@ state_directory = "{directory}/state"
 [lcores]
 workers = {workers:?}
 service = {service}
-idle = "{IDLE}"
+idle = "{idle}"
 
 [[ports]]
 name = "wire"
