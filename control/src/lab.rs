@@ -22,8 +22,9 @@ mod sipp;
 
 pub use settings::{DOMAIN, default_config};
 
-use crate::config::Config;
+use crate::config::{Appliance, Config};
 use crate::dataplane_link;
+use crate::operator::connections_blocking;
 use crate::process::{end, is_alive, last_lines, read_pid};
 use anyhow::{Context, Result, bail};
 use control_api::status::Status;
@@ -140,7 +141,7 @@ fn start(text: &str, queues: u16, progress: &mut dyn FnMut(&str)) -> Result<Stat
     network::make(queues)?;
     progress("appliance: data plane and control in tl-sut");
     let supervisor = start_supervisor()?;
-    let status = wait_until_ready(&config.appliance.socket(), supervisor)?;
+    let status = wait_until_ready(&config.appliance, supervisor)?;
     progress(&format!("ready: epoch {} in force", status.epoch));
     Ok(status)
 }
@@ -175,12 +176,20 @@ fn start_supervisor() -> Result<u32> {
     Ok(child.id())
 }
 
-fn wait_until_ready(socket: &Path, supervisor: u32) -> Result<Status> {
+fn wait_until_ready(appliance: &Appliance, supervisor: u32) -> Result<Status> {
     let start = Instant::now();
     loop {
-        let problem = match dataplane_link::status_blocking(socket) {
-            // Only control can have brought an epoch.
-            Ok(status) if status.epoch > 0 => return Ok(status),
+        let problem = match dataplane_link::status_blocking(&appliance.socket()) {
+            // Only control can have brought an epoch. Its connections come to the data plane on their own.
+            Ok(status) if status.epoch > 0 => {
+                match connections_blocking(&appliance.control_socket(), 0) {
+                    Ok(found) if found.threads.iter().all(|one| one.is_linked) => {
+                        return Ok(status);
+                    }
+                    Ok(_) => String::from("connections have not reached the data plane"),
+                    Err(error) => error.to_string(),
+                }
+            }
             Ok(_) => String::from("the data plane runs, but control has not published an epoch"),
             Err(error) => error.to_string(),
         };

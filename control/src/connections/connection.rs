@@ -256,10 +256,12 @@ impl Connection {
         }
         match message.map(tungstenite::Message::into_data) {
             None => {}
-            Some(text) if text.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
+            // RFC 7118 section 6: pings are those of RFC 5626, of which a lone CRLF is the answer.
+            Some(text) if text.starts_with(b"\r\n\r\n") && is_blank(&text) => {
                 count(&intake.counters.pings);
                 self.push(b"\r\n", false);
             }
+            Some(text) if is_blank(&text) => {}
             Some(message) => self.message(&message, intake),
         }
         Ok(length)
@@ -361,4 +363,9 @@ impl Connection {
             _ => End::Late,
         }
     }
+}
+
+/// Whether there is nothing but line breaks.
+fn is_blank(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }

@@ -17,7 +17,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 struct Piece {
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     /// Where the message in it begins; none when it holds none, such as a keep-alive.
     message_at: Option<u16>,
 }
@@ -33,10 +33,16 @@ impl Outbox {
         self.pieces.is_empty()
     }
 
-    /// Appends bytes, in which a message begins at `message_at`, if one does.
+    /// Appends bytes, in which a message begins at `message_at`, if one does. Answers to keep-alives make one
+    /// piece: each for itself would take thirty times its length.
     pub(super) fn push(&mut self, bytes: &[u8], message_at: Option<u16>) {
         self.waiting += bytes.len();
-        self.pieces.push_back(Piece { bytes: bytes.into(), message_at });
+        match self.pieces.back_mut() {
+            Some(Piece { bytes: last, message_at: None }) if message_at.is_none() => {
+                last.extend_from_slice(bytes);
+            }
+            _ => self.pieces.push_back(Piece { bytes: bytes.into(), message_at }),
+        }
     }
 
     /// Writes what the socket takes; true when nothing is left. Gives the bytes and messages that have gone

@@ -70,20 +70,23 @@ impl Thread {
             None => None,
         };
         let Some(index) = index else { return self.report_failed(key, message) };
-        let connection = &mut self.connections[index];
-        connection.push(message, true);
-        if connection.outbox.waiting() > self.plan.settings.write_buffer as usize {
-            // What the socket takes now does not wait.
-            self.write(index);
-            let is_slow = |one: &Connection| {
-                one.key == key && one.outbox.waiting() > self.plan.settings.write_buffer as usize
-            };
-            if self.connections.get(index).is_some_and(is_slow) {
-                self.end(index, End::SlowReader);
-            }
+        self.connections[index].push(message, true);
+        self.make_dirty(index);
+        self.bound(index);
+    }
+
+    /// Ends a connection for which more waits than may.
+    pub(super) fn bound(&mut self, index: usize) {
+        let most = self.plan.settings.write_buffer as usize;
+        let is_slow = |one: &Connection| one.stage != Stage::Ending && one.outbox.waiting() > most;
+        if !self.connections.get(index).is_some_and(is_slow) {
             return;
         }
-        self.make_dirty(index);
+        // What the socket takes now does not wait.
+        self.write(index);
+        if self.connections.get(index).is_some_and(is_slow) {
+            self.end(index, End::SlowReader);
+        }
     }
 
     /// Opens a connection; none when that is impossible at once.

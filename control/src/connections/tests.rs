@@ -1,5 +1,7 @@
 //! The two ends of the channel and peers on loopback: what goes in at one end comes out at the other.
 
+mod websocket;
+
 use super::Connections;
 use crate::config::Config;
 use control_api::connection::{Hello, Kind, PACKET_MAX, Record, SOCKET_NAME, records};
@@ -296,6 +298,16 @@ fn a_slow_reader_is_closed_and_what_waited_comes_back() {
 }
 
 #[test]
+fn who_pings_and_does_not_read_is_closed() {
+    let setup = Setup::new("tcp", "write_buffer = 65536", true);
+    let mut client = setup.connect();
+    let pings = b"\r\n\r\n".repeat(16_384);
+    let start = Instant::now();
+    while client.write_all(&pings).is_ok() && start.elapsed() < PATIENCE {}
+    until(|| setup.ended("slow-reader") == 1);
+}
+
+#[test]
 fn sources_have_limits() {
     let setup = Setup::new("tcp", "per_source = 2", true);
     let kept = [setup.connect(), setup.connect()];
@@ -412,51 +424,4 @@ fn tls_is_spoken_to_servers() {
     assert_eq!(received.bytes, text.into_bytes());
     let status = setup.connections.status(0);
     assert_eq!((status.transports[1].opened, status.transports[1].accepted), (1, 1));
-}
-
-#[test]
-fn websocket_needs_the_subprotocol_and_carries_one_message_each() {
-    use tungstenite::{Message, client::IntoClientRequest};
-    let mut setup = Setup::new("ws", "message_seconds = 1", true);
-    let request = || format!("ws://{}/", setup.address).into_client_request().unwrap();
-    let plain = tungstenite::client(request(), setup.connect());
-    assert!(plain.unwrap_err().to_string().contains("400"), "no subprotocol");
-    let mut wanted = request();
-    wanted.headers_mut().insert("Sec-WebSocket-Protocol", "x, sip".parse().unwrap());
-    let (mut client, response) = tungstenite::client(wanted, setup.connect()).unwrap();
-    assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");
-    let remote = client.get_ref().local_addr().unwrap();
-    let (one, two) = (message("REGISTER", "\u{e9}"), message("MESSAGE", "two"));
-    client.send(Message::text(one.clone())).unwrap();
-    client.send(Message::binary(two.clone().into_bytes())).unwrap();
-    client.send(Message::Ping("p".into())).unwrap();
-    client.send(Message::text("\r\n\r\n")).unwrap();
-    for text in [one, two] {
-        let bytes = text.into_bytes();
-        let expected = Owned { kind: Kind::Received, transport: 3, remote, bytes };
-        assert_eq!(setup.peer().next_of(Kind::Received), expected);
-    }
-    assert_eq!(client.read().unwrap(), Message::Pong("p".into()));
-    assert_eq!(client.read().unwrap(), Message::text("\r\n"));
-    let ends = (setup.address, remote);
-    setup.peer().say(Kind::SendOnFlow, 3, ends, b"SIP/2.0 200 OK\r\n\r\n");
-    assert_eq!(client.read().unwrap(), Message::text("SIP/2.0 200 OK\r\n\r\n"));
-    client.close(None).unwrap();
-    assert!(client.read().unwrap().is_close());
-    until(|| setup.ended("peer") == 1);
-    // A fragment without an end is late; one too long is refused at once.
-    let mut wanted = format!("ws://{}/", setup.address).into_client_request().unwrap();
-    wanted.headers_mut().insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
-    let (mut client, _) = tungstenite::client(wanted, setup.connect()).unwrap();
-    let first = [0x01, 0x81, 0, 0, 0, 0, b'O'];
-    client.get_mut().write_all(&first).unwrap();
-    assert!(client.read().unwrap().is_close());
-    assert_eq!(setup.ended("late"), 1);
-    let mut wanted = format!("ws://{}/", setup.address).into_client_request().unwrap();
-    wanted.headers_mut().insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
-    let (mut client, _) = tungstenite::client(wanted, setup.connect()).unwrap();
-    client.get_mut().write_all(&[0x82, 0xff, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]).unwrap();
-    let Message::Close(Some(why)) = client.read().unwrap() else { panic!("no close") };
-    assert_eq!(u16::from(why.code), 1009);
-    assert_eq!(setup.ended("malformed"), 1);
 }

@@ -328,6 +328,8 @@ impl Thread {
                     self.make_ready(index);
                 }
                 self.arm(index);
+                // Keep-alives are answered, but not for ever to a peer that does not read.
+                self.bound(index);
             }
             Err(end) => self.end(index, end),
         }

@@ -16,6 +16,13 @@ use tungstenite::{Error, Message};
 const UPGRADE_MAX: usize = 8_192;
 /// What one read of the frames takes; each frame is whole before it is read.
 const READ_BUFFER: usize = 1_024;
+/// The version of the protocol (RFC 6455 section 4.1).
+const VERSION: &str = "13";
+/// Header lines of a refusal.
+const CLOSE: &str = "Connection: close";
+/// Those for a client that speaks another version (RFC 6455 section 4.4, RFC 9110 section 15.5.22).
+const OTHER_VERSION: &str =
+    "Connection: close, upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13";
 
 /// What has become of an upgrade.
 pub(super) enum Upgrade {
@@ -30,30 +37,34 @@ pub(super) enum Upgrade {
 /// Answers the HTTP request with which a client begins (RFC 6455 section 4.2, RFC 7118 section 4).
 pub(super) fn upgrade(bytes: &[u8]) -> Upgrade {
     let (used, request) = match Request::try_parse(bytes) {
-        Ok(Some(parsed)) => parsed,
+        Ok(Some(parsed)) if parsed.0 <= UPGRADE_MAX => parsed,
         Ok(None) if bytes.len() < UPGRADE_MAX => return Upgrade::Incomplete,
-        Ok(None) => return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-        Err(_) => return refused(StatusCode::BAD_REQUEST),
+        Ok(_) => return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, CLOSE),
+        Err(_) => return refused(StatusCode::BAD_REQUEST, CLOSE),
     };
+    let version = request.headers().get(header::SEC_WEBSOCKET_VERSION);
+    if version.is_some_and(|version| version != VERSION) {
+        return refused(StatusCode::UPGRADE_REQUIRED, OTHER_VERSION);
+    }
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     let mut offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
     if !offered.any(|name| name.trim().eq_ignore_ascii_case("sip")) {
-        return refused(StatusCode::BAD_REQUEST);
+        return refused(StatusCode::BAD_REQUEST, CLOSE);
     }
     let Ok(mut response) = create_response(&request) else {
-        return refused(StatusCode::BAD_REQUEST);
+        return refused(StatusCode::BAD_REQUEST, CLOSE);
     };
     let name = HeaderValue::from_static("sip");
     response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, name);
     let mut text = Vec::new();
     match write_response(&mut text, &response) {
         Ok(()) => Upgrade::Agreed(text, used),
-        Err(_) => refused(StatusCode::BAD_REQUEST),
+        Err(_) => refused(StatusCode::BAD_REQUEST, CLOSE),
     }
 }
 
-fn refused(status: StatusCode) -> Upgrade {
-    let text = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+fn refused(status: StatusCode, lines: &str) -> Upgrade {
+    let text = format!("HTTP/1.1 {status}\r\n{lines}\r\nContent-Length: 0\r\n\r\n");
     Upgrade::Refused(text.into_bytes())
 }
 

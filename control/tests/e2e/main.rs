@@ -7,6 +7,7 @@
 mod api;
 mod backups;
 mod bench;
+mod browser;
 mod calls;
 mod connections;
 mod database;

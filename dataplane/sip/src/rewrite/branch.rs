@@ -234,14 +234,14 @@ impl Lines {
     }
 }
 
-/// What a URI of ours says of its transport: nothing for UDP.
+/// What a URI of ours says of its transport: nothing for UDP. Secure WebSocket has no name of its own there
+/// (RFC 7118 section 5.2.2); its port tells.
 pub(crate) const fn transport_param(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "",
         Transport::Tcp => ";transport=tcp",
         Transport::Tls => ";transport=tls",
-        Transport::Ws => ";transport=ws",
-        Transport::Wss => ";transport=wss",
+        Transport::Ws | Transport::Wss => ";transport=ws",
     }
 }
 

@@ -54,7 +54,10 @@ impl Transactions {
         if !branch.client.is_silent() || !branch.client.unreachable() {
             return;
         }
-        self.fail(id.slot, id.number, 503, &mut Around { tables, egress });
+        let around = &mut Around { tables, egress };
+        if !self.ask_by_udp(id, around) {
+            self.fail(id.slot, id.number, 503, around);
+        }
         self.rearm(id.slot);
     }
 

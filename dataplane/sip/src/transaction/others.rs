@@ -52,6 +52,29 @@ impl Transactions {
         }
     }
 
+    /// Asks the same member by UDP, when the request went over TCP for its length alone and nobody takes TCP there
+    /// (RFC 3261 section 18.1.1).
+    #[cold]
+    pub(super) fn ask_by_udp<E: Egress>(
+        &mut self,
+        failed: BranchId,
+        around: &mut Around<'_, E>,
+    ) -> bool {
+        let Some(record) = self.table.get(failed.slot) else { return false };
+        let Some(branch) = self.table.branch(failed.slot, failed.number) else { return false };
+        let (tables, to) = (around.tables, branch.target);
+        let is_by_tcp = tables.transport_of(branch.leave_from) == Transport::Tcp;
+        let set = tables.set(record.set).filter(|_| record.set != NO_SET);
+        let is_for_length = set.is_some_and(|set| set.transport_to(to) == Transport::Udp);
+        if !is_by_tcp || !is_for_length || !record.progress.wants_others() {
+            return false;
+        }
+        let has_others =
+            record.fork == Fork::No && record.branches + 1 < tables.transactions().attempts;
+        let target = Target::member(to, Transport::Udp);
+        matches!(self.ask(failed.slot, (NO_TARGET, &target), has_others, around), Asked::Yes)
+    }
+
     /// Asks those members of the destination set that come next: all of a tier, or with serial forks
     /// the heaviest. Gives whether somebody is asked.
     pub(super) fn ask_tier<E: Egress>(&mut self, slot: u32, around: &mut Around<'_, E>) -> bool {

@@ -2,7 +2,7 @@
 //! over.
 
 use super::proxy::{CALLER, Proxy, kinds, only, request, settings};
-use sip_core::{Fork, ListenPoint, Settings, Transport};
+use sip_core::{Fork, ListenId, ListenPoint, Settings, Transport};
 
 /// Callers by `caller`, the other side by `callee`.
 fn over(caller: Transport, callee: Transport) -> Settings {
@@ -43,6 +43,21 @@ fn a_caller_with_a_connection_is_found_by_it() {
 }
 
 #[test]
+fn secure_websocket_is_websocket_in_a_uri() {
+    let mut proxy = Proxy::new(&over(Transport::Wss, Transport::Udp));
+    let invite = request("INVITE", "c").replace("SIP/2.0/UDP", "SIP/2.0/WSS");
+    let sent = proxy.receive(CALLER, &invite);
+    let text = &only(&sent, "INVITE").text;
+    let mut routes = text.lines().filter(|line| line.starts_with("Record-Route: "));
+    assert!(routes.next().is_some_and(|line| line.contains("<sip:10.77.2.1:5060;lr;")), "{text}");
+    assert!(
+        routes.all(|line| line.contains("@10.77.1.1:5060;transport=ws;lr")
+            || line.contains("<sip:10.77.1.1:5060;transport=ws;lr;")),
+        "{text}"
+    );
+}
+
+#[test]
 fn over_a_connection_nothing_is_sent_twice() {
     let mut proxy = Proxy::new(&over(Transport::Udp, Transport::Tcp));
     let invite = only(&proxy.receive(CALLER, &request("INVITE", "c")), "INVITE").clone();
@@ -75,4 +90,28 @@ fn a_large_request_goes_over_tcp_where_that_is_taken() {
     settings.sets[0].members[0].large_over_tcp = false;
     proxy = Proxy::new(&settings);
     assert_eq!(route(&proxy, &large), Transport::Udp);
+}
+
+/// The same section: a member that turns out not to take TCP gets it by UDP.
+#[test]
+fn a_large_request_goes_by_udp_where_tcp_is_refused() {
+    let mut settings = over(Transport::Udp, Transport::Udp);
+    let address = settings.listen[1].address;
+    settings.listen.push(ListenPoint { address, transport: Transport::Tcp });
+    settings.sets[0].members[0].large_over_tcp = true;
+    let mut proxy = Proxy::new(&settings);
+    proxy.ways.tcp = Some(ListenId(2));
+    let padding = format!("\r\nSubject: {}\r\n\r\n", "x".repeat(1_000));
+    let large = request("INVITE", "c").replace("\r\n\r\n", &padding);
+    let first = only(&proxy.receive(CALLER, &large), "INVITE").clone();
+    assert!(first.text.contains("Via: SIP/2.0/TCP 10.77.2.1:5060;"), "{}", first.text);
+    let again = proxy.unreachable(&first.text);
+    assert_eq!(kinds(&again), ["INVITE"]);
+    assert_eq!(again[0].to, first.to);
+    let text = &again[0].text;
+    assert!(text.contains("Via: SIP/2.0/UDP 10.77.2.1:5060;") && !text.contains("/TCP"), "{text}");
+    assert!(!text.contains("transport=tcp"), "{text}");
+    // Nobody there by UDP either.
+    assert_eq!(kinds(&proxy.unreachable(text)), ["500"]);
+    assert_eq!(proxy.unreachable(&first.text), []);
 }

@@ -60,15 +60,20 @@ impl Sent {
 #[derive(Default)]
 pub struct Ways {
     pub dead: Vec<SocketAddr>,
+    /// Where connections of TCP leave from.
+    pub tcp: Option<ListenId>,
 }
 
 impl Egress for Ways {
     fn listen_towards(
         &mut self,
         target: SocketAddr,
-        _transport: Transport,
+        transport: Transport,
         _prefer_port: u16,
     ) -> Option<ListenId> {
+        if transport == Transport::Tcp && self.tcp.is_some() {
+            return self.tcp;
+        }
         let is_dead = self.dead.contains(&target);
         let is_caller = target.ip() == CALLER.parse::<SocketAddr>().unwrap().ip();
         (!is_dead).then_some(ListenId(u8::from(!is_caller)))
