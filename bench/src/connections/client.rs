@@ -29,6 +29,8 @@ const CALL_MAX: Duration = Duration::from_secs(10);
 /// Time between two keep-alives of a connection while calls are made: RFC 5626 section 4.4.1 has a phone choose
 /// it at random between 95 and 120 s.
 const PING_EVERY: Duration = Duration::from_secs(108);
+/// Requests on their way on a connection whose messages are pipelined.
+const PIPELINED: usize = 16;
 /// How often a thread without work looks whether there is some.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -43,6 +45,8 @@ pub(super) enum Order {
     KeepAlive,
     /// Call users of all threads: so many calls a second, for so long.
     Call { rate: f64, length: Duration, threads: usize },
+    /// Ask with OPTIONS on so many connections, on each a number of times before an answer is awaited, for so long.
+    Pipeline(usize, Duration),
 }
 
 /// What all threads have done, for who watches.
@@ -52,6 +56,7 @@ pub(super) struct Progress {
     pub(super) registered: AtomicU64,
     pub(super) pongs: AtomicU64,
     pub(super) calls: AtomicU64,
+    pub(super) answers: AtomicU64,
     pub(super) stop: AtomicBool,
 }
 
@@ -77,6 +82,8 @@ pub(super) struct Client {
     /// Things of this order that have begun and not ended.
     pending: usize,
     last_progress: Instant,
+    /// Until when an answer to OPTIONS is followed by another request.
+    pipeline_until: Instant,
     outcome: Outcome,
     progress: Arc<Progress>,
     buffer: Vec<u8>,
@@ -134,6 +141,7 @@ impl Client {
             calls_begun: 0,
             pending: 0,
             last_progress: Instant::now(),
+            pipeline_until: Instant::now(),
             outcome: outcome(),
             progress,
             buffer: vec![0; 64 << 10],
@@ -158,6 +166,15 @@ impl Client {
             Order::KeepAlive => self.each(self.peers.len(), 0, |client, index| {
                 Ok(client.peers[index].send(b"\r\n\r\n")?)
             }),
+            Order::Pipeline(count, length) => {
+                self.pipeline_until = Instant::now() + *length;
+                for index in 0..*count {
+                    let text = self.phone(index)?.options().repeat(PIPELINED);
+                    self.peers[index].send(text.as_bytes())?;
+                }
+                self.pending = PIPELINED * count;
+                self.each(0, 0, |_, _| Ok(()))
+            }
             Order::Call { rate, length, threads } => self.call_for(*rate, *length, *threads),
         }
     }
@@ -169,7 +186,6 @@ impl Client {
         from: usize,
         mut begin: impl FnMut(&mut Self, usize) -> Result<()>,
     ) -> Result<()> {
-        self.pending = 0;
         let mut next = from;
         while next < to || self.pending > 0 {
             while next < to && self.pending < WINDOW {
@@ -285,6 +301,7 @@ impl Client {
             self.advance();
             self.progress.pongs.fetch_add(1, Relaxed);
         }
+        let mut replies = String::new();
         for message in messages {
             let reply = match response(&message) {
                 None => phone.answer(&message),
@@ -292,9 +309,10 @@ impl Client {
                     self.heard(&phone, &message, (status, method, number))?
                 }
             };
-            if let Some(reply) = reply {
-                self.peers[index].send(reply.as_bytes())?;
-            }
+            replies.push_str(&reply.unwrap_or_default());
+        }
+        if !replies.is_empty() {
+            self.peers[index].send(replies.as_bytes())?;
         }
         Ok(())
     }
@@ -322,6 +340,14 @@ impl Client {
                 let time = u64::try_from(call.sent.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.outcome.times.saturating_record(time);
                 return Ok(phone.acknowledge_and_end(number, message));
+            }
+            ("OPTIONS", 200) => {
+                self.progress.answers.fetch_add(1, Relaxed);
+                self.last_progress = Instant::now();
+                if self.last_progress < self.pipeline_until {
+                    return Ok(Some(phone.options()));
+                }
+                self.advance();
             }
             ("BYE", 200) => {
                 if number.and_then(|number| self.calls.remove(&number)).is_some() {

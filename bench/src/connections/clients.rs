@@ -50,6 +50,11 @@ impl Clients {
         usize::try_from(self.progress.connected.load(Relaxed)).unwrap_or(usize::MAX)
     }
 
+    /// Answers to OPTIONS that have come.
+    pub(super) fn answers(&self) -> usize {
+        usize::try_from(self.progress.answers.load(Relaxed)).unwrap_or(usize::MAX)
+    }
+
     /// Has all of them obey an order, and waits until they have.
     ///
     /// # Errors

@@ -46,6 +46,16 @@ impl Phone {
         )
     }
 
+    /// OPTIONS to the appliance itself.
+    pub(super) fn options(&self) -> String {
+        let (user, to) = (self.user(), crate::network::SUT_ADDRESS);
+        let (via, _) = self.via_and_contact(&format!("o{user}"));
+        format!(
+            "OPTIONS sip:{to} SIP/2.0\r\n{via}Max-Forwards: 70\r\nFrom: <sip:{user}@{DOMAIN}>;tag=o\r\n\
+             To: <sip:{to}>\r\nCall-ID: o{user}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        )
+    }
+
     /// INVITE of the call `number` of this thread to a user.
     pub(super) fn invite(&self, number: u64, callee: &str) -> String {
         let (user, thread) = (self.user(), self.thread);

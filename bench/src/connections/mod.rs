@@ -32,6 +32,10 @@ use std::time::{Duration, Instant};
 
 /// Connections among which the first calls are made.
 const FEW: usize = 1_000;
+/// Connections on which requests are pipelined, and for how long.
+const PIPELINES: usize = 100;
+/// See [`PIPELINES`].
+const PIPELINE_TIME: Duration = Duration::from_secs(5);
 /// File descriptors of a thread beside its connections.
 const BESIDE: usize = 512;
 /// Most connection threads of control.
@@ -54,6 +58,8 @@ What is printed, and stands in the JSON file:
                 memory that the appliance's processes took more for each that stood without a word
   user_bytes_per_registered_tcp_connection
                 the same once all had registered: with the binding in the data plane
+  pipelined_requests_per_second
+                OPTIONS that the worker answered, over 100 connections with 16 on their way on each
   kernel_bytes_per_connection
                 of one end: half of what the kernel's slabs and sockets grew by, since both ends are here
   disturbed     whether others used the machine during the calls
@@ -109,6 +115,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<std::process::ExitCode> {
 
     let few = run.connect(&mut clients, FEW)?;
     clients.all("registered", &Order::Register)?;
+    let begin = Instant::now();
+    let pipeline = Order::Pipeline(PIPELINES.div_ceil(threads), PIPELINE_TIME);
+    clients.all("pipelined", &pipeline)?;
+    let pipelining = begin.elapsed();
     let response_few = run.call(&mut clients, few)?;
     let at_few = run.settled()?;
 
@@ -150,6 +160,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<std::process::ExitCode> {
         connects_per_second: rate(all - few, connecting),
         registrations_per_second: rate(all - few, registering),
         keep_alives_per_second: rate(all, keeping),
+        pipelined_requests_per_second: rate(clients.answers(), pipelining),
         response_ms: report::Responses::new(response_few, response_all),
     };
     drop(clients);

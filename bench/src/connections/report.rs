@@ -26,6 +26,7 @@ pub(super) struct Stood {
     pub(super) connects_per_second: f64,
     pub(super) registrations_per_second: f64,
     pub(super) keep_alives_per_second: f64,
+    pub(super) pipelined_requests_per_second: f64,
     pub(super) response_ms: Responses,
 }
 
@@ -94,6 +95,7 @@ impl Stood {
         println!("  connects per second            {:9.0}", self.connects_per_second);
         println!("  registrations per second       {:9.0}", self.registrations_per_second);
         println!("  keep-alives per second         {:9.0}", self.keep_alives_per_second);
+        println!("  pipelined requests per second  {:9.0}", self.pipelined_requests_per_second);
         println!("  bytes of an idle TCP connection {:8}", self.user_bytes_per_idle_tcp_connection);
         println!(
             "  the same, registered           {:9}, {} of them in control",

@@ -231,3 +231,14 @@ fn descriptors(connections: u32, threads: u8) -> u64 {
     let uneven = if threads > 1 { share / 16 } else { 0 };
     share + uneven + DESCRIPTORS_BESIDE
 }
+
+#[cfg(test)]
+mod limits {
+    use super::descriptors;
+
+    #[test]
+    fn a_thread_has_its_share_and_some_room() {
+        assert_eq!(descriptors(450_000, 1), 450_512);
+        assert_eq!(descriptors(440_000, 24), 18_334 + 1_145 + 512);
+    }
+}
