@@ -330,6 +330,8 @@ impl Client {
                 self.advance();
                 self.progress.registered.fetch_add(1, Relaxed);
             }
+            // Control has not found the data plane yet.
+            ("REGISTER", 503) => return Ok(Some(phone.register())),
             ("INVITE", 200) => {
                 let number = number.context("a response to no call")?;
                 let Some(call) = self.calls.get_mut(&number).filter(|call| !call.is_answered)
