@@ -1,9 +1,10 @@
 //! Takes connections in on all listen points and gives each to the thread that owns it.
 
 use super::counters::{Counters, Refusal};
+use super::inbox::{Accepted, Command, Handle, Inbox};
 use super::places::Places;
 use super::plan::Plan;
-use super::thread::{Accepted, Command, GATE, Handle, Inbox};
+use super::thread::GATE;
 use crate::config::Listen;
 use crate::limits::{ACCEPT_PAUSE, ACCEPT_TURN, BACKLOG, BIND_RETRY, GATE_SOCKETS};
 use anyhow::{Context, Result};

@@ -15,6 +15,7 @@ mod acceptor;
 mod connection;
 mod counters;
 mod gate;
+mod inbox;
 mod link;
 mod outbox;
 mod places;
@@ -37,6 +38,7 @@ use anyhow::{Context, Result};
 use control_api::connection::THREADS_MAX;
 use control_api::operator::{ConnectionsStatus, SourceLine};
 use counters::Counters;
+use inbox::{Command, Handle};
 use places::Places;
 use plan::Plan;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -47,7 +49,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use thread::{Command, Handle, Thread};
+use thread::Thread;
 use tracing::warn;
 
 /// How long a thread may take to say what it has: it looks at some hundred thousand connections.

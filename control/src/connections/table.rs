@@ -2,8 +2,9 @@
 
 use super::connection::{Connection, Key, Stage};
 use super::counters::{End, Refusal, count};
+use super::inbox::Accepted;
 use super::stream::Stream;
-use super::thread::{Accepted, Thread};
+use super::thread::Thread;
 use super::websocket;
 use crate::limits::{
     FAILED_MAX, KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES, LINGER, UNACKNOWLEDGED_MAX,
