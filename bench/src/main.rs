@@ -3,6 +3,7 @@
 mod accounting;
 mod baseline;
 mod compare;
+mod connections;
 mod corpus;
 mod disturbance;
 mod forward;
@@ -52,6 +53,7 @@ enum Command {
     /// Measured costs, and what they make of 1 to 64 cores and 10, 25 and 100 GbE.
     Model(model::Arguments),
     Hold(hold::Arguments),
+    Connections(connections::Arguments),
     Forward(forward::Arguments),
     /// One case of `micro` and nothing else, for callgrind and perf.
     #[command(hide = true)]
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Search(arguments) => done(search::run(&arguments)),
         Command::Compare(arguments) => done(compare::run(&arguments)),
         Command::Model(arguments) => done(model::run(&arguments)),
+        Command::Connections(arguments) => connections::run(&arguments),
         Command::Hold(arguments) => done(hold::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
         Command::MicroCase(arguments) => done(micro::run_case(&arguments)),

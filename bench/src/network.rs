@@ -35,6 +35,8 @@ pub(crate) const SIP: SocketAddrV4 = SocketAddrV4::new(SUT_ADDRESS, 5060);
 pub(crate) const CALLER_PORT: u16 = 6_000;
 /// UDP port of the first callee; further callees follow it.
 pub(crate) const CALLEE_PORT: u16 = 7_000;
+/// The network of clients with many connections: one host for each thread of them, from .0.1 on, behind the generator.
+pub(crate) const CLIENTS_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 0);
 /// Most queue pairs of the wire.
 pub(crate) const QUEUES_MAX: u16 = 64;
 /// Everything about a run that must lie in a file while it goes on.
@@ -92,7 +94,8 @@ impl Host {
         }
     }
 
-    fn file(self) -> PathBuf {
+    /// The file that setns(2) takes.
+    pub(crate) fn file(self) -> PathBuf {
         Path::new("/run/netns").join(self.namespace())
     }
 }
@@ -175,6 +178,22 @@ impl Network {
         };
         let made = std::thread::spawn(bind).join().map_err(|_| anyhow!("a thread panicked"))?;
         made.with_context(|| format!("UDP {}:{port} in {}", host.address(), host.namespace()))
+    }
+
+    /// Gives the generator so many addresses more, from [`CLIENTS_ADDRESS`] on, and the system under test the way to them.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    #[expect(clippy::unused_self, reason = "a host needs a network that is up")]
+    pub(crate) fn add_clients(&self, count: usize) -> Result<()> {
+        let first = u32::from(CLIENTS_ADDRESS) + 1;
+        let (generator, sut) = (Host::Generator, Host::Sut);
+        for address in (first..).take(count).map(Ipv4Addr::from) {
+            let (namespace, interface) = (generator.namespace(), generator.interface());
+            words(&format!("-n {namespace} address add {address}/32 dev {interface}"))?;
+        }
+        let (namespace, via) = (sut.namespace(), generator.address());
+        words(&format!("-n {namespace} route add {CLIENTS_ADDRESS}/16 via {via}"))
     }
 
     /// Does the kernel's receive work of `host` on `cores`. To be called again once a program has put

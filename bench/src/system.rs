@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-pub(crate) use usage::Usage;
+pub(crate) use usage::{Usage, memory};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ValueEnum)]
@@ -132,19 +132,42 @@ pub(crate) fn start(
     network: &Network,
     cores: &[u16],
 ) -> Result<System, StartError> {
+    start_with(kind, network, cores, |place| match kind {
+        SystemKind::Trunkline => trunkline::start(work, place),
+        SystemKind::Kamailio => kamailio::start(work, place),
+        SystemKind::Opensips => Err(missing_opensips()),
+        SystemKind::SocketFloor => socket_floor::start(work, place),
+        SystemKind::Testpmd => testpmd::start(work, place),
+    })
+}
+
+/// The same with this appliance and a configuration that `configure` makes for its directory.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_appliance(
+    network: &Network,
+    cores: &[u16],
+    configure: impl FnOnce(&Path) -> Result<String>,
+) -> Result<System, StartError> {
+    start_with(SystemKind::Trunkline, network, cores, |place| {
+        trunkline::launch(place, &configure(&place.directory)?)
+    })
+}
+
+fn start_with(
+    kind: SystemKind,
+    network: &Network,
+    cores: &[u16],
+    launch: impl FnOnce(&Place<'_>) -> Result<System, StartError>,
+) -> Result<System, StartError> {
     if cores.is_empty() || cores.len() > usize::from(network.queues()) {
         let (cores, queues) = (core_list(cores), network.queues());
         return Err(anyhow!("core(s) {cores} and {queues} queue(s): one to each").into());
     }
     network.receive_on(Host::Sut, cores)?;
     let place = Place { network, cores, directory: fresh_directory(kind)? };
-    let started = match kind {
-        SystemKind::Trunkline => trunkline::start(work, &place),
-        SystemKind::Kamailio => kamailio::start(work, &place),
-        SystemKind::Opensips => Err(missing_opensips()),
-        SystemKind::SocketFloor => socket_floor::start(work, &place),
-        SystemKind::Testpmd => testpmd::start(work, &place),
-    };
+    let started = launch(&place);
     let mut system = started.inspect_err(|_| drop(std::fs::remove_dir_all(&place.directory)))?;
     system.wait_until_it_answers(network)?;
     system.wait_until_it_rests()?;

@@ -94,8 +94,24 @@ pub const LOCATION_PATIENCE: Duration = Duration::from_secs(10);
 /// Most connections at one time that can be configured: ten times the 400,000 that one server is to carry.
 pub const CONNECTIONS_MAX: u32 = 4_000_000;
 
-/// File descriptors of control beside those of connections: listen points, stores, logs, operators.
+/// File descriptors of a table beside those of connections: listen points, stores, logs, operators.
 pub const DESCRIPTORS_BESIDE: u64 = 512;
+
+/// Sockets that go to a connection thread in one packet: a turn of a listen point fills some; the kernel takes 253.
+pub const GATE_SOCKETS: usize = 64;
+
+/// Bytes of packets to a thread that may wait, by the kernel's own account of some 800 for each: 16 packets with a
+/// thousand sockets. Those on their way count against `RLIMIT_NOFILE`, too.
+pub const GATE_BYTES: usize = 8 << 10;
+
+/// Pause before sockets are given again when too many are on their way, and how often: a second, in which any thread
+/// comes round.
+pub const GATE_PAUSE: Duration = Duration::from_millis(10);
+/// See [`GATE_PAUSE`].
+pub const GATE_TRIES: u32 = 100;
+
+/// Packets that a thread takes through its gate before it looks at its connections again.
+pub const GATE_TURN: usize = 16;
 
 /// Bytes that wait for the data plane before sockets are read no further: four of its largest packets.
 pub const LINK_WAITING_MAX: usize = 512 << 10;

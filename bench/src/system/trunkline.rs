@@ -31,12 +31,17 @@ const USERS_FILE: &str = "users.csv";
 const MEMBERS: u16 = 4;
 
 pub(super) fn start(work: Work, place: &Place<'_>) -> Result<System, StartError> {
-    let binary = binary()?;
-    let file = place.directory.join("trunkline.toml");
-    std::fs::write(&file, config(place, work)).context("the configuration")?;
     if work == Work::RegisterDigest {
         write_users(&place.directory.join(USERS_FILE)).context("the users")?;
     }
+    launch(place, &config(place, work))
+}
+
+/// Starts it with this configuration.
+pub(super) fn launch(place: &Place<'_>, config: &str) -> Result<System, StartError> {
+    let binary = binary()?;
+    let file = place.directory.join("trunkline.toml");
+    std::fs::write(&file, config).context("the configuration")?;
     let reserved = hugepages::reserve();
     let mut command = place.command_on(&binary, &all_cores(place.cores))?;
     command.args(["run", "--config"]).arg(&file).arg("--log-directory").arg(&place.directory);

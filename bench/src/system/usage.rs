@@ -35,8 +35,8 @@ pub(super) fn read(root: u32, cores: &[u16]) -> Result<Usage> {
     })
 }
 
-/// Memory of a process in bytes; none when it ends while we look.
-fn memory(pid: u32) -> Option<u64> {
+/// Memory of a process in bytes, with hugepages; none when it ends while we look.
+pub(crate) fn memory(pid: u32) -> Option<u64> {
     let rollup = Process::new(i32::try_from(pid).ok()?).ok()?.smaps_rollup().ok()?;
     rollup.memory_map_rollup.iter().next().map(|map| proportional(&map.extension.map))
 }

@@ -23,4 +23,4 @@ pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, Unr
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 7;
+pub const API_VERSION: u16 = 8;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Connections {
-    /// Threads that connections are spread over. Default 1; 1 to 16.
+    /// Threads that connections are spread over. Default 1; 1 to 64. Each has a table of file
+    /// descriptors of its own.
     #[serde(deserialize_with = "value::connection_threads")]
     pub threads: u8,
     /// Cores that these threads are pinned to, one after the other; they should not be those of workers.

@@ -1,38 +1,42 @@
 //! Takes connections in on all listen points and gives each to the thread that owns it.
 
 use super::counters::{Counters, Refusal};
+use super::inbox::{Accepted, Command, Handle, Inbox};
 use super::places::Places;
 use super::plan::Plan;
-use super::table::set_options;
-use super::thread::{Accepted, Command, Handle};
+use super::thread::GATE;
 use crate::config::Listen;
-use crate::limits::{ACCEPT_PAUSE, ACCEPT_TURN, BACKLOG, BIND_RETRY};
+use crate::limits::{ACCEPT_PAUSE, ACCEPT_TURN, BACKLOG, BIND_RETRY, GATE_SOCKETS};
 use anyhow::{Context, Result};
 use control_api::connection::owner;
-use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
-
-const WAKER: Token = Token(usize::MAX);
 
 /// The thread that accepts.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     poll: Poll,
-    commands: Receiver<Command>,
+    inbox: Inbox,
     plan: Arc<Plan>,
     places: Arc<Places>,
     pub(super) counters: Arc<Counters>,
-    owners: Vec<Handle>,
+    owners: Vec<Owner>,
     slots: Vec<Slot>,
     /// Until when nothing is accepted, because there are no file descriptors.
     pause: Option<Instant>,
+}
+
+/// A connection thread, and the sockets that go to it next.
+#[derive(Debug)]
+struct Owner {
+    handle: Handle,
+    sockets: Vec<TcpStream>,
 }
 
 /// A listen point.
@@ -50,15 +54,17 @@ impl Acceptor {
     pub(super) fn new(
         plan: Arc<Plan>,
         places: Arc<Places>,
-        owners: Vec<Handle>,
+        owners: &[Handle],
     ) -> Result<(Self, Handle)> {
         let poll = Poll::new().context("the acceptor has no poll")?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let (sender, commands) = channel();
+        let (handle, inbox) = Handle::pair()?;
+        inbox.gate.register(poll.registry(), GATE)?;
         let slots = slots(&plan, Vec::new());
         let counters = Arc::default();
-        let acceptor = Self { poll, commands, plan, places, counters, owners, slots, pause: None };
-        Ok((acceptor, Handle::new(sender, waker)))
+        let owner = |handle: &Handle| Owner { handle: handle.clone(), sockets: Vec::new() };
+        let owners = owners.iter().map(owner).collect();
+        let acceptor = Self { poll, inbox, plan, places, counters, owners, slots, pause: None };
+        Ok((acceptor, handle))
     }
 
     /// Accepts until it is told to stop.
@@ -71,7 +77,7 @@ impl Acceptor {
             let mut is_told = false;
             for event in &events {
                 match event.token() {
-                    WAKER => is_told = true,
+                    GATE => is_told = true,
                     Token(index) => {
                         if let Some(slot) = self.slots.get_mut(index) {
                             slot.is_ready = true;
@@ -88,7 +94,7 @@ impl Acceptor {
             for index in 0..self.slots.len() {
                 self.accept(index);
             }
-            self.owners.iter().for_each(Handle::wake);
+            self.owners.iter_mut().for_each(Owner::give);
         }
     }
 
@@ -103,7 +109,8 @@ impl Acceptor {
     }
 
     fn listen(&mut self) -> bool {
-        while let Ok(command) = self.commands.try_recv() {
+        while self.inbox.gate.take(&mut Vec::new()).is_some() {}
+        while let Ok(command) = self.inbox.commands.try_recv() {
             match command {
                 Command::Plan(plan) => {
                     let old = std::mem::take(&mut self.slots);
@@ -164,12 +171,10 @@ impl Acceptor {
                 Ok((socket, remote)) => {
                     match self.places.take(Some(remote.ip()), &self.plan.settings) {
                         Ok(place) => {
-                            set_options(&socket);
                             let threads = u8::try_from(self.owners.len()).unwrap_or(u8::MAX);
                             let owner = usize::from(owner(remote, threads));
-                            let listen = slot.listen;
-                            let accepted = Accepted { socket, listen, remote, place };
-                            self.owners[owner].put(Command::Accepted(accepted));
+                            let accepted = Accepted { listen: slot.listen, remote, place };
+                            self.owners[owner].take(socket, accepted);
                         }
                         Err(refusal) => self.counters.refused(refusal),
                     }
@@ -185,6 +190,24 @@ impl Acceptor {
                 // One connection that went away again (accept(2)).
                 Err(_) => {}
             }
+        }
+    }
+}
+
+impl Owner {
+    fn take(&mut self, socket: TcpStream, accepted: Accepted) {
+        self.handle.put(Command::Accepted(accepted));
+        self.sockets.push(socket);
+        if self.sockets.len() == GATE_SOCKETS {
+            self.give();
+        }
+    }
+
+    /// Gives it what is there.
+    fn give(&mut self) {
+        if !self.sockets.is_empty() {
+            self.handle.give(&self.sockets);
+            self.sockets.clear();
         }
     }
 }

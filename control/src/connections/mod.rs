@@ -8,12 +8,14 @@
 //! ```
 //!
 //! A thread owns connections by the address of their other end, so that threads share nothing but the number
-//! of places. It never waits for anybody: a peer that does not read is closed when too much waits for it, and
+//! of places: each has [a table of file descriptors of its own](gate). It never waits for anybody: a peer that does not read is closed when too much waits for it, and
 //! when the data plane takes no more nothing is read.
 
 mod acceptor;
 mod connection;
 mod counters;
+mod gate;
+mod inbox;
 mod link;
 mod outbox;
 mod places;
@@ -29,12 +31,14 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Config, Tls};
+use crate::config::{self as settings, Config, Tls};
 use crate::limits::DESCRIPTORS_BESIDE;
 use acceptor::Acceptor;
 use anyhow::{Context, Result};
+use control_api::connection::THREADS_MAX;
 use control_api::operator::{ConnectionsStatus, SourceLine};
 use counters::Counters;
+use inbox::{Command, Handle};
 use places::Places;
 use plan::Plan;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -45,7 +49,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use thread::{Command, Handle, Thread};
+use thread::Thread;
 use tracing::warn;
 
 /// How long a thread may take to say what it has: it looks at some hundred thousand connections.
@@ -84,7 +88,7 @@ impl Connections {
     pub fn configure(&self, config: &Config, secret: [u8; 16]) -> Result<()> {
         let plan = Arc::new(Plan::new(config, secret)?);
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        raise_descriptors(plan.settings.connections);
+        raise_descriptors(&plan.settings);
         match running.as_ref() {
             None if plan.listen.is_empty() => {}
             None => *running = Some(Running::start(plan)?),
@@ -152,18 +156,30 @@ impl Running {
         let fixed = (plan.settings.threads, plan.settings.cores.clone());
         let (mut owners, mut counters, mut threads) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..fixed.0 {
-            let numbers = (index, fixed.0);
-            let (thread, handle) = Thread::new(Arc::clone(&plan), Arc::clone(&places), numbers)?;
-            owners.push(handle);
-            counters.push(Arc::clone(&thread.counters));
+            let (handle, inbox) = Handle::pair()?;
+            let gate = inbox.gate.number();
             let core = fixed.1.get(usize::from(index) % fixed.1.len().max(1)).copied();
+            let own = Arc::<Counters>::default();
+            let parts = (Arc::clone(&plan), Arc::clone(&places), Arc::clone(&own));
+            let numbers = (index, fixed.0);
+            let (started, is_started) = channel();
             let body = move || {
                 pin(core);
-                thread.run();
+                let made = inbox.gate.move_out().and_then(|()| Thread::new(inbox, parts, numbers));
+                match made {
+                    Ok(thread) if started.send(Ok(())).is_ok() => thread.run(),
+                    Ok(_) => {}
+                    // Whoever started it is told why.
+                    Err(error) => drop(started.send(Err(error))),
+                }
             };
             threads.push(spawn(&format!("connections-{index}"), body)?);
+            is_started.recv().context("a connection thread ended at once")??;
+            gate::forget(gate);
+            owners.push(handle);
+            counters.push(own);
         }
-        let (acceptor, handle) = Acceptor::new(plan, places, owners.clone())?;
+        let (acceptor, handle) = Acceptor::new(plan, places, &owners)?;
         counters.push(Arc::clone(&acceptor.counters));
         threads.push(spawn("acceptor", move || acceptor.run())?);
         Ok(Self { acceptor: handle, owners, counters, threads, fixed })
@@ -184,9 +200,9 @@ fn pin(core: Option<u16>) {
     }
 }
 
-/// Each connection is a file descriptor.
-fn raise_descriptors(connections: u32) {
-    let wanted = u64::from(connections) + DESCRIPTORS_BESIDE;
+/// Each connection is a file descriptor in the table of its thread.
+fn raise_descriptors(settings: &settings::Connections) {
+    let wanted = descriptors(settings.connections, settings.threads);
     let now = getrlimit(Resource::Nofile);
     if now.current.is_none_or(|current| current >= wanted) {
         return;
@@ -198,9 +214,33 @@ fn raise_descriptors(connections: u32) {
     let most = now.maximum.unwrap_or(wanted).min(wanted);
     let limit = Rlimit { current: Some(most), maximum: now.maximum };
     if setrlimit(Resource::Nofile, limit).is_err() || most < wanted {
+        let settings::Connections { connections, threads, .. } = settings;
+        let enough = (1..=THREADS_MAX).find(|&threads| descriptors(*connections, threads) <= most);
+        let advice = enough.map_or_else(String::new, |enough| {
+            format!("set connections.threads = {enough} or more, or ")
+        });
         warn!(
-            "connections.connections = {connections} needs {wanted} file descriptors, and we may have {most}: \
-             raise LimitNOFILE of the service and fs.nr_open"
+            "connections.connections = {connections} with connections.threads = {threads} needs {wanted} file \
+             descriptors for each thread, and each may have {most}: {advice}raise LimitNOFILE of the service and \
+             fs.nr_open"
         );
+    }
+}
+
+/// File descriptors that each thread needs: of several none has just its share.
+fn descriptors(connections: u32, threads: u8) -> u64 {
+    let share = u64::from(connections.div_ceil(threads.into()));
+    let uneven = if threads > 1 { share / 16 } else { 0 };
+    share + uneven + DESCRIPTORS_BESIDE
+}
+
+#[cfg(test)]
+mod limits {
+    use super::descriptors;
+
+    #[test]
+    fn a_thread_has_its_share_and_some_room() {
+        assert_eq!(descriptors(450_000, 1), 450_512);
+        assert_eq!(descriptors(440_000, 24), 18_334 + 1_145 + 512);
     }
 }

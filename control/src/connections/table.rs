@@ -2,8 +2,9 @@
 
 use super::connection::{Connection, Key, Stage};
 use super::counters::{End, Refusal, count};
+use super::inbox::Accepted;
 use super::stream::Stream;
-use super::thread::{Accepted, Thread};
+use super::thread::Thread;
 use super::websocket;
 use crate::limits::{
     FAILED_MAX, KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES, LINGER, UNACKNOWLEDGED_MAX,
@@ -17,8 +18,9 @@ use std::time::Duration;
 
 impl Thread {
     /// Takes a connection that came in.
-    pub(super) fn accept(&mut self, accepted: Accepted) {
-        let Accepted { socket, listen, remote, place } = accepted;
+    pub(super) fn accept(&mut self, socket: TcpStream, accepted: Accepted) {
+        let Accepted { listen, remote, place } = accepted;
+        set_options(&socket);
         let transport = listen.transport;
         let stream = if transport.is_secure() {
             let Some(session) = self.plan.tls.as_ref().and_then(super::tls::TlsSetup::accept)
@@ -186,7 +188,7 @@ impl Thread {
 }
 
 /// Messages leave at once, and a peer that has gone without a word is noticed.
-pub(super) fn set_options(socket: &TcpStream) {
+fn set_options(socket: &TcpStream) {
     let reference = SockRef::from(socket);
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)

@@ -425,3 +425,32 @@ fn tls_is_spoken_to_servers() {
     let status = setup.connections.status(0);
     assert_eq!((status.transports[1].opened, status.transports[1].accepted), (1, 1));
 }
+
+#[test]
+fn several_threads_share_connections_and_leave_no_port_behind() {
+    let setup = Setup::new("tcp", "threads = 3\nconnections = 60", false);
+    let mut clients: Vec<TcpStream> = (0..60).map(|_| setup.connect()).collect();
+    // Each is answered on its own connection: there is no data plane.
+    for client in &mut clients {
+        client.write_all(message("OPTIONS", "").as_bytes()).unwrap();
+    }
+    for client in &mut clients {
+        let answer = read_until(client, b"\r\n\r\n");
+        assert!(answer.starts_with(b"SIP/2.0 503 "), "{}", String::from_utf8_lossy(&answer));
+    }
+    let status = setup.connections.status(0);
+    assert!(status.threads.iter().all(|thread| thread.connections > 5), "{:?}", status.threads);
+    assert_eq!(setup.connect().read(&mut [0]).unwrap_or(0), 0, "there is no place for one more");
+    let (folder, other) = (setup.directory.path(), free());
+    let text = format!(
+        "[appliance]\nrun_directory = {folder:?}\n[[listen]]\naddress = \"{other}\"\ntransport = \"tcp\"\n\
+         [connections]\nthreads = 3\nconnections = 60\n"
+    );
+    let config = Config::parse(&text, folder).unwrap();
+    setup.connections.configure(&config, [7; 16]).unwrap();
+    for client in &mut clients {
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "its listen point is no more");
+    }
+    until(|| TcpListener::bind(setup.address).is_ok());
+    until(|| TcpStream::connect(other).is_ok());
+}

@@ -1,93 +1,48 @@
 //! A connection thread: one loop over the sockets that are ready, the data plane, and what is due.
 
 use super::connection::{Connection, Intake, Key, Stage};
-use super::counters::{Counters, End, add, count};
+use super::counters::{Counters, End, Refusal, add, count};
+use super::gate::{self, Gate, Way};
 use super::link::Link;
 use super::places::{Place, Places};
 use super::plan::Plan;
-use super::report::{self, ThreadReport};
+use super::report;
 use super::timers::Timers;
 use crate::config::Listen;
-use crate::limits::{EVENTS_MAX, LINK_TURN, READ_MAX};
+use crate::limits::{EVENTS_MAX, GATE_TURN, LINK_TURN, READ_MAX};
 use anyhow::{Context, Result};
 use control_api::connection::PACKET_MAX;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use sip_core::Output;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-const WAKER: Token = Token(usize::MAX);
+/// What comes through the gate of a thread.
+pub(super) const GATE: Token = Token(usize::MAX);
 const LINK: Token = Token(usize::MAX - 1);
 /// How much later a connection is looked at that is due while nobody reads.
 const LATER: Duration = Duration::from_secs(1);
-
-/// What a connection thread is told.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// Take this connection.
-    Accepted(Accepted),
-    /// Work by this configuration.
-    Plan(Arc<Plan>),
-    /// Say what there is; so many connections one by one.
-    Report(usize, Sender<ThreadReport>),
-    /// End.
-    Stop,
-}
-
-/// A connection that came in.
-#[derive(Debug)]
-pub(super) struct Accepted {
-    pub(super) socket: TcpStream,
-    pub(super) listen: Listen,
-    pub(super) remote: SocketAddr,
-    pub(super) place: Place,
-}
-
-/// How others reach a connection thread.
-#[derive(Clone, Debug)]
-pub(super) struct Handle {
-    commands: Sender<Command>,
-    waker: Arc<Waker>,
-}
-
-impl Handle {
-    pub(super) fn new(commands: Sender<Command>, waker: Arc<Waker>) -> Self {
-        Self { commands, waker }
-    }
-
-    /// Tells it something; it may be over already.
-    pub(super) fn tell(&self, command: Command) {
-        self.put(command);
-        self.wake();
-    }
-
-    /// The same, for somebody who calls [`Self::wake`] afterwards.
-    pub(super) fn put(&self, command: Command) {
-        let _ = self.commands.send(command);
-    }
-
-    /// Makes it listen.
-    pub(super) fn wake(&self) {
-        let _ = self.waker.wake();
-    }
-}
 
 /// A connection thread with all that it owns.
 #[derive(Debug)]
 pub(super) struct Thread {
     poll: Poll,
-    commands: Receiver<Command>,
+    inbox: Inbox,
+    /// Connections whose sockets are on their way, and sockets that have come.
+    expected: VecDeque<Accepted>,
+    arrived: VecDeque<OwnedFd>,
     pub(super) plan: Arc<Plan>,
     pub(super) places: Arc<Places>,
     pub(super) counters: Arc<Counters>,
     pub(super) link: Link,
     pub(super) connections: Slab<Connection>,
     pub(super) by_key: HashMap<Key, usize>,
+    /// Whether something may have come through the gate.
+    is_called: bool,
     /// Connections with something to read.
     ready: VecDeque<usize>,
     /// Connections with something to write.
@@ -102,25 +57,27 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Makes a thread's loop and the handle on it.
+    /// Makes the loop of the calling thread.
     pub(super) fn new(
-        plan: Arc<Plan>,
-        places: Arc<Places>,
+        inbox: Inbox,
+        (plan, places, counters): (Arc<Plan>, Arc<Places>, Arc<Counters>),
         (index, threads): (u8, u8),
-    ) -> Result<(Self, Handle)> {
+    ) -> Result<Self> {
         let poll = Poll::new().context("a connection thread has no poll")?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let (sender, commands) = channel();
+        inbox.gate.register(poll.registry(), GATE)?;
         let link = Link::new(plan.link.clone(), index, threads);
-        let thread = Self {
+        Ok(Self {
             poll,
-            commands,
+            inbox,
+            expected: VecDeque::new(),
+            arrived: VecDeque::new(),
             plan,
             places,
-            counters: Arc::default(),
+            counters,
             link,
             connections: Slab::new(),
             by_key: HashMap::new(),
+            is_called: false,
             ready: VecDeque::new(),
             dirty: Vec::new(),
             timers: Timers::default(),
@@ -129,8 +86,7 @@ impl Thread {
             packet: vec![0; PACKET_MAX],
             reply: Box::new(Output::new()),
             now: Instant::now(),
-        };
-        Ok((thread, Handle::new(sender, waker)))
+        })
     }
 
     /// Works until it is told to stop.
@@ -140,15 +96,14 @@ impl Thread {
             // An interruption is as good as a timeout.
             let _ = self.poll.poll(&mut events, self.patience());
             self.now = Instant::now();
-            let mut is_told = false;
             for event in &events {
                 match event.token() {
-                    WAKER => is_told = true,
+                    GATE => self.is_called = true,
                     LINK => self.link.is_readable = true,
                     Token(index) => self.note_event(index, event),
                 }
             }
-            if is_told && !self.listen() {
+            if self.is_called && !self.answer() {
                 return;
             }
             self.talk();
@@ -163,7 +118,8 @@ impl Thread {
 
     /// How long there is nothing to do but to wait for events.
     fn patience(&self) -> Option<Duration> {
-        if self.link.is_readable || !self.ready.is_empty() && self.link.has_room() {
+        if self.is_called || self.link.is_readable || !self.ready.is_empty() && self.link.has_room()
+        {
             return Some(Duration::ZERO);
         }
         let next = [self.timers.next_at(), self.link.retry_at()].into_iter().flatten().min()?;
@@ -200,11 +156,32 @@ impl Thread {
         }
     }
 
+    /// Takes what has come through the gate; false when it is told to stop.
+    fn answer(&mut self) -> bool {
+        for _ in 0..GATE_TURN {
+            let Some(announced) = self.inbox.gate.take(&mut self.arrived) else {
+                self.is_called = false;
+                return true;
+            };
+            if !self.listen() {
+                return false;
+            }
+            let announced = announced.min(self.expected.len());
+            for accepted in self.expected.drain(..announced).collect::<Vec<_>>() {
+                match self.arrived.pop_front().map(std::net::TcpStream::from) {
+                    Some(socket) => self.accept(TcpStream::from_std(socket), accepted),
+                    None => self.counters.refused(Refusal::Descriptors),
+                }
+            }
+        }
+        true
+    }
+
     /// Does what it was told; false when that is to stop.
     fn listen(&mut self) -> bool {
-        while let Ok(command) = self.commands.try_recv() {
+        while let Ok(command) = self.inbox.commands.try_recv() {
             match command {
-                Command::Accepted(accepted) => self.accept(accepted),
+                Command::Accepted(accepted) => self.expected.push_back(accepted),
                 Command::Plan(plan) => self.follow(plan),
                 Command::Report(most, to) => {
                     // Who asked may have gone.

@@ -283,3 +283,30 @@ fn report(arguments: &[&str]) -> serde_json::Value {
     assert!(output.status.success(), "{}", text(&output));
     serde_json::from_slice(&output.stdout).expect("one object")
 }
+
+/// What is to be seen with 420,000, with a thousand.
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn phones_on_standing_connections_register_and_call_each_other() {
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/connections.json");
+    let mut command = Command::new(binary("trunkline-bench"));
+    command.args(["connections", "--connections", "2000", "--tls", "60", "--threads", "3"]);
+    command.args(["--rate", "50", "--seconds", "2", "--json", file]);
+    let output = command.output().expect("trunkline-bench starts");
+    assert!(output.status.success(), "{}", text(&output));
+    let json = std::fs::read_to_string(file).expect("the result");
+    let stood: serde_json::Value = serde_json::from_str(&json).expect("one object");
+    assert!(stood["connections"].as_u64() >= Some(2_000), "{stood:#}");
+    assert_eq!(stood["tls_connections"], 60, "{stood:#}");
+    for key in ["tcp", "tls"].map(|name| format!("user_bytes_per_idle_{name}_connection")) {
+        assert!(stood[&key].is_i64(), "{key} in {stood:#}");
+    }
+    assert!(stood["kernel_bytes_per_connection"].as_i64() > Some(1_000), "{stood:#}");
+    for calls in ["at_few", "at_all"].map(|when| &stood["response_ms"][when]) {
+        assert!(calls["calls"].as_u64() >= Some(90) && calls["failed"] == 0, "{stood:#}");
+        assert!(calls["median"].as_f64() > Some(0.0) && calls["p99"].as_f64() > Some(0.0));
+    }
+    for left in ["/run/netns/tlb-gen", "/run/netns/tlb-sut"] {
+        assert!(!std::path::Path::new(left).exists(), "{left} is left");
+    }
+}

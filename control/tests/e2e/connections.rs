@@ -248,3 +248,47 @@ fn connections_outlive_the_data_plane_and_are_told_while_it_is_away() {
     }
     assert_eq!(of("tcp", "accepted"), 1);
 }
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn threads_with_tables_of_their_own_share_connections_and_let_go_of_listen_points() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = nic_config::Machine::probe().expect("a machine");
+    let lcores: Vec<_> = machine.lcores.into_keys().collect();
+    let config = control::lab::default_config(1, &lcores).expect("the lab's configuration");
+    let file = folder.path().join("trunkline.toml");
+    let more = "[connections]\nthreads = 4\nconnections = 1000\n";
+    std::fs::write(&file, config.replace("[connections]\n", more)).expect("a configuration");
+    let lab = Lab::up_with(&["--config", &file.display().to_string()]);
+    let address = "10.77.1.1:5060";
+    let mut clients = connect_from_uac(address, 1_000);
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.write_all(options(number).as_bytes()).expect("written");
+    }
+    for client in &mut clients {
+        assert!(answer(client).starts_with("SIP/2.0 200 "));
+    }
+    let status = connections();
+    let threads = status["threads"].as_array().expect("threads");
+    let shares: Vec<_> = threads.iter().filter_map(|one| one["connections"].as_u64()).collect();
+    assert_eq!((shares.len(), shares.iter().sum()), (4, 1_000_u64), "{status:#}");
+    assert!(shares.iter().all(|&share| share > 150), "{shares:?}");
+    assert!(is_closed(&mut connect_from_uac(address, 1).remove(0)), "beyond the limit");
+    let listen = format!("\n[[listen]]\ntransport = \"tcp\"\naddress = \"{address}\"\n");
+    lab.reconfigure(|config| config.replace(&listen, ""));
+    assert!(clients.iter_mut().all(is_closed), "their listen point is no more");
+    let is_bound = || {
+        let shown = lab.exec("sut", &["ss", "-Hltn", "sport", "=", ":5060"]);
+        text(&shown).contains("10.77.1.1:5060")
+    };
+    assert!(!is_bound(), "the port is still there");
+    lab.reconfigure(|config| format!("{config}{listen}"));
+    let start = Instant::now();
+    while !is_bound() {
+        assert!(start.elapsed() < Duration::from_secs(5), "it does not come back");
+        sleep(Duration::from_millis(20));
+    }
+    let mut client = connect_from_uac(address, 1).remove(0);
+    client.write_all(options(2_000).as_bytes()).expect("written");
+    assert!(answer(&mut client).starts_with("SIP/2.0 200 "));
+}

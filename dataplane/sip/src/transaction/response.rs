@@ -103,8 +103,10 @@ impl Transactions {
             200..=299 => self.success(id, reaction, around),
             _ => self.failure(id, response, cut, reaction, around),
         };
+        // Over connections the transaction may end with this very response.
+        let upstream = self.upstream(id).filter(|_| is_forwarded);
         self.rearm(id.slot);
-        if is_forwarded && let Some((next_hop, listen)) = self.upstream(id) {
+        if let Some((next_hop, listen)) = upstream {
             let is_known = usize::from(listen.0) < tables.listen_points();
             let leave_from = is_known.then_some(listen);
             return ResponseFate::Forward(ResponseRoute { next_hop, leave_from, cut });

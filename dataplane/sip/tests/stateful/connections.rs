@@ -74,6 +74,19 @@ fn over_a_connection_nothing_is_sent_twice() {
     assert_eq!(proxy.counts().alive, 0);
 }
 
+/// RFC 3261 section 17.2.2: timers J and K are 0, so the whole transaction ends with the response that it passes on.
+#[test]
+fn the_response_that_ends_a_transaction_goes_upstream() {
+    let mut proxy = Proxy::new(&over(Transport::Tcp, Transport::Tcp));
+    for (method, response) in [("OPTIONS", "200 OK"), ("MESSAGE", "486 Busy Here")] {
+        let sent = proxy.receive(CALLER, &request(method, "c"));
+        let forwarded = only(&sent, method).clone();
+        let answer = proxy.receive(&forwarded.to, &forwarded.response(response));
+        assert_eq!(only(&answer, &response[..3]).to, CALLER);
+        assert_eq!(proxy.counts().alive, 0);
+    }
+}
+
 /// RFC 3261 section 18.1.1.
 #[test]
 fn a_large_request_goes_over_tcp_where_that_is_taken() {
