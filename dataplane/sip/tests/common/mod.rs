@@ -141,6 +141,9 @@ pub fn through_remembering(
             if let Err(refusal) = route_request(&request, tables, arrival, choices, &mut route) {
                 return refused(refusal);
             }
+            if route.host_name().is_some() {
+                return refused(Refusal::Reply(Reply::NextHopName));
+            }
             let egress = egress(route.next_hop);
             rewrite_request(&request, &route, tables, arrival, egress, &mut edits);
             Outcome::Forwarded(Forwarded {
