@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::warn;
 
 /// The answers, and who finds new ones.
@@ -92,15 +92,23 @@ impl Answers {
     /// Finds the answer to a question, or after a while gives what was known before and goes on looking for
     /// it (RFC 8767 section 5).
     pub(super) async fn find(self: Arc<Self>, asked: NameAsked) -> NameReply {
-        let Some(stale) = self.stale(&asked) else { return self.look(asked).await };
+        let Some(stale) = self.stale(&asked) else {
+            let found = Arc::clone(&self).look(asked.clone()).await;
+            return found.unwrap_or_else(|| self.failed(asked));
+        };
         let mut looking = tokio::spawn(Arc::clone(&self).look(asked));
-        tokio::select! {
-            found = &mut looking => found.unwrap_or(stale),
-            () = sleep(NAME_STALE_AFTER) => {
-                self.with(|state| state.counts.stale += 1);
-                stale
-            }
+        if let Ok(Ok(Some(found))) = timeout(NAME_STALE_AFTER, &mut looking).await {
+            return found;
         }
+        self.with(|state| state.counts.stale += 1);
+        stale
+    }
+
+    fn failed(&self, asked: NameAsked) -> NameReply {
+        self.with(|state| {
+            state.counts.failed += 1;
+            state.plan.reply(asked, Resolved::Failed, NAME_FAILED)
+        })
     }
 
     /// What was known, as an answer that counts for a short while.
@@ -114,8 +122,8 @@ impl Answers {
         })
     }
 
-    /// Asks the name servers.
-    async fn look(self: Arc<Self>, asked: NameAsked) -> NameReply {
+    /// Asks the name servers; none when none of them can say anything.
+    async fn look(self: Arc<Self>, asked: NameAsked) -> Option<NameReply> {
         let (records, transports) =
             self.with(|state| (state.records.clone(), state.plan.transports.clone()));
         let located: Result<Located> = async {
@@ -124,18 +132,13 @@ impl Answers {
             located.with_context(|| format!("no name server answers for {}", asked.name))?
         }
         .await;
-        let failed = match located {
-            Ok(located) => return self.learn(asked, located),
-            Err(error) => error,
-        };
-        let stale = self.stale(&asked);
-        self.with(|state| {
-            state.trouble(&failed);
-            let count =
-                if stale.is_some() { &mut state.counts.stale } else { &mut state.counts.failed };
-            *count += 1;
-            stale.unwrap_or_else(|| state.plan.reply(asked, Resolved::Failed, NAME_FAILED))
-        })
+        match located {
+            Ok(located) => Some(self.learn(asked, located)),
+            Err(error) => {
+                self.with(|state| state.trouble(&error));
+                None
+            }
+        }
     }
 
     fn learn(&self, asked: NameAsked, located: Located) -> NameReply {

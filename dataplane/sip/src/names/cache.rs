@@ -213,17 +213,16 @@ impl Names {
         let way = same.or_else(free).unwrap_or_else(oldest);
         let slot = &mut bucket[way];
         if answer.outcome == NameOutcome::Failed && same.is_some() && slot.outlives(now_ms) {
-            slot.until_ms = now_ms + STALE_MS;
-            slot.refresh_ms = slot.until_ms;
-            slot.is_stale = true;
+            slot.is_stale |= now_ms >= slot.until_ms;
+            slot.until_ms = slot.until_ms.max(now_ms + STALE_MS);
+            slot.refresh_ms = last_tenth(now_ms, STALE_MS);
             return Some(answer);
         }
         let ttl_ms = u64::from(answer.ttl_ms);
         let before = slot.answer.replace(answer);
         (slot.hash, slot.is_stale) = (hash, false);
         (slot.since_ms, slot.until_ms) = (now_ms, now_ms + ttl_ms);
-        // In its last tenth it is asked for again, so that nobody has to wait.
-        slot.refresh_ms = now_ms + ttl_ms - ttl_ms / 10;
+        slot.refresh_ms = last_tenth(now_ms, ttl_ms);
         self.counts.cached += u64::from(before.is_none());
         before
     }
@@ -247,6 +246,11 @@ impl Slot {
             matches!(answer.outcome, NameOutcome::Found(_)) && now_ms < self.since_ms + life_ms
         })
     }
+}
+
+/// When the last tenth of a time begins: then an answer is asked for again, so that nobody has to wait for it.
+fn last_tenth(now_ms: u64, time_ms: u64) -> u64 {
+    now_ms + time_ms - time_ms / 10
 }
 
 /// What makes all messages of a transaction go the same way: the check of our stateless branch.

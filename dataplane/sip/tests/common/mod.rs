@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Headers, ListenId, ListenPoint, Maddr,
-    Member, Message, Output, Oversize, Refusal, RequestRoute, RouteReason, Rule, Settings, Share,
-    SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request, route_response,
-    write_reply,
+    Member, Message, Output, Oversize, Refusal, Reply, RequestRoute, RouteReason, Rule, Settings,
+    Share, SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request,
+    route_response, write_reply,
 };
 
 /// Faces the callers.
