@@ -63,3 +63,33 @@ impl Dns {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Dns, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn servers_have_their_port_and_mistakes_say_what_is_allowed() {
+        let dns =
+            read(r#"servers = ["192.0.2.53", "[2001:db8::53]:5353", "2001:db8::54"]"#).unwrap();
+        let servers: Vec<_> = dns.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::53]:5353", "[2001:db8::54]:53"]);
+        assert_eq!(dns.mistake(), None);
+        assert_eq!(read("").unwrap(), Dns::default());
+        for (text, problem) in [
+            ("servers = [\"dns.example\"]", "`dns.example` is no name server"),
+            ("timeout_ms = 20", "20 is out of range: 50 to 10000 is allowed milliseconds"),
+            ("ttl_min_seconds = 0", "0 is out of range: 1 to 3600 is allowed seconds"),
+            ("server = []", "unknown field `server`"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(problem), "{error}");
+        }
+        let crossed = read("ttl_min_seconds = 60\nttl_max_seconds = 30").unwrap();
+        assert_eq!(crossed.mistake().unwrap().setting, "dns.ttl_min_seconds");
+    }
+}

@@ -105,13 +105,13 @@ fn calls_to_a_name_survive_dead_servers_and_dead_name_servers() {
     let dns = name_server(&lab, folder, &[("5062", "1")]);
     sleep(Duration::from_millis(2_500));
     calls_reach(&lab, folder, "5062");
-    assert_eq!(count(&lab, "stale"), 0);
 
     // Nobody says anything any more: the last answer goes on.
     drop(dns);
+    let before = count(&lab, "stale");
     sleep(Duration::from_millis(2_500));
     calls_reach(&lab, folder, "5062");
-    assert!(count(&lab, "stale") > 0);
+    assert!(count(&lab, "stale") > before);
     // And control restarts, with nothing in its memory: the workers still know.
     lab.signal_control("-KILL");
     calls_reach(&lab, folder, "5062");

@@ -17,7 +17,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         now: u64,
         deadline_ns: Option<u64>,
     ) {
-        let Some(question) = self.fast_path.names().take_wanted() else { return };
+        let Some(question) = self.fast_path.names().take_wanted() else {
+            return self.refuse_name(held, now);
+        };
         let name = self.fast_path.names().hash(&question);
         let may_wait = self.awaiting.has_room(&held)
             && (self.awaiting.awaits(name) || self.mailbox.questions.push(question).is_ok());

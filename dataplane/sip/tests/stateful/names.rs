@@ -121,7 +121,7 @@ fn without_transactions_shares_follow_weights_and_a_transaction_stays_where_it_i
 #[test]
 fn what_dns_says_makes_us_send_neither_to_ourselves_nor_to_networks() {
     let mut settings = relay(Relay::Stateless);
-    let mut ask = |outcome: NameOutcome, settings: &Settings| {
+    let ask = |outcome: NameOutcome, settings: &Settings| {
         let sent = knowing(settings, outcome).receive(CALLER, &request("OPTIONS", "c"));
         sent[0].text.lines().next().unwrap().to_owned()
     };
