@@ -17,6 +17,7 @@ use crate::configuration::Running;
 use crate::configuration::history::History;
 use crate::configuration::manager::Wishes;
 use crate::connections::Connections;
+use crate::dns::Names;
 use crate::health::MonitorHandle;
 use crate::limits::API_BODY_MAX;
 use crate::location::stored::StoredBindings;
@@ -47,6 +48,8 @@ pub struct Sources {
     pub wishes: Wishes,
     /// TCP, TLS and WebSocket.
     pub connections: Connections,
+    /// Where host names lead.
+    pub names: Names,
     /// What was in force before.
     pub history: History,
     /// What was changed, and by whom.

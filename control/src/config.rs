@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod checks;
 mod connections;
+mod dns;
 mod document;
 mod error;
 mod explain;
@@ -20,6 +21,7 @@ mod value;
 pub use api::{Api, Role, Token};
 pub use auth::{Auth, CredentialFormat, CredentialSource, Realm, SUBSCRIBERS};
 pub use connections::{Connections, ServerCa, Tls, TlsName};
+pub use dns::Dns;
 pub use error::{ConfigError, Mistake};
 pub use explain::explain_routes;
 pub use prefixes::PrefixTable;
@@ -61,6 +63,8 @@ pub struct Config {
     pub connections: Connections,
     /// `[tls]`: certificates.
     pub tls: Tls,
+    /// `[dns]`: host names as next hops.
+    pub dns: Dns,
     /// `[api]`: who may ask control, and where.
     pub api: Api,
     /// `[log]`
@@ -228,6 +232,7 @@ impl Config {
         let auth = document.section::<Auth>("auth");
         let connections = document.section::<Connections>("connections");
         let tls = document.section::<Tls>("tls");
+        let dns = document.section::<Dns>("dns");
         let api = document.section::<Api>("api");
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
@@ -244,6 +249,7 @@ impl Config {
             auth,
             connections,
             tls,
+            dns,
             api,
             log,
         };
@@ -253,6 +259,7 @@ impl Config {
             mistakes.append(&mut table.read(index, directory, &config.destination_sets));
         }
         mistakes.extend(config.api.mistakes());
+        mistakes.extend(config.dns.mistake());
         // An entry that could not be read must not make others look wrong.
         if mistakes.is_empty() {
             // The secret changes nothing about what is allowed.

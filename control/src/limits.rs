@@ -160,6 +160,22 @@ pub const KEEPALIVE_TRIES: u32 = 4;
 /// How long sent bytes may stay without an acknowledgement: as long as a transaction of SIP lives.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(32);
 
+/// Name servers that can be configured: more are never asked in the time that a request waits.
+pub const NAME_SERVERS_MAX: usize = 8;
+
+/// How long finding the addresses of a name may take, with all its queries: the data plane waits a second longer.
+pub const NAME_MAX_WAIT: Duration = Duration::from_secs(4);
+
+/// How long a question waits for name servers while there is an older answer: before the request is sent again (RFC
+/// 3261's T1), so that nobody notices. RFC 8767 section 5 has 1.8 s for people in front of browsers.
+pub const NAME_STALE_AFTER: Duration = Duration::from_millis(400);
+
+/// How long an older answer counts before name servers are asked again (RFC 8767 section 4).
+pub const NAME_STALE: Duration = Duration::from_secs(30);
+
+/// How long it counts that nobody could say anything (RFC 9520 section 3.2: at least a second).
+pub const NAME_FAILED: Duration = Duration::from_secs(2);
+
 /// Configurations that are kept for rollback: weeks of daily changes.
 pub const GENERATIONS_MAX: usize = 32;
 

@@ -3,6 +3,7 @@
 use crate::api::server::ApiServer;
 use crate::config::{Config, Realm};
 use crate::connections::Connections;
+use crate::dns::Names;
 use crate::fallback::Fallback;
 use crate::health::MonitorHandle;
 use crate::limits::IN_FORCE_MAX;
@@ -31,6 +32,8 @@ pub struct Live {
     pub api: ApiServer,
     /// TCP, TLS and WebSocket.
     pub connections: Connections,
+    /// Where host names lead.
+    pub names: Names,
     /// Who answers while the data plane is away.
     pub fallback: Option<Fallback>,
 }
@@ -56,6 +59,9 @@ impl Live {
                 return Err(refused);
             }
         };
+        if old.dns != new.dns || old.listen != new.listen {
+            self.names.configure(new);
+        }
         self.realms.send_replace(Arc::new(new.auth.realms.clone()));
         self.api.adopt(&new.api, listener);
         logging::apply(new.log);

@@ -3,9 +3,9 @@
 mod tables;
 
 use crate::api::Configuration;
-use control_api::DropReason;
 use control_api::operator::{ConnectionsStatus, Count, MemberReport, MemberState, RealmReport};
 use control_api::status::{QueueStatus, STAGES, Status, WorkerStatus};
+use control_api::{DropReason, NamesStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -13,7 +13,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use tables::{
-    CONNECTION_THREAD, CONNECTIONS, KERNEL, Metric, QUEUE, STATUS, STORE, TRANSPORT, Value, WORKER,
+    CONNECTION_THREAD, CONNECTIONS, KERNEL, Metric, NAMES, QUEUE, STATUS, STORE, TRANSPORT, Value,
+    WORKER,
 };
 
 /// How the text says what it is.
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub realms: Vec<RealmReport>,
     /// TCP, TLS and WebSocket.
     pub connections: ConnectionsStatus,
+    /// Host names.
+    pub names: NamesStatus,
     /// The configuration in force.
     pub configuration: Configuration,
 }
@@ -54,6 +57,7 @@ impl Collector for Snapshot {
         out.members(&self.members)?;
         out.realms(&self.realms)?;
         out.connections(&self.connections)?;
+        out.all(NAMES, &[(Vec::new(), &self.names)])?;
         if let Some(status) = &self.dataplane {
             out.dataplane(status)?;
         }

@@ -4,13 +4,14 @@
 use crate::api::caller::user;
 use crate::audit::Audit;
 use crate::connections::Connections;
+use crate::dns::Names;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
 use anyhow::{Context, Result, bail, ensure};
-use control_api::API_VERSION;
 use control_api::frame::{self, Assembler, PACKET_MAX};
 use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, RealmReport, ToControl};
+use control_api::{API_VERSION, NamesStatus};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::io::ErrorKind;
@@ -57,6 +58,8 @@ pub struct Answers {
     pub realms: watch::Receiver<Vec<RealmReport>>,
     /// TCP, TLS and WebSocket.
     pub connections: Connections,
+    /// Where host names lead.
+    pub names: Names,
     /// Where it is written down who changed what.
     pub audit: Audit,
 }
@@ -89,7 +92,7 @@ fn who(socket: &UnixSeqpacket) -> String {
 
 /// One connection, until the other side closes it.
 async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()> {
-    let Answers { monitor, bindings, realms, connections, audit } = answers;
+    let Answers { monitor, bindings, realms, connections, names, audit } = answers;
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -102,6 +105,7 @@ async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()
             _ if !is_greeted => bail!("no hello"),
             ToControl::Members => FromControl::Members(monitor.report().await),
             ToControl::Realms => FromControl::Realms(realms.borrow().clone()),
+            ToControl::Names => FromControl::Names(names.status()),
             ToControl::Drain { set, address, drained } => {
                 let asked = monitor.drain(set.clone(), address, drained).await;
                 audit.drained(who, &set, address, drained, asked.as_ref().err());
@@ -165,6 +169,17 @@ pub fn realms_blocking(path: &Path) -> Result<Vec<RealmReport>> {
 pub fn connections_blocking(path: &Path, most: u32) -> Result<ConnectionsStatus> {
     match ask_blocking(path, &ToControl::Connections { most })? {
         FromControl::Connections(status) => Ok(status),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
+/// Asks the control process behind the socket at `path` what it did about host names.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn names_blocking(path: &Path) -> Result<NamesStatus> {
+    match ask_blocking(path, &ToControl::Names)? {
+        FromControl::Names(status) => Ok(status),
         _ => bail!("control answered out of turn"),
     }
 }
@@ -249,6 +264,7 @@ mod tests {
     use super::{Answers, bind, drain_blocking, members_blocking, serve};
     use crate::audit::Audit;
     use crate::connections::Connections;
+    use crate::dns::Names;
     use crate::health::Monitor;
     use crate::location::keeper::KeeperHandle;
     use crate::location::stored::StoredBindings;
@@ -269,7 +285,8 @@ mod tests {
         let audit = Audit::open(directory.path()).unwrap();
         let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
         let (monitor, connections) = (handle, Connections::default());
-        let answers = Answers { monitor, bindings, realms, connections, audit: audit.clone() };
+        let (names, audit_of) = (Names::none(), audit.clone());
+        let answers = Answers { monitor, bindings, realms, connections, names, audit: audit_of };
         tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();

@@ -9,6 +9,7 @@ use crate::configuration::manager::{Extent, Manager, Source, Wish, Wished, Wishe
 use crate::configuration::{Loaded, Running};
 use crate::connections::Connections;
 use crate::credentials;
+use crate::dns::Names;
 use crate::health::Monitor;
 use crate::limits::PIECES_AHEAD;
 use crate::live::Live;
@@ -125,7 +126,9 @@ async fn start(
     let bindings = StoredBindings::new(keeper, workers);
     let connections = Connections::default();
     connections.configure(&config, secret)?;
+    let names = Names::start(appliance.socket(), &config)?;
     let answers = Answers {
+        names: names.clone(),
         monitor: handle.clone(),
         bindings: bindings.clone(),
         realms: users.clone(),
@@ -142,6 +145,7 @@ async fn start(
         running: in_force,
         wishes,
         connections: connections.clone(),
+        names: names.clone(),
         history: history.clone(),
         audit: audit.clone(),
         secret,
@@ -155,6 +159,7 @@ async fn start(
         realms,
         api,
         connections,
+        names,
         fallback: None,
     };
     let tasks = Tasks { publishing: tokio::spawn(publishing), answering: tokio::spawn(answering) };

@@ -125,6 +125,11 @@ impl<'a> Appliance<'a> {
             answer.fate = Fate::Located { uri: text(uri.span.of(datagram)) };
             return;
         }
+        if let Some(question) = route.host_name().and_then(|name| name.question(datagram)) {
+            answer.transaction = route.is_stateful();
+            answer.fate = Fate::Named { name: text(question.name()) };
+            return;
+        }
         if let RouteReason::Member { set, member, .. } = route.reason {
             answer.member = self.member(set, member, explained.ok().and_then(|e| e.hash));
         }

@@ -251,6 +251,7 @@ fn install_workers(
             let worker = worker.sharing(share).beside(handoff);
             let worker = worker.with_transactions(sizes, number, boot);
             let worker = worker.with_location(location, [number, count], secret, epoch_ms);
+            let worker = worker.with_names(boot);
             let worker = worker.with_digest(Digest::new(digest, number, &secret));
             PollLoop::new(worker, idle)
         })?;

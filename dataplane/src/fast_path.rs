@@ -6,6 +6,7 @@
 
 mod at_home;
 mod held;
+mod names;
 mod own;
 mod parcels;
 mod stateful;
@@ -26,8 +27,8 @@ use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
     Arrival, Choices, Credentials, Digest, DigestSizes, EditList, Headers, ListenId, ListenPoint,
-    Location, LocationSizes, Message, Method, Output, Oversize, Refusal, Reply, Request,
-    RequestRoute, Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets,
+    Location, LocationSizes, Message, Method, NameHops, Names, Output, Oversize, Refusal, Reply,
+    Request, RequestRoute, Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets,
     TransactionSizes, Transactions, Transport, acknowledges_reply, rewrite_request,
     rewrite_response, route_request, route_response, stun, write_reply,
 };
@@ -61,6 +62,12 @@ struct Scratch {
     /// The bindings that the request in hand goes to.
     targets: Targets,
     digest: Digest,
+    /// Where host names lead.
+    names: Names,
+    /// The addresses of the name that the request in hand goes to.
+    hops: NameHops,
+    /// The message in hand has waited for a name long enough, or cannot wait.
+    gives_up: bool,
     /// Answers that wait for the store.
     held: HeldReplies,
     /// What transactions are to know of the message in hand as it leaves.
@@ -85,6 +92,9 @@ impl Default for Scratch {
             location: Location::new(NO_BINDINGS, 0, 1, [0; 16]),
             targets: Targets::new(),
             digest: Digest::new(NO_NONCES, 0, &[0; 16]),
+            names: Names::none(),
+            hops: NameHops::new(),
+            gives_up: false,
             held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,
@@ -117,6 +127,7 @@ impl FastPath {
         self.scratch.transactions.set_time(now_ms);
         self.scratch.location.set_time(now_ms, self.epoch_ms + now_ms);
         self.scratch.digest.set_time(now_ms);
+        self.scratch.names.set_time(now_ms);
     }
 
     /// Swaps the epoch; the old one is to be freed elsewhere.
@@ -315,6 +326,9 @@ impl Way<'_> {
             && let Some(outgoing) = self.at_home(request, arrival, &mut route, scratch, probe)?
         {
             return Ok(outgoing);
+        }
+        if route.host_name().is_some() {
+            self.resolve(request, arrival, &mut route, scratch)?;
         }
         if route.is_stateful() {
             return self.open(request, arrival, &mut route, scratch, probe);

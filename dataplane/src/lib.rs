@@ -13,7 +13,8 @@
 //! - [`packet_io`] receives and transmits; [`mbuf`] does so on DPDK. [`packet`] is the buffer.
 //! - [`decode`] reads Ethernet, VLAN, IP and UDP headers.
 //! - [`fast_path`] takes the SIP stages, whose code is `sip-core`.
-//! - [`fib`] knows the next hop's MAC address; [`parked`] keeps messages while it does not.
+//! - [`fib`] knows the next hop's MAC address; [`parked`] keeps messages while it does not, and [`awaiting`]
+//!   those whose next hop is a name that nobody has resolved yet.
 //! - [`encode`] writes the new headers, [`checksum`] their sums.
 //! - [`verdict`] is how each packet ends, [`stats`] counts it.
 //! - [`handoff`] takes it to the worker that owns its transaction.
@@ -22,6 +23,7 @@
 //! - [`mailbox`] links a worker with the [`service`] core, which speaks with control and, through
 //!   [`kernel`], with the kernel. Both, and the hand-off, run over rings ([`ring`]).
 
+pub mod awaiting;
 pub mod boot;
 pub mod checksum;
 pub mod decode;

@@ -10,10 +10,27 @@ pub const BURST_MAX: usize = 32;
 /// that two ports that both answer into one never force a flush of a single frame.
 pub const TX_BURST_MAX: usize = 64;
 
-/// Messages of one worker that wait for ARP or neighbour discovery: a second of traffic
+/// Messages of one worker that wait for ARP or neighbour discovery: most of a second of traffic
 /// to a dead host at 1,000 messages/s; more are dropped with `neighbour_queue_full`. The mempool is
-/// planned for as many.
-pub const PARKED_MAX: usize = nic_config::mempool::PARKED_PER_WORKER as usize;
+/// planned for as many, and for those that wait for names.
+pub const PARKED_MAX: usize = nic_config::mempool::PARKED_PER_WORKER as usize - AWAITING_MAX;
+
+/// Requests of one worker that wait until control says where a host name leads: with an answer in 20 ms they are
+/// 12,000 requests a second to names that nobody knows yet. More are answered with 503.
+pub const AWAITING_MAX: usize = 256;
+
+/// Those of them that lie in parcels of the service core: a sixteenth of what it has.
+pub const AWAITING_PARCELS_MAX: usize = SERVICE_PARCELS / 16;
+
+/// How long a request waits for a name: a second more than control takes at most to say that nobody knows.
+pub const NAME_NS_MAX: u64 = 5_000_000_000;
+
+/// Questions of one worker that wait for the service core, which looks every millisecond: one for each request that
+/// may wait.
+pub const NAME_QUESTIONS_MAX: usize = AWAITING_MAX;
+
+/// Questions that control has not answered yet; with more it is too slow, and they fail.
+pub const NAMES_ASKED_MAX: usize = 1_024;
 
 /// How long a message waits for a neighbour: the kernel gives up after three probes one second apart.
 pub const PARKED_NS_MAX: u64 = 3_500_000_000;

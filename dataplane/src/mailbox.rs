@@ -4,14 +4,14 @@
 //! poll-mode core. A worker takes a command only while there is room for its answer.
 
 use crate::fib::{Fib, NextHop};
-use crate::limits::{EVENTS_MAX, MAILBOX_MAX};
+use crate::limits::{EVENTS_MAX, MAILBOX_MAX, NAME_QUESTIONS_MAX};
 use crate::location_log::{self, LocationLog, ServiceLog};
 use crate::parcel::{self, ServiceParcels, WorkerParcels};
 use crate::ring::Ring;
 use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
-use sip_core::{Credentials, Oversize, QuotedBranch, Tables};
+use sip_core::{Credentials, NameAnswer, NameQuestion, Oversize, QuotedBranch, Tables};
 use std::sync::Arc;
 
 /// A configuration epoch as the workers use it.
@@ -36,6 +36,8 @@ pub enum Command {
     Credentials(Arc<Credentials>),
     /// An ICMP error quotes this branch of a request of the worker's.
     Unreachable(QuotedBranch),
+    /// Where a host name leads.
+    Name(Arc<NameAnswer>),
     /// Answer for location: all that was stored is loaded.
     LocationReady,
     /// Answer REGISTER from memory, because the store does not confirm; or wait for it again.
@@ -66,6 +68,8 @@ pub enum Event {
     Retired(Arc<Fib>),
     /// The worker has new credentials; those before, if any, are handed back to be freed.
     RetiredCredentials(Option<Arc<Credentials>>),
+    /// An answer that the worker no longer needs.
+    RetiredName(Arc<NameAnswer>),
 }
 
 /// A worker's end of two rings: what it takes is answered, and there is always room for the answer.
@@ -83,6 +87,8 @@ pub struct WorkerEnd {
     pub parcels: WorkerParcels,
     /// The way of changed bindings.
     pub log: LocationLog,
+    /// Questions where host names lead.
+    pub questions: Arc<ArrayQueue<NameQuestion>>,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -96,6 +102,8 @@ pub struct ServiceEnd {
     pub parcels: ServiceParcels,
     /// The way of changed bindings.
     pub log: ServiceLog,
+    /// Questions where host names lead.
+    pub questions: Arc<ArrayQueue<NameQuestion>>,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -107,13 +115,15 @@ pub fn mailbox() -> (WorkerEnd, ServiceEnd) {
     let (to_service, parcels) = parcel::rings();
     let (log, service_log) = location_log::rings();
     let counters: Arc<WorkerCounters> = Arc::default();
+    let questions = Arc::new(ArrayQueue::new(NAME_QUESTIONS_MAX));
     let worker = WorkerEnd {
         post: Post::new(Arc::clone(&commands), Arc::clone(&events)),
         parcels: to_service,
         log,
+        questions: Arc::clone(&questions),
         counters: Arc::clone(&counters),
     };
-    (worker, ServiceEnd { commands, events, parcels, log: service_log, counters })
+    (worker, ServiceEnd { commands, events, parcels, log: service_log, questions, counters })
 }
 
 impl WorkerEnd {

@@ -1,12 +1,15 @@
 //! Counters of one queue pair and of one worker: one writer, the worker; any number of readers that never
 //! slow it.
 
+use crate::awaiting::Awaiting;
 use crate::held_replies::HeldReplies;
 use crate::probe::StageCounters;
 use control_api::DropReason;
-use control_api::status::{AuthStatus, LocationStatus, QueueStatus, TransactionStatus};
+use control_api::status::{AuthStatus, LocationStatus, NameStatus, QueueStatus, TransactionStatus};
 use core::sync::atomic::{AtomicU64, Ordering};
-use sip_core::{DigestCounts, LocationCounts, LocationSizes, TransactionCounts, TransactionSizes};
+use sip_core::{
+    DigestCounts, LocationCounts, LocationSizes, NameCounts, TransactionCounts, TransactionSizes,
+};
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
 #[derive(Debug, Default)]
@@ -133,6 +136,8 @@ pub struct WorkerCounters {
     pub location: LocationCounters,
     /// Of the credentials that it has checked.
     pub auth: AuthCounters,
+    /// Of host names.
+    pub names: NameCounters,
     /// Of the time that its stages take.
     pub stages: StageCounters,
     /// How often it has looked after its own affairs: a worker whose count stands still hangs.
@@ -180,6 +185,26 @@ published! {
 published! {
     AuthCounters, AuthStatus;
     accepted, retransmitted, unproved, stale, replayed, failed, unknown_user, limited, bad, unready
+}
+
+published! {
+    NameCounters, NameStatus;
+    cached, waiting, hits, stale, waited, no_such_name, failed, refused_full, timed_out
+}
+
+/// How host names stand, and the requests that wait for them.
+pub fn name_status<P>(counts: &NameCounts, awaiting: &Awaiting<P>) -> NameStatus {
+    NameStatus {
+        cached: counts.cached,
+        waiting: awaiting.len() as u64,
+        hits: counts.hits,
+        stale: counts.stale,
+        waited: awaiting.waited,
+        no_such_name: counts.no_such_name,
+        failed: counts.failed,
+        refused_full: awaiting.refused_full,
+        timed_out: awaiting.timed_out,
+    }
 }
 
 /// What became of those who were asked for credentials.

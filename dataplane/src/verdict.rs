@@ -32,6 +32,8 @@ pub enum Verdict {
     Handoff(u8),
     /// The frame is as received; it waits until the kernel has found this neighbour.
     Park(NextHop),
+    /// The message is as received; it waits until control says where the name of its next hop leads.
+    AwaitName,
     /// The frame ends here, because this neighbour does not answer; the kernel is asked again.
     Unreachable(NextHop),
     /// The frame ends here.

@@ -6,16 +6,19 @@
 //!                          └─ drop, counted                                        ├─ drop, counted
 //!   from siblings: packets of our transactions ─ the same ─────────────────────────┼─ to a sibling
 //!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┼─ park
+//!   names: answers ─ requests that waited for them ────────────────────────────────┼─ wait for a name
 //!   parcels: messages from the kernel ── parse, route, rewrite ────────────────────┴─ to the kernel
 //!   timers ─ messages of our own ─ new packets ─────────────────────────────────────── tx burst
 //! ```
 
 mod location;
+mod names;
 mod own;
 mod parcels;
 mod siblings;
 mod transmit;
 
+use crate::awaiting::{Awaiting, Held};
 use crate::decode::{Datagram, DecodeRules, decode};
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
@@ -32,7 +35,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
-use sip_core::{Digest, Location, LocationSizes, Share, TransactionSizes, Transactions};
+use sip_core::{Digest, Location, LocationSizes, Names, Share, TransactionSizes, Transactions};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -55,6 +58,7 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     sizes: TransactionSizes,
     location_sizes: LocationSizes,
     parked: Parked<Io::Packet>,
+    awaiting: Awaiting<Io::Packet>,
     clock: quanta::Clock,
     rounds: u32,
     /// More timers are due than ran in the last round.
@@ -101,6 +105,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             sizes: TransactionSizes { transactions: 0, buffers: 0 },
             location_sizes: LocationSizes { aors: 0, bindings: 0, text_blocks: 0 },
             parked: Parked::default(),
+            awaiting: Awaiting::default(),
             clock,
             rounds: 0,
             is_behind: false,
@@ -153,6 +158,13 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self
     }
 
+    /// The same worker with a memory of where host names lead. `key` is random.
+    #[must_use]
+    pub fn with_names(mut self, key: u64) -> Self {
+        self.fast_path.give_names(Names::new(key));
+        self
+    }
+
     /// The same worker with a memory of nonces and failures.
     #[must_use]
     pub fn with_digest(mut self, digest: Digest) -> Self {
@@ -185,13 +197,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// Looks into the mailbox, after timers, after what siblings hand over, after parked messages and
     /// after parcels.
     pub fn attend(&mut self) {
-        if self.fast_path.keeps_time() {
-            self.set_time(self.clock.raw());
-        }
+        self.set_time(self.clock.raw());
         let has_news = self.take_commands();
         if !self.parked.is_empty() {
             self.reconsider_parked(has_news);
         }
+        self.refuse_overdue();
         self.take_parcels();
         self.take_handed();
         if self.fast_path.keeps_state() {
@@ -208,7 +219,8 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         let mut has_news = false;
         while let Some(command) = self.mailbox.next() {
-            has_news = true;
+            let mut learned = None;
+            has_news |= !matches!(command, Command::Name(_));
             let answer = match command {
                 Command::Epoch(epoch) => {
                     let number = epoch.number;
@@ -224,6 +236,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.fast_path.unreachable(quoted);
                     self.send_own();
                     None
+                }
+                Command::Name(answer) => {
+                    learned = Some(self.fast_path.names().hash(&answer.question));
+                    self.fast_path.names().learn(answer).map(Event::RetiredName)
                 }
                 Command::LocationReady => {
                     self.fast_path.location().set_ready();
@@ -241,6 +257,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             };
             // WorkerEnd::next gave a command only because its answer fits.
             let _ = answer.is_none_or(|answer| self.mailbox.send(answer));
+            if let Some(name) = learned {
+                self.resume(name);
+            }
         }
         has_news
     }
@@ -345,6 +364,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Verdict::Unreachable(next_hop) => {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
                 self.report_failed(next_hop);
+            }
+            Verdict::AwaitName => {
+                let datagram = datagram.clone();
+                self.await_name(Held::Frame { packet, datagram, port }, now, deadline_ns);
             }
             Verdict::Park(next_hop) => {
                 let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);

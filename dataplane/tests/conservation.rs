@@ -99,10 +99,11 @@ fn a_full_parking_place_and_a_full_ring_are_counted() {
     assert_eq!(dropped(&appliance, DropReason::NeighbourQueueFull), 10);
     conserved(&appliance);
 
-    appliance.worker.io_mut().tx_room[1] = 1_000;
+    let room = dataplane::limits::PARKED_MAX - 24;
+    appliance.worker.io_mut().tx_room[1] = room;
     appliance.command(Command::Fib(Arc::new(lab_fib(2, [0, 1], true))));
     appliance.worker.attend();
-    assert_eq!(appliance.sent().len(), 1_000);
+    assert_eq!(appliance.sent().len(), room);
     assert_eq!(dropped(&appliance, DropReason::TxRingFull), 24);
     conserved(&appliance);
 }

@@ -2,7 +2,7 @@
 //! plane accounts for every packet.
 //!
 //! Plain types without I/O: the two processes bring their own sockets. [`API_VERSION`] rises with
-//! every change of [`message`], [`connection`], [`location`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
+//! every change of [`message`], [`connection`], [`names`], [`location`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod frame;
 pub mod location;
 pub mod message;
+pub mod names;
 pub mod operator;
 pub mod reasons;
 pub mod status;
@@ -20,6 +21,7 @@ pub mod status;
 pub use credentials::{CredentialsPiece, UserSecrets};
 pub use location::{FromLocation, ToLocation};
 pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
+pub use names::{FromNames, NameAsked, NameReply, NamesStatus, Resolved, ResolvedAddress, ToNames};
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.

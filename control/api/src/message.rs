@@ -6,6 +6,7 @@
 
 use crate::credentials::CredentialsPiece;
 use crate::location::{FromLocation, ToLocation};
+use crate::names::{FromNames, ToNames};
 use crate::operator::MemberState;
 use crate::status::Status;
 use alloc::string::String;
@@ -51,6 +52,8 @@ pub enum ToDataplane<S> {
     },
     /// Bindings and the store; on a connection of its own.
     Location(ToLocation),
+    /// Where host names lead; on a connection of its own.
+    Names(ToNames),
 }
 
 /// From the data plane.
@@ -86,6 +89,8 @@ pub enum FromDataplane {
     Unreachable(Vec<UnreachableHost>),
     /// Bindings; on a connection of its own.
     Location(FromLocation),
+    /// Host names; on a connection of its own.
+    Names(FromNames),
 }
 
 /// New state of a member of a destination set.

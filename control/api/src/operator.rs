@@ -1,6 +1,7 @@
 //! The messages of control's own Unix `SOCK_SEQPACKET` socket, on which the operator's commands ask.
 //! Both sides send `Hello` first; then the command asks and control answers, in order.
 
+use crate::names::NamesStatus;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -41,6 +42,8 @@ pub enum ToControl {
         #[serde(with = "serde_bytes")]
         records: Vec<u8>,
     },
+    /// Asks for `Names`.
+    Names,
     /// Asks for `Connections`.
     Connections {
         /// How many connections are listed one by one.
@@ -68,6 +71,8 @@ pub enum FromControl {
     },
     /// TCP, TLS and WebSocket.
     Connections(ConnectionsStatus),
+    /// Host names.
+    Names(NamesStatus),
     /// It was done.
     Done,
     /// It was not done.

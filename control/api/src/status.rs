@@ -85,6 +85,8 @@ pub struct WorkerStatus {
     pub location: LocationStatus,
     /// Credentials that it has checked.
     pub auth: AuthStatus,
+    /// Host names that its requests went to.
+    pub names: NameStatus,
     /// Where its time goes.
     pub stages: StageStatus,
 }
@@ -136,6 +138,29 @@ pub struct AuthStatus {
     pub bad: u64,
     /// They came before the users of their realm were known.
     pub unready: u64,
+}
+
+/// The host names that requests of one worker went to, a fraction of a second old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameStatus {
+    /// Names that it remembers.
+    pub cached: u64,
+    /// Requests that wait for an answer now.
+    pub waiting: u64,
+    /// Requests whose name was known, at once or after a wait.
+    pub hits: u64,
+    /// Of these, by an answer that was over, as nobody had a newer one.
+    pub stale: u64,
+    /// Requests that had to wait.
+    pub waited: u64,
+    /// Requests refused with 404, as the name leads nowhere.
+    pub no_such_name: u64,
+    /// Requests refused with 503, as nobody could say where the name leads.
+    pub failed: u64,
+    /// Requests refused with 503, as too many waited.
+    pub refused_full: u64,
+    /// Requests refused with 503, as no answer came in time.
+    pub timed_out: u64,
 }
 
 /// The bindings of one worker, a fraction of a second old.

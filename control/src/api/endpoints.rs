@@ -92,6 +92,7 @@ pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, 
         members: sources.monitor.report().await,
         realms,
         connections: connections_of(&sources, 0).await?,
+        names: sources.names.status(),
         configuration: Configuration::of(&sources),
     };
     let text = metrics::encode(snapshot).map_err(anyhow::Error::from)?;
@@ -108,6 +109,7 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "dataplane_error": error,
         "members": sources.monitor.report().await,
         "realms": *sources.realms.borrow(),
+        "names": sources.names.status(),
         "configuration": Configuration::of(&sources),
     }))
 }

@@ -9,6 +9,7 @@ use crate::configuration::manager::{Extent, Source, Wished, Wishes};
 use crate::configuration::report::{Report, Verdict};
 use crate::configuration::{Loaded, Running};
 use crate::connections::Connections;
+use crate::dns::Names;
 use crate::health::Monitor;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
@@ -73,6 +74,7 @@ impl Bench {
             running: watch::channel(Arc::new(running)).1,
             wishes,
             connections: Connections::default(),
+            names: Names::none(),
             history,
             audit: Audit::open(path).unwrap(),
             secret: [0; 16],

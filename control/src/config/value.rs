@@ -1,11 +1,11 @@
 //! Single values of the file: each reader refuses what is not allowed and says what is.
 
-use crate::limits::{CONNECTIONS_MAX, NAME_MAX, RETRY_AFTER_MAX};
+use crate::limits::{CONNECTIONS_MAX, NAME_MAX, NAME_SERVERS_MAX, RETRY_AFTER_MAX};
 use control_api::connection::THREADS_MAX;
 use serde::de::{Deserialize, Deserializer, Error};
 use sip_core::Network;
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// A name for people: 1 to [`NAME_MAX`] letters, digits, `-`, `_` or `.`.
@@ -48,6 +48,55 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Erro
 /// Seconds up to a day; 0 for no limit.
 pub(super) fn idle_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     within(from, 0, 86_400, " seconds; 0 sets no limit")
+}
+
+/// Name servers, with port 53 where none is given.
+pub(super) fn name_servers<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<SocketAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    if texts.len() > NAME_SERVERS_MAX {
+        return Err(D::Error::custom(format!("at most {NAME_SERVERS_MAX} name servers are asked")));
+    }
+    let read = |text: &String| {
+        let alone = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+        text.parse().or_else(|_| alone()).map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is no name server, such as 192.0.2.53 or [2001:db8::53]:5353"
+            ))
+        })
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Milliseconds for one query.
+pub(super) fn dns_timeout<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 50, 10_000, " milliseconds")
+}
+
+/// Repetitions of a query.
+pub(super) fn dns_retries<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    within(from, 0, 5, " repetitions")
+}
+
+/// Seconds from 1 to an hour.
+pub(super) fn up_to_an_hour<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 1, 3_600, " seconds")
+}
+
+/// Seconds from 1 to a day.
+pub(super) fn up_to_a_day<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 1, 86_400, " seconds")
+}
+
+/// Seconds up to a week; 0 for not at all.
+pub(super) fn up_to_a_week<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 0, 604_800, " seconds; 0 for not at all")
+}
+
+/// Names in memory.
+pub(super) fn names<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 256, 1 << 20, " names")
 }
 
 /// Bytes that may wait for one reader.

@@ -1,5 +1,6 @@
 //! What is exported, one line for each metric: its name, what it tells, where it stands.
 
+use control_api::NamesStatus;
 use control_api::operator::{ConnectionThread, ConnectionsStatus, TransportStatus};
 use control_api::status::{KernelStatus, QueueStatus, Status, StoreStatus, WorkerStatus};
 use prometheus_client::metrics::MetricType;
@@ -71,6 +72,20 @@ pub(super) const KERNEL: &[Metric<KernelStatus>] = &[
     Metric { name: "kernel_icmp_too_big", help: "ICMP errors: larger than the MTU of the path.", value: |s| Value::Count(s.too_big) },
     Metric { name: "kernel_icmp_ignored", help: "ICMP errors that changed nothing.", value: |s| Value::Count(s.ignored) },
     Metric { name: "kernel_path_mtus", help: "Hosts whose path MTU is known to be smaller than the link's.", value: |s| Value::Level(s.path_mtus.into()) },
+];
+
+/// Host names, as control has them.
+#[rustfmt::skip]
+pub(super) const NAMES: &[Metric<NamesStatus>] = &[
+    Metric { name: "names_linked", help: "Whether the data plane is connected for host names.", value: |s| Value::flag(s.is_linked) },
+    Metric { name: "names_cached", help: "Host names whose addresses control remembers.", value: |s| Value::Level(s.cached) },
+    Metric { name: "names_questions", help: "Questions of the data plane where a host name leads.", value: |s| Value::Count(s.questions) },
+    Metric { name: "names_hits", help: "Questions about host names that were answered from memory.", value: |s| Value::Count(s.hits) },
+    Metric { name: "names_queries", help: "Queries for DNS records; the resolver answers some from its own memory.", value: |s| Value::Count(s.queries) },
+    Metric { name: "names_found", help: "Questions about host names that found addresses.", value: |s| Value::Count(s.found) },
+    Metric { name: "names_negative", help: "Questions about host names that lead nowhere.", value: |s| Value::Count(s.negative) },
+    Metric { name: "names_stale", help: "Questions about host names answered with what was known before, as no name server had anything newer in time.", value: |s| Value::Count(s.stale) },
+    Metric { name: "names_failed", help: "Questions about host names to which there was no answer.", value: |s| Value::Count(s.failed) },
 ];
 
 /// The way of bindings to the store.
@@ -168,6 +183,15 @@ pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
     Metric { name: "auth_limited", help: "Requests whose source or user had failed too often.", value: |s| Value::Count(s.auth.limited) },
     Metric { name: "auth_bad", help: "Requests whose credentials broke the grammar or were for another resource.", value: |s| Value::Count(s.auth.bad) },
     Metric { name: "auth_unready", help: "Requests that came before the users of their realm were known.", value: |s| Value::Count(s.auth.unready) },
+    Metric { name: "worker_names_cached", help: "Host names that a worker remembers.", value: |s| Value::Level(s.names.cached) },
+    Metric { name: "worker_names_waiting", help: "Requests that wait until control says where a host name leads.", value: |s| Value::Level(s.names.waiting) },
+    Metric { name: "worker_names_hits", help: "Requests to host names that the worker knew, at once or after a wait.", value: |s| Value::Count(s.names.hits) },
+    Metric { name: "worker_names_stale", help: "Requests to host names by an answer that was over, as nobody had a newer one.", value: |s| Value::Count(s.names.stale) },
+    Metric { name: "worker_names_waited", help: "Requests that had to wait for where a host name leads.", value: |s| Value::Count(s.names.waited) },
+    Metric { name: "worker_names_no_such_name", help: "Requests refused with 404, as the host name leads nowhere.", value: |s| Value::Count(s.names.no_such_name) },
+    Metric { name: "worker_names_failed", help: "Requests refused with 503, as nobody could say where the host name leads.", value: |s| Value::Count(s.names.failed) },
+    Metric { name: "worker_names_refused_full", help: "Requests to host names refused with 503, as too many waited.", value: |s| Value::Count(s.names.refused_full) },
+    Metric { name: "worker_names_timed_out", help: "Requests to host names refused with 503, as no answer came in time.", value: |s| Value::Count(s.names.timed_out) },
 ];
 
 /// Control's connections as a whole.

@@ -3,12 +3,12 @@
 use super::{Snapshot, encode};
 use crate::api::Configuration;
 use crate::configuration::history::Generation;
-use control_api::DropReason;
 use control_api::operator::{
     ConnectionThread, ConnectionsStatus, Count, MemberReport, MemberState, RealmReport,
     TransportStatus,
 };
 use control_api::status::{Degraded, QueueStatus, Status, WorkerStatus};
+use control_api::{DropReason, NamesStatus};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use serde_json::Value;
 
@@ -35,6 +35,7 @@ fn snapshot(dataplane: Option<Status>) -> Snapshot {
         members: vec![member],
         realms: vec![realm],
         connections: connections(),
+        names: NamesStatus::default(),
         configuration,
     }
 }

@@ -8,6 +8,7 @@ use crate::configuration::manager::{Extent, Manager, Source, Wish, Wishes};
 use crate::configuration::report::{Report, Verdict};
 use crate::configuration::{Loaded, Running};
 use crate::connections::Connections;
+use crate::dns::Names;
 use crate::health::Monitor;
 use crate::live::Live;
 use crate::location::keeper::KeeperHandle;
@@ -91,6 +92,7 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
         running: in_force,
         wishes: Wishes::channel().0,
         connections: Connections::default(),
+        names: Names::none(),
         history: history.clone(),
         audit: audit.clone(),
         secret,
@@ -106,6 +108,7 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
         realms,
         api,
         connections: Connections::default(),
+        names: Names::none(),
         fallback: None,
     };
     Manager { running, live, history, audit }

@@ -82,6 +82,11 @@ pub enum Fate {
         /// The user's address-of-record.
         uri: String,
     },
+    /// It goes to where a host name leads, which the workers ask control.
+    Named {
+        /// The name.
+        name: String,
+    },
     /// We answer it ourselves.
     Answered {
         /// Status line of the response.
@@ -184,6 +189,7 @@ impl fmt::Display for Fate {
                 f,
                 "next hop     the bindings of {uri}, which its worker has: trunkline location show"
             ),
+            Self::Named { name } => writeln!(f, "next hop     wherever {name} leads, by DNS"),
             Self::Answered { with, to, .. } => writeln!(f, "answered     {with}, to {to}"),
             Self::Dropped { reason, why } => writeln!(f, "dropped      {reason}: {why}"),
         }

@@ -20,6 +20,7 @@ mod kernel;
 mod lab;
 mod large;
 mod locations;
+mod names;
 mod nat;
 mod phone;
 mod phones;

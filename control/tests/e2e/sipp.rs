@@ -210,8 +210,22 @@ impl Callee {
 }
 
 /// Places calls to `user`, so many of them and so many a second; each must go through all steps.
-pub(crate) fn call(lab: &Lab, folder: &Path, user: &str, [calls, rate]: [u32; 2], steps: &[Step]) {
-    let file = scenario(folder, "caller", steps).display().to_string();
+pub(crate) fn call(lab: &Lab, folder: &Path, user: &str, pace: [u32; 2], steps: &[Step]) {
+    call_at(lab, folder, (user, "[remote_ip]:[remote_port]"), pace, steps);
+}
+
+/// The same to a user at some host, by way of the appliance.
+pub(crate) fn call_at(
+    lab: &Lab,
+    folder: &Path,
+    (user, host): (&str, &str),
+    [calls, rate]: [u32; 2],
+    steps: &[Step],
+) {
+    let file = scenario(folder, "caller", steps);
+    let text = read_to_string(&file).expect("the scenario");
+    write(&file, text.replace("[remote_ip]:[remote_port]", host)).expect("a scenario");
+    let file = file.display().to_string();
     let errors = folder.join("caller.err");
     let _ = std::fs::remove_file(&errors);
     let (calls, rate) = (calls.to_string(), rate.to_string());

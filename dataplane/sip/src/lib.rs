@@ -39,6 +39,7 @@ mod location;
 #[doc(hidden)]
 pub mod measuring;
 mod message;
+mod names;
 mod parse;
 mod registrar;
 mod rewrite;
@@ -57,6 +58,10 @@ pub use location::{
     Targets, record,
 };
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
+pub use names::{
+    HostName, NameAnswer, NameCounts, NameHops, NameOutcome, NameQuestion, NameTarget, Names,
+    NotAimed,
+};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;

@@ -158,6 +158,16 @@ pub const USERS_MAX: usize = 50_000_000;
 /// that it was offered (RFC 8760 section 2.4), and we offer two.
 pub const CREDENTIAL_LINES_MAX: usize = 4;
 
+/// Longest host name (RFC 1035 section 2.3.4, without the dot at its end).
+pub const HOST_NAME_MAX: usize = 253;
+
+/// Answers to questions where a name leads that a worker remembers: the peers of a large carrier. They take 50 bytes
+/// each, and their addresses elsewhere.
+pub const NAMES_MAX: usize = 4096;
+
+/// Addresses of a name that are asked: as many as a transaction keeps.
+pub const NAME_TARGETS_MAX: usize = 16;
+
 /// Edits of one message: the top of the message, Request-URI, received/rport (4), pops of Route (4),
 /// Route appended, Max-Forwards, a flow of the client, a Path, leading CRLFs, and
 /// credentials (4) make 20.

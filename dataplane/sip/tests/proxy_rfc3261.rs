@@ -347,7 +347,7 @@ fn unavailable_says_when_to_come_back() {
     assert!(reply.starts_with("SIP/2.0 503 No Destination In Use\r\n"));
     let relay = invite_with("@example.com SIP", "@example.org SIP");
     let reply = through(relay.as_bytes(), &open_relay(), &from_uac()).replied();
-    assert!(reply.starts_with("SIP/2.0 503 Next Hop Needs DNS\r\n"));
+    assert!(reply.starts_with("SIP/2.0 503 Next Hop Not Resolved\r\n"));
     assert_eq!(header(&reply, "Retry-After"), Some("5"));
 }
 

@@ -12,7 +12,7 @@ use crate::verdict::OwnVerdict;
 use capsule_ffi::prefetch;
 use control_api::DropReason;
 use sip_core::{
-    Digest, DigestCounts, ListenPoint, Location, Outbox, Outgoing, Oversize, QuotedBranch,
+    Digest, DigestCounts, ListenPoint, Location, Names, Outbox, Outgoing, Oversize, QuotedBranch,
     TransactionCounts, Transactions,
 };
 
@@ -31,6 +31,17 @@ impl FastPath {
     /// Gets a memory of nonces and failures, which it has none of before.
     pub fn give_digest(&mut self, digest: Digest) {
         self.scratch.digest = digest;
+    }
+
+    /// Gets a memory of where host names lead, which it has none of before.
+    pub fn give_names(&mut self, names: Names) {
+        self.scratch.names = names;
+    }
+
+    /// Where host names lead.
+    #[inline]
+    pub fn names(&mut self) -> &mut Names {
+        &mut self.scratch.names
     }
 
     /// The bindings.

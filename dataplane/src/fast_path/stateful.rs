@@ -129,6 +129,9 @@ impl<'t> Way<'t> {
             .transactions
             .open(request, route, self.tables, arrival, way)
             .map_err(Refused::Reply)?;
+        if route.host_name().is_some() {
+            scratch.transactions.offer_hops(id, &scratch.hops, self.tables);
+        }
         if route.located().is_some() {
             let Scratch { transactions, targets, prefix, edits, .. } = scratch;
             targets.write_lines(

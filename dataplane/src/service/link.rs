@@ -5,7 +5,7 @@ use super::state::Service;
 use crate::limits::LINKS_MAX;
 use anyhow::Context;
 use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::{API_VERSION, FromDataplane, ToDataplane, ToLocation};
+use control_api::{API_VERSION, FromDataplane, ToDataplane, ToLocation, ToNames};
 use sip_core::Settings;
 use std::cell::Cell;
 use std::path::Path;
@@ -115,6 +115,8 @@ impl Service {
                 ToDataplane::Location(ToLocation::Attach) => {
                     return self.serve_location(socket).await;
                 }
+                ToDataplane::Names(ToNames::Attach) => return self.serve_names(socket).await,
+                ToDataplane::Names(_) => anyhow::bail!("the peer did not attach first"),
                 ToDataplane::Location(_) => anyhow::bail!("the peer did not attach first"),
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
                 ToDataplane::Unreachable => {

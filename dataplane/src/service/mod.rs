@@ -12,6 +12,7 @@ mod kernel_sockets;
 mod link;
 mod listen_socket;
 mod location;
+mod names;
 mod path_mtu;
 mod state;
 mod unreachable;

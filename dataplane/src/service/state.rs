@@ -2,6 +2,7 @@
 
 use super::kernel_sockets::KernelSockets;
 use super::location::{LocationRelay, RecordOwner};
+use super::names::NameRelay;
 use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
@@ -118,6 +119,7 @@ pub struct Service {
     change: Notify,
     kernel: Rc<KernelSockets>,
     location: LocationRelay,
+    names: NameRelay,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -130,6 +132,7 @@ impl Service {
         let kernel = KernelSockets::new(parts.workers.clone());
         let owner = std::mem::replace(&mut parts.record_owner, Box::new(|_| None));
         let location = LocationRelay::new(parts.workers.clone(), owner);
+        let names = NameRelay::new(parts.workers.clone());
         Rc::new(Self {
             parts,
             filters,
@@ -144,6 +147,7 @@ impl Service {
             change: Notify::new(),
             kernel,
             location,
+            names,
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -156,6 +160,11 @@ impl Service {
     /// What it knows of bindings.
     pub(super) fn location(&self) -> &LocationRelay {
         &self.location
+    }
+
+    /// What it knows of names.
+    pub(super) fn names(&self) -> &NameRelay {
+        &self.names
     }
 
     /// Gives every worker a command; one that does not look into its mailbox goes without.
@@ -176,7 +185,9 @@ impl Service {
                 }
                 self.kernel.take_parcels(index);
                 self.location.take_batches(index);
+                self.names.take_questions(index);
             }
+            self.names.deliver();
             sleep(EVENTS_INTERVAL).await;
         }
     }
@@ -241,6 +252,7 @@ impl Service {
             }
             Event::Retired(fib) => drop(fib),
             Event::RetiredCredentials(credentials) => drop(credentials),
+            Event::RetiredName(answer) => drop(answer),
         }
     }
 
@@ -451,6 +463,7 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         transactions: worker.counters.transactions.status(),
         location: worker.counters.location.status(),
         auth: worker.counters.auth.status(),
+        names: worker.counters.names.status(),
         stages: worker.counters.stages.status(),
     }
 }

@@ -6,7 +6,7 @@ use crate::limits::TIMERS_PER_ROUND;
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
 use crate::probe::Probe;
-use crate::stats::{Sent, auth_status, location_status, transaction_status};
+use crate::stats::{Sent, auth_status, location_status, name_status, transaction_status};
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
@@ -31,6 +31,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     pub(super) fn finish_message(&mut self) {
         if let Some(next_hop) = self.fast_path.take_failed() {
             self.report_failed(next_hop);
+        }
+        if self.fast_path.names().wants() {
+            self.ask_again();
         }
         if self.fast_path.has_own_messages() {
             self.send_own();
@@ -57,6 +60,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             let held = self.fast_path.held_replies();
             counters.location.publish(&location_status(self.location_sizes, &counts, held));
         }
+        counters.names.publish(&name_status(&self.fast_path.names().counts(), &self.awaiting));
         counters.auth.publish(&auth_status(&self.fast_path.digest_counts()));
         counters.beats.add(1);
     }

@@ -1,6 +1,7 @@
 //! The worker's part in messages that go through the kernel.
 
 use super::Worker;
+use crate::awaiting::Held;
 use crate::limits::PARCELS_PER_LOOK;
 use crate::packet_io::PacketIo;
 use crate::parcel::{Errand, Origin, Parcel};
@@ -19,11 +20,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     let counters = self.mailbox.parcels.counters();
                     counters.received.add(1);
                     counters.received_bytes.add(parcel.message().len() as u64);
-                    self.take_message(parcel);
+                    self.take_message(parcel, None);
                 }
                 Errand::HandedIn => {
                     self.mailbox.parcels.counters().handed_in.add(1);
-                    self.take_message(parcel);
+                    self.take_message(parcel, None);
                 }
                 Errand::Sent(origin, is_sent) => {
                     self.count_sent(origin, is_sent, parcel.message().len());
@@ -52,7 +53,8 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
     }
 
-    fn take_message(&mut self, mut parcel: Parcel) {
+    /// Takes one message the whole way. `deadline_ns` is set for one that has waited before.
+    pub(super) fn take_message(&mut self, mut parcel: Parcel, deadline_ns: Option<u64>) {
         let began = self.clock.raw();
         if self.fast_path.keeps_time() {
             self.set_time(began);
@@ -66,6 +68,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 counters.handed_off.add(1);
                 parcel.errand = Errand::HandOver(owner);
                 self.mailbox.parcels.send(parcel);
+            }
+            Err(Verdict::AwaitName) => {
+                self.await_name(Held::Parcel(parcel), began, deadline_ns);
             }
             Err(verdict) => {
                 match verdict {

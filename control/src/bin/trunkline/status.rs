@@ -6,7 +6,8 @@ use control::api::client::get_blocking;
 use control::connection_report::ConnectionSummary;
 use control::dataplane_link::status_blocking;
 use control::member_report::MemberTable;
-use control::operator::{connections_blocking, members_blocking, realms_blocking};
+use control::names_report::NamesSummary;
+use control::operator::{connections_blocking, members_blocking, names_blocking, realms_blocking};
 use control::realm_report::RealmTable;
 use control::status_report::StatusReport;
 use std::path::PathBuf;
@@ -23,7 +24,10 @@ use std::path::PathBuf;
 /// went to another destination, branches cancelled, and messages handed to the worker that owns their
 /// transaction. Then come the bindings of each worker: AoRs waiting for the store, answers held until it
 /// has confirmed, and how the store is. Where TCP, TLS or WebSocket is configured, connections follow as
-/// `trunkline connections` shows them. Below stand the members of the destination sets: up, probing (was
+/// `trunkline connections` shows them. Where requests went to host names, `names` says which name servers are asked,
+/// what came of the questions of the workers, and for each worker: names in memory, requests whose name was known
+/// (stale: by an answer that was over), that waited, that wait now, and that were refused as the name leads
+/// nowhere (404), as nobody could say, as too many waited, or as no answer came in time (503). Below stand the members of the destination sets: up, probing (was
 /// down, answers again), draining (by an operator) or down, since when, and the last probe or sign; and the
 /// realms: how many users are in force, and why no newer ones. Last comes the
 /// configuration in force.
@@ -50,7 +54,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     // Control may be away: what the data plane says stands for itself.
     let control = arguments.socket.with_file_name("control.sock");
     let (members, realms) = (members_blocking(&control), realms_blocking(&control));
-    let connections = connections_blocking(&control, 0);
+    let (connections, names) = (connections_blocking(&control, 0), names_blocking(&control));
     let configuration: Option<Configuration> =
         get_blocking(&arguments.socket.with_file_name("api.sock"), "/v1/configuration").ok();
     if arguments.json {
@@ -58,11 +62,18 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
         report["members"] = serde_json::to_value(members.ok())?;
         report["realms"] = serde_json::to_value(realms.ok())?;
         report["connections"] = serde_json::to_value(connections.ok())?;
+        report["names"] = serde_json::to_value(names.ok())?;
         report["configuration"] = serde_json::to_value(configuration)?;
         crate::say(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
-    crate::say(report);
+    crate::say(&report);
+    if let Ok(control) = &names {
+        let summary = NamesSummary { control, workers: &report.workers };
+        if summary.is_of_interest() {
+            crate::say(format_args!("\n{}", summary.to_string().trim_end()));
+        }
+    }
     if let Ok(connections) = &connections
         && !connections.threads.is_empty()
     {

@@ -159,5 +159,5 @@ pub(crate) fn leads_to(uri: &[u8], source: (SocketAddr, Transport), tables: &Tab
 pub(crate) fn address(text: &[u8], uri: Span, tables: &Tables) -> Option<(SocketAddr, Transport)> {
     let parts = Uri::parse(text, uri)?;
     let params = parts.params(text)?;
-    target::next_hop(text, &parts, &params, tables, ParseErrorKind::RequestUri).ok()
+    target::next_hop(text, &parts, &params, tables, ParseErrorKind::RequestUri).ok()?.address()
 }

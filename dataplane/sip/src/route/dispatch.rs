@@ -203,7 +203,8 @@ fn smallest<'a>(
     draws.reduce(smaller).map(|(_, member)| member)
 }
 
-fn seed(address: SocketAddr) -> u64 {
+/// What tells the draws of an address from those of others.
+pub(crate) fn seed(address: SocketAddr) -> u64 {
     let mut hash = SipHasher13::new();
     match address.ip() {
         IpAddr::V4(ip) => hash.write(&ip.octets()),
@@ -215,7 +216,7 @@ fn seed(address: SocketAddr) -> u64 {
 
 /// `-log2(u)` in units of 2^-31, where u in (0, 1) is uniform in (call, seed).
 #[inline]
-fn draw(call: u64, seed: u64) -> u64 {
+pub(crate) fn draw(call: u64, seed: u64) -> u64 {
     neg_log2(mix(call ^ seed))
 }
 

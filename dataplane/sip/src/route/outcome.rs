@@ -48,7 +48,9 @@ pub enum Reply {
     LoopDetected,
     /// 483: Max-Forwards is 0.
     TooManyHops,
-    /// 503: the next hop is a host name, which would have to be resolved.
+    /// 404: the next hop is a host name that leads nowhere. Asking for it again, or elsewhere, is of no use.
+    NoSuchHost,
+    /// 503: the next hop is a host name, and nobody could say in time where it leads.
     NextHopName,
     /// 503: the next hop wants a transport other than UDP.
     Transport,
@@ -91,7 +93,8 @@ impl Reply {
             Self::SipsNotAllowed => (480, "SIPS Not Allowed"),
             Self::LoopDetected => (482, "Loop Detected"),
             Self::TooManyHops => (483, "Too Many Hops"),
-            Self::NextHopName => (503, "Next Hop Needs DNS"),
+            Self::NoSuchHost => (404, "No Such Host"),
+            Self::NextHopName => (503, "Next Hop Not Resolved"),
             Self::Transport => (503, "Transport Not Available"),
             Self::Unavailable => (503, "Service Unavailable"),
             Self::MessageTooLarge => (513, "Message Too Large"),

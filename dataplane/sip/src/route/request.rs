@@ -17,7 +17,7 @@ use super::route_set::{BadRoute, RouteSet};
 use super::rules::{CompiledAction, Subject};
 use super::set::Asked;
 use super::tables::Tables;
-use super::target;
+use super::target::{self, NextHop};
 use crate::limits::LOOP_PASSES_MAX;
 use crate::location::AorUri;
 use crate::message::{Arrival, Method, Request, Span};
@@ -203,7 +203,7 @@ impl<'a, 'r> Path<'a, 'r> {
     ) -> Self {
         route.cuts.clear();
         (route.uri, route.append, route.leave_from) = (request.uri, None, None);
-        route.transport = Transport::Udp;
+        (route.transport, route.name) = (Transport::Udp, None);
         let routes = RouteSet::new(request.bytes, request.headers.place(HeaderId::Route));
         Self { bytes: request.bytes, params, uri, uri_span: request.uri, routes, flow: None, route }
     }
@@ -401,7 +401,7 @@ impl<'a, 'r> Path<'a, 'r> {
     /// it gets itself as Request-URI and finds the real one as last Route.
     #[inline]
     fn follow(&mut self, tables: &Tables) -> Result<(), Refusal> {
-        (self.route.next_hop, self.route.transport) = match self.routes.top()? {
+        let hop = match self.routes.top()? {
             None => {
                 let malformed = ParseErrorKind::RequestUri;
                 target::next_hop(self.bytes, &self.uri, &self.params, tables, malformed)?
@@ -422,6 +422,14 @@ impl<'a, 'r> Path<'a, 'r> {
                 target::next_hop(self.bytes, &uri, &params, tables, malformed)?
             }
         };
+        let (next_hop, transport) = match hop {
+            NextHop::Address(address, transport) => (address, transport),
+            NextHop::Name(name) => {
+                self.route.name = Some(name);
+                return Ok(());
+            }
+        };
+        (self.route.next_hop, self.route.transport) = (next_hop, transport);
         // Three of our own Routes, or maddr. A member of a set is never a listen point.
         if tables.is_listen_address(self.route.next_hop) {
             return Err(Reply::LoopDetected.into());

@@ -213,6 +213,15 @@ impl Tables {
             && self.fixed.connections.iter().any(|(point, _)| point.transport == transport)
     }
 
+    /// Whether requests can be sent over this transport to addresses of this family.
+    pub(crate) fn sends_by(&self, transport: Transport, is_ipv4: bool) -> bool {
+        let fits = |entry: &ListenEntry| {
+            entry.point.transport == transport && entry.point.address.is_ipv4() == is_ipv4
+        };
+        matches!(transport, Transport::Udp | Transport::Tcp | Transport::Tls)
+            && self.fixed.listen.iter().any(fits)
+    }
+
     /// What is spoken at a listen point.
     #[inline]
     pub fn transport_of(&self, id: ListenId) -> Transport {

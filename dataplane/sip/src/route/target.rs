@@ -1,17 +1,38 @@
-//! From a URI to an address: the part of RFC 3263 that needs no DNS.
+//! From a URI to an address, or to a name that must be resolved: the part of RFC 3263 that needs no DNS.
 
 use core::net::{IpAddr, SocketAddr};
 
 use super::outcome::Reply;
 use super::tables::Tables;
+use crate::names::HostName;
 use crate::parse::error::ParseErrorKind;
 use crate::parse::params::Param;
 use crate::parse::uri::{self, Scheme, Uri, UriParams};
 use crate::parse::via::Via;
 use crate::settings::Transport;
 
+/// Where a request goes next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NextHop {
+    /// To this address, and over what.
+    Address(SocketAddr, Transport),
+    /// To wherever this name leads.
+    Name(HostName),
+}
+
+impl NextHop {
+    /// The address, if it is no name.
+    #[inline]
+    pub(crate) fn address(self) -> Option<(SocketAddr, Transport)> {
+        match self {
+            Self::Address(address, transport) => Some((address, transport)),
+            Self::Name(_) => None,
+        }
+    }
+}
+
 /// Where a request to `uri` goes, and over what. `port` and `transport` are honoured, `maddr` as the settings
-/// say; a connection can be opened where we listen for such, and a host name would need DNS. `malformed`
+/// say; a connection can be opened where we listen for such. `malformed`
 /// is what to say of an IPv6 reference that holds no address.
 #[inline]
 pub(crate) fn next_hop(
@@ -20,7 +41,7 @@ pub(crate) fn next_hop(
     params: &UriParams,
     tables: &Tables,
     malformed: ParseErrorKind,
-) -> Result<(SocketAddr, Transport), Reply> {
+) -> Result<NextHop, Reply> {
     if uri.scheme == Scheme::Sips {
         return Err(Reply::SipsNotAllowed);
     }
@@ -31,16 +52,22 @@ pub(crate) fn next_hop(
     if params.maddr.exists() && !tables.honours_maddr() {
         return Err(Reply::MaddrRefused);
     }
-    let host = if params.maddr.exists() { params.maddr.value } else { uri.host }.of(bytes);
-    let address = uri::ip_literal(host).ok_or_else(|| match host.first() {
-        Some(b'[') => Reply::Parse(malformed),
-        _ => Reply::NextHopName,
-    })?;
+    let host = if params.maddr.exists() { params.maddr.value } else { uri.host };
+    let Some(address) = uri::ip_literal(host.of(bytes)) else {
+        return match host.of(bytes).first() {
+            Some(b'[') => Err(Reply::Parse(malformed)),
+            _ => {
+                let transport = params.transport.exists().then_some(transport);
+                let port = if uri.port_span.is_empty() { 0 } else { uri.port() };
+                Ok(NextHop::Name(HostName { host, port, transport }))
+            }
+        };
+    };
     if !is_one_host(address) {
         return Err(Reply::Forbidden);
     }
     let port = if uri.port_span.is_empty() { transport.default_port() } else { uri.port() };
-    Ok((SocketAddr::new(address, port), transport))
+    Ok(NextHop::Address(SocketAddr::new(address, port), transport))
 }
 
 /// Where a Via with `maddr` wants its responses: there, at the port of sent-by (RFC 3261 18.2.2).
@@ -63,7 +90,7 @@ pub(super) fn transport(bytes: &[u8], params: &UriParams) -> Option<Transport> {
 
 /// Whether the address is that of one host, so that nobody can make us send to a whole network.
 #[inline]
-pub(super) fn is_one_host(address: IpAddr) -> bool {
+pub(crate) fn is_one_host(address: IpAddr) -> bool {
     let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !address.is_unspecified() && !address.is_multicast() && !is_broadcast
 }

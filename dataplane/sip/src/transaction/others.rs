@@ -11,12 +11,16 @@ use super::record::{NO_SET, NO_TARGET};
 use super::target_set::{self, TARGETS_MAX, Target};
 use crate::location::Targets;
 use crate::message::Span;
+use crate::names::NameTarget;
 use crate::parse::error::ParseErrorKind;
 use crate::parse::uri::Uri;
 use crate::rewrite::output::Output;
 use crate::route::tables::Tables;
 use crate::route::target;
 use crate::settings::{Fork, Transport};
+
+/// The number that all addresses of a name share.
+const HOPS_GROUP: u8 = 1;
 
 impl Transactions {
     /// Tries another member of the destination set, when that has one and it has not been too many.
@@ -122,11 +126,36 @@ impl Transactions {
         let group = targets.get(0).map_or(0, |first| first.group);
         let shares = |index| targets.get(index).is_some_and(|one| one.group == group);
         let has_others = group != 0 && (1..targets.len()).any(shares);
+        let all = (0..targets.len().min(TARGETS_MAX)).filter_map(|index| targets.target(index));
+        self.keep_targets(id, all, has_others, tables);
+    }
+
+    /// Takes note of the addresses of a name, of which the first is the branch that was just opened: when one fails
+    /// the next is asked (RFC 3263 section 4.3), as with the flows of one instance.
+    pub fn offer_hops(&mut self, id: BranchId, hops: &[NameTarget], tables: &Tables) {
+        let most = usize::from(tables.transactions().attempts).min(TARGETS_MAX);
+        let hops = hops.get(..most).unwrap_or(hops);
+        let Some(record) = self.table.get_mut(id.slot).filter(|_| hops.len() > 1) else { return };
+        record.first.entry = 0;
+        record.asked = 1;
+        let target = |hop: &NameTarget| Target {
+            group: HOPS_GROUP,
+            ..Target::member(hop.address, hop.transport)
+        };
+        self.keep_targets(id, hops.iter().map(target), true, tables);
+    }
+
+    /// Keeps a target set; with `has_others` somebody is asked in place of the first when that one is silent.
+    fn keep_targets<'t>(
+        &mut self,
+        id: BranchId,
+        mut targets: impl Iterator<Item = Target<'t>>,
+        has_others: bool,
+        tables: &Tables,
+    ) {
         let mut text = super::buffers::Text::NONE;
         self.spare.clear();
-        let fits = (0..targets.len().min(TARGETS_MAX))
-            .filter_map(|index| targets.target(index))
-            .try_for_each(|target| target_set::push(&target, &mut self.spare));
+        let fits = targets.try_for_each(|target| target_set::push(&target, &mut self.spare));
         if fits.is_ok() {
             text = self.buffers.store(self.spare.bytes(), &[]).unwrap_or_default();
         }
@@ -310,5 +339,6 @@ fn target_of(bytes: &[u8], span: Span, tables: &Tables) -> Option<(SocketAddr, T
     let uri = Uri::parse(bytes, span)?;
     let params = uri.params(bytes)?;
     let hop = target::next_hop(bytes, &uri, &params, tables, ParseErrorKind::RequestUri).ok()?;
+    let hop = hop.address()?;
     (!tables.is_listen_address(hop.0) && !uri.has_headers(span)).then_some(hop)
 }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Headers, ListenId, ListenPoint, Maddr,
-    Member, Message, Output, Oversize, Refusal, RequestRoute, RouteReason, Rule, Settings, Share,
-    SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request, route_response,
-    write_reply,
+    Member, Message, Output, Oversize, Refusal, Reply, RequestRoute, RouteReason, Rule, Settings,
+    Share, SipDrop, Tables, parse, rewrite_request, rewrite_response, route_request,
+    route_response, write_reply,
 };
 
 /// Faces the callers.
@@ -140,6 +140,9 @@ pub fn through_remembering(
         Ok(Message::Request(request)) => {
             if let Err(refusal) = route_request(&request, tables, arrival, choices, &mut route) {
                 return refused(refusal);
+            }
+            if route.host_name().is_some() {
+                return refused(Refusal::Reply(Reply::NextHopName));
             }
             let egress = egress(route.next_hop);
             rewrite_request(&request, &route, tables, arrival, egress, &mut edits);

@@ -3,6 +3,7 @@
 
 mod connections;
 mod located;
+mod names;
 mod proxy;
 mod races;
 

@@ -2,11 +2,11 @@
 
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Egress, Fork, Headers, ListenId,
-    ListenPoint, Located, Location, LocationSizes, Member, Message, Output, Owner, Recognised,
-    Registered, Relay, Reply, Request, RequestRoute, Response, ResponseFate, Rule, Settings,
-    Tables, Targets, TransactionCounts, TransactionSizes, Transactions, Transport, begin_route,
-    finish_route, parse, quoted_branch, rewrite_located, rewrite_request, rewrite_response,
-    route_response, write_reply,
+    ListenPoint, Located, Location, LocationSizes, Member, Message, NameHops, Names, NotAimed,
+    Output, Owner, Recognised, Registered, Relay, Reply, Request, RequestRoute, Response,
+    ResponseFate, Rule, Settings, Tables, Targets, TransactionCounts, TransactionSizes,
+    Transactions, Transport, begin_route, finish_route, parse, quoted_branch, rewrite_located,
+    rewrite_request, rewrite_response, route_response, write_reply,
 };
 use std::net::SocketAddr;
 
@@ -86,6 +86,7 @@ pub struct Proxy {
     pub ways: Ways,
     pub now_ms: u64,
     pub location: Location,
+    pub names: Names,
     choices: Choices,
 }
 
@@ -128,6 +129,7 @@ impl Proxy {
             ways: Ways::default(),
             now_ms: 0,
             location: location(),
+            names: Names::new(7),
             choices: Choices::default(),
         };
         proxy.wait(1_000);
@@ -149,7 +151,7 @@ impl Proxy {
 
     fn take_request(&mut self, request: &Request, text: &str, arrival: &Arrival) -> Vec<Sent> {
         let mut route = RequestRoute::default();
-        let Self { transactions, tables, ways, choices, location, .. } = self;
+        let Self { transactions, tables, ways, choices, location, names, .. } = self;
         begin_route(request, &mut route).unwrap();
         let recognised = transactions.recognise(request, &route, tables, arrival, ways);
         let Recognised::New(key) = recognised else { return Vec::new() };
@@ -164,6 +166,14 @@ impl Proxy {
             assert_eq!(found, Located::Found);
             targets.aim(&mut route);
         }
+        let mut hops = NameHops::new();
+        if route.host_name().is_some() {
+            match names.aim(request, tables, arrival, &mut route, &mut hops) {
+                Ok(()) => {}
+                Err(NotAimed::Unknown) => return Vec::new(),
+                Err(NotAimed::Refused(reply)) => return vec![self.refuse(text, reply, arrival)],
+            }
+        }
         let way = ways.listen_towards(route.next_hop, route.transport, 5060);
         let leave_from = way.unwrap_or(arrival.listen);
         let mut edits = EditList::new();
@@ -175,6 +185,7 @@ impl Proxy {
             Ok(id) => id,
             Err(reply) => return vec![self.refuse(text, reply, arrival)],
         };
+        transactions.offer_hops(id, &hops, tables);
         if targets.is_empty() {
             rewrite_request(request, &route, tables, arrival, leave_from, &mut edits);
         } else {
@@ -261,6 +272,7 @@ impl Proxy {
             self.transactions.set_time(self.now_ms);
             self.choices.set_time(self.now_ms);
             self.location.set_time(self.now_ms, self.now_ms);
+            self.names.set_time(self.now_ms);
             while self.transactions.expire(64, &self.tables, &mut self.ways) {}
             all.extend(self.drain(Vec::new()).into_iter().map(|sent| (at, sent)));
         }

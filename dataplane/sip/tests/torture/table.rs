@@ -291,7 +291,7 @@ pub const RFC5118: [Row; 12] = [
     ),
     (
         "mult-ip-in-header",
-        Replied("503 Next Hop Needs DNS"),
+        Replied("503 Next Hop Not Resolved"),
         "4.7: both families in Via; only the host name of the Request-URI stops it",
     ),
     (

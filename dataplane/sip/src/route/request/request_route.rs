@@ -4,6 +4,7 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::location::AorUri;
 use crate::message::{Arrival, Span};
+use crate::names::HostName;
 use crate::parse::via::Via;
 use crate::rewrite::branch::Branch;
 use crate::route::route_set::Cuts;
@@ -14,10 +15,12 @@ use crate::transaction::ServerKey;
 /// [`route_request`] writes it where it stays.
 #[derive(Debug)]
 pub struct RequestRoute {
-    /// Where it goes.
+    /// Where it goes; without meaning while its next hop is a name ([`Self::host_name`]).
     pub next_hop: SocketAddr,
     /// What it goes over.
     pub transport: Transport,
+    /// The name of its next hop, for which [`Names::aim`](crate::Names::aim) has the addresses.
+    pub(crate) name: Option<HostName>,
     /// Why it goes there.
     pub reason: RouteReason,
     /// Whether it gets a transaction, and where else it may go.
@@ -89,6 +92,12 @@ impl RequestRoute {
         self.leave_from
     }
 
+    /// The name of its next hop, if that is no address.
+    #[inline]
+    pub fn host_name(&self) -> Option<HostName> {
+        self.name
+    }
+
     /// Whether the request registers.
     #[inline]
     pub fn registers(&self) -> bool {
@@ -114,6 +123,7 @@ impl Default for RequestRoute {
         Self {
             next_hop: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
             transport: Transport::Udp,
+            name: None,
             reason: RouteReason::InDialog,
             relay: Relay::Stateless,
             leave_from: None,

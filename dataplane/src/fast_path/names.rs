@@ -1,0 +1,32 @@
+//! Requests whose next hop is a host name (RFC 3263).
+
+use super::{FastPath, Refused, Scratch, Way};
+use crate::verdict::Verdict;
+use sip_core::{Arrival, NotAimed, Reply, Request, RequestRoute};
+
+impl FastPath {
+    /// Says whether messages may not wait for names any more.
+    pub fn give_up_names(&mut self, gives_up: bool) {
+        self.scratch.gives_up = gives_up;
+    }
+}
+
+impl Way<'_> {
+    /// Finds the addresses to which the name leads. Whatever asks for credentials or refuses has done so before: who may
+    /// not send a request makes nobody ask for its name.
+    #[cold]
+    pub(super) fn resolve(
+        &self,
+        request: &Request,
+        arrival: &Arrival,
+        route: &mut RequestRoute,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
+        let Scratch { names, hops, gives_up, .. } = scratch;
+        names.aim(request, self.tables, arrival, route, hops).map_err(|why| match why {
+            NotAimed::Refused(reply) => Refused::Reply(reply),
+            NotAimed::Unknown if *gives_up => Refused::Reply(Reply::NextHopName),
+            NotAimed::Unknown => Refused::Verdict(Verdict::AwaitName),
+        })
+    }
+}
