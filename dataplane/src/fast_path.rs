@@ -6,6 +6,7 @@
 
 mod at_home;
 mod held;
+mod overload;
 mod own;
 mod parcels;
 mod stateful;
@@ -22,11 +23,12 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
 use core::ops::Range;
+use overload::Bans;
 use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
     Arrival, Choices, Credentials, Digest, DigestSizes, EditList, Headers, ListenId, ListenPoint,
-    Location, LocationSizes, Message, Method, Output, Oversize, Refusal, Reply, Request,
+    Location, LocationSizes, Message, Method, Output, Overload, Oversize, Refusal, Reply, Request,
     RequestRoute, Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets,
     TransactionSizes, Transactions, Transport, acknowledges_reply, rewrite_request,
     rewrite_response, route_request, route_response, stun, write_reply,
@@ -67,6 +69,9 @@ struct Scratch {
     remember: Remember,
     /// The next hop of a request that does not answer.
     failed: Option<NextHop>,
+    overload: Overload,
+    /// Sources that were banned since the worker last told of them.
+    bans: Bans,
 }
 
 const NO_BINDINGS: LocationSizes = LocationSizes { aors: 0, bindings: 0, text_blocks: 0 };
@@ -88,6 +93,8 @@ impl Default for Scratch {
             held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,
+            overload: Overload::new(0, &[0; 16]),
+            bans: Bans::new(),
         }
     }
 }
@@ -243,6 +250,9 @@ impl Way<'_> {
         if message.first().is_none_or(|&first| first < b'@')
             && let Some(done) = self.beside_sip(message, &arrival, scratch)
         {
+            return done;
+        }
+        if let Some(done) = self.shed(message, &arrival, scratch) {
             return done;
         }
         let mut headers = Headers::default();

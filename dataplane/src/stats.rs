@@ -4,9 +4,14 @@
 use crate::held_replies::HeldReplies;
 use crate::probe::StageCounters;
 use control_api::DropReason;
-use control_api::status::{AuthStatus, LocationStatus, QueueStatus, TransactionStatus};
+use control_api::status::{
+    AuthStatus, LocationStatus, OverloadStatus, QueueStatus, TransactionStatus,
+};
 use core::sync::atomic::{AtomicU64, Ordering};
-use sip_core::{DigestCounts, LocationCounts, LocationSizes, TransactionCounts, TransactionSizes};
+use sip_core::{
+    DigestCounts, LocationCounts, LocationSizes, OverloadState, SheddingCounts, TransactionCounts,
+    TransactionSizes,
+};
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
 #[derive(Debug, Default)]
@@ -133,6 +138,8 @@ pub struct WorkerCounters {
     pub location: LocationCounters,
     /// Of the credentials that it has checked.
     pub auth: AuthCounters,
+    /// Of what it does while there is too much to do.
+    pub overload: OverloadCounters,
     /// Of the time that its stages take.
     pub stages: StageCounters,
     /// How often it has looked after its own affairs: a worker whose count stands still hangs.
@@ -180,6 +187,27 @@ published! {
 published! {
     AuthCounters, AuthStatus;
     accepted, retransmitted, unproved, stale, replayed, failed, unknown_user, limited, bad, unready
+}
+
+published! {
+    OverloadCounters, OverloadStatus;
+    first_permille, other_permille, stands_us, episodes, answered, unanswered, acknowledged, bans
+}
+
+/// What is done while there is too much to do.
+pub fn overload_status(state: &OverloadState) -> OverloadStatus {
+    let OverloadState { parts: [first_permille, other_permille], stands_ns, bans, counts } = *state;
+    let SheddingCounts { episodes, answered, unanswered, acknowledged } = counts;
+    OverloadStatus {
+        first_permille,
+        other_permille,
+        stands_us: stands_ns / 1_000,
+        episodes,
+        answered,
+        unanswered,
+        acknowledged,
+        bans,
+    }
 }
 
 /// What became of those who were asked for credentials.

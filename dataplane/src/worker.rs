@@ -32,7 +32,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
-use sip_core::{Digest, Location, LocationSizes, Share, TransactionSizes, Transactions};
+use sip_core::{Digest, Location, LocationSizes, Overload, Share, TransactionSizes, Transactions};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -59,6 +59,10 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     rounds: u32,
     /// More timers are due than ran in the last round.
     is_behind: bool,
+    /// A queue, or what comes by other ways, gave as much as is taken at once in this round.
+    found_full: bool,
+    /// More parcels wait than were taken at the last look.
+    has_parcels: bool,
     /// The service core has been told that it runs.
     has_started: bool,
     is_stopped: bool,
@@ -104,6 +108,8 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             clock,
             rounds: 0,
             is_behind: false,
+            found_full: false,
+            has_parcels: false,
             has_started: false,
             is_stopped: false,
             probe,
@@ -160,6 +166,14 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self
     }
 
+    /// The same worker with room for the buckets of sources. Nobody who does not know `secret` can choose addresses
+    /// that push each other out.
+    #[must_use]
+    pub fn with_sources(mut self, sources: u32, secret: &[u8; 16]) -> Self {
+        self.fast_path.give_overload(Overload::new(sources, secret));
+        self
+    }
+
     /// One round over all ports, and over what transactions want. Gives whether there was anything to do.
     pub fn run_once(&mut self) -> bool {
         self.rounds = self.rounds.wrapping_add(1);
@@ -179,6 +193,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             }
             is_busy |= self.tend_location();
         }
+        if !self.found_full && !self.has_parcels {
+            self.fast_path.overload().note_empty();
+        }
+        self.found_full = false;
         is_busy
     }
 
@@ -233,6 +251,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.fast_path.held_replies().set_degraded(is_degraded);
                     None
                 }
+                Command::Unban(source) => {
+                    self.fast_path.overload().unban(source);
+                    None
+                }
                 Command::Stop => {
                     self.is_stopped = true;
                     None
@@ -272,6 +294,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if self.fast_path.keeps_time() {
             self.set_time(began);
         }
+        let now_ns = self.clock_ns(began);
+        if burst.len() == BURST_MAX {
+            self.note_full(now_ns);
+        }
+        self.fast_path.set_load_time(now_ns);
         self.ports[port].counters.bursts.add(1);
         self.ports[port].counters.received.add(burst.len() as u64);
         self.take_burst(port, burst, began);
@@ -287,6 +314,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             packet.prefetch();
         }
         let rules = self.ports[port].rules;
+        let now_ns = self.clock_ns(began);
         let mut bytes = 0;
         let decoded: SmallVec<[Result<Datagram, DropReason>; BURST_MAX]> = burst
             .iter()
@@ -295,9 +323,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 if !packet.is_contiguous() {
                     return Err(DropReason::FrameMultiSegment);
                 }
-                decode(packet.frame(), rules)
+                let datagram = decode(packet.frame(), rules)?;
+                self.fast_path.admit(datagram.source.ip(), now_ns)?;
+                Ok(datagram)
             })
             .collect();
+        self.report_bans();
         self.ports[port].counters.received_bytes.add(bytes);
         self.probe.end(Stage::Decode);
         let looks_ahead = self.fast_path.keeps_state();
@@ -353,6 +384,22 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             }
         }
         self.finish_message();
+    }
+
+    /// More waits than could be taken at once.
+    #[inline]
+    fn note_full(&mut self, now_ns: u64) {
+        self.found_full = true;
+        self.fast_path.overload().note_full(now_ns);
+    }
+
+    /// Tells the service core whom this worker has banned.
+    #[inline]
+    fn report_bans(&mut self) {
+        while let Some(ban) = self.fast_path.take_ban() {
+            // With the ring full it is in force all the same, and not listed.
+            let _ = self.mailbox.send(Event::Banned(ban));
+        }
     }
 
     fn park(&mut self, waiting: Waiting<Io::Packet>) {

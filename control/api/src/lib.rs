@@ -19,8 +19,10 @@ pub mod status;
 
 pub use credentials::{CredentialsPiece, UserSecrets};
 pub use location::{FromLocation, ToLocation};
-pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
+pub use message::{
+    BannedSource, FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign,
+};
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 7;
+pub const API_VERSION: u16 = 8;

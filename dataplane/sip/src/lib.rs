@@ -39,6 +39,7 @@ mod location;
 #[doc(hidden)]
 pub mod measuring;
 mod message;
+mod overload;
 mod parse;
 mod registrar;
 mod rewrite;
@@ -57,6 +58,7 @@ pub use location::{
     Targets, record,
 };
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
+pub use overload::{Ban, Excess, Judgement, Overload, OverloadState, SheddingCounts, SourceNet};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;
@@ -76,8 +78,9 @@ pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
     Action, Algorithm, AuthSettings, Blocked, DestinationSet, DigestAlgorithm, Durability, Fork,
     HashKey, HeaderMatch, HeaderTest, KeepAlive, ListenId, ListenPoint, Maddr, Member,
-    MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, Oversize, PrefixTable,
-    RealmId, RegistrarSettings, Relay, Rule, Settings, Store, TransactionSettings, Transport,
+    MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, OverloadSettings,
+    Oversize, PrefixTable, RealmId, RegistrarSettings, Relay, Rule, Settings, SourceLimits, Store,
+    TransactionSettings, Transport,
 };
 pub use transaction::{
     BranchId, Egress, LostFlow, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate,

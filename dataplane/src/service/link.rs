@@ -116,6 +116,9 @@ impl Service {
                     return self.serve_location(socket).await;
                 }
                 ToDataplane::Location(_) => anyhow::bail!("the peer did not attach first"),
+                ToDataplane::Sources { unban } => {
+                    send(socket, &FromDataplane::Sources(self.sources(unban).await)).await?;
+                }
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
                 ToDataplane::Unreachable => {
                     send(socket, &FromDataplane::Unreachable(self.take_unreachable())).await?;

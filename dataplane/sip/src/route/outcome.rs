@@ -54,6 +54,13 @@ pub enum Reply {
     Transport,
     /// 503: we cannot take the request at present.
     Unavailable,
+    /// 503: there is more to do than can be done, and this is new.
+    Overloaded {
+        /// Retry-After, in seconds.
+        retry_after_s: u16,
+        /// What the tag of To is made of.
+        tag: u64,
+    },
     /// 513: larger than what can be sent on.
     MessageTooLarge,
     /// The code of the rule with this index, which rejects.
@@ -94,6 +101,7 @@ impl Reply {
             Self::NextHopName => (503, "Next Hop Needs DNS"),
             Self::Transport => (503, "Transport Not Available"),
             Self::Unavailable => (503, "Service Unavailable"),
+            Self::Overloaded { .. } => (503, "Overloaded"),
             Self::MessageTooLarge => (513, "Message Too Large"),
             Self::Rule(index) => {
                 match tables.fixed.rules.get(usize::from(index)).map(|r| &r.action) {
