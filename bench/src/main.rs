@@ -15,6 +15,7 @@ mod machine;
 mod micro;
 mod model;
 mod network;
+mod overload;
 mod pcap;
 mod pipeline;
 mod plot;
@@ -52,7 +53,11 @@ enum Command {
     /// Measured costs, and what they make of 1 to 64 cores and 10, 25 and 100 GbE.
     Model(model::Arguments),
     Hold(hold::Arguments),
+    Overload(overload::Arguments),
     Forward(forward::Arguments),
+    /// What an attacker sends, for `overload`.
+    #[command(hide = true)]
+    Flood(overload::flood::Arguments),
     /// One case of `micro` and nothing else, for callgrind and perf.
     #[command(hide = true)]
     MicroCase(micro::CaseArguments),
@@ -71,6 +76,8 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => done(compare::run(&arguments)),
         Command::Model(arguments) => done(model::run(&arguments)),
         Command::Hold(arguments) => done(hold::run(&arguments)),
+        Command::Overload(arguments) => done(overload::run(&arguments)),
+        Command::Flood(arguments) => overload::flood::run(&arguments),
         Command::Forward(arguments) => done(forward::run(&arguments)),
         Command::MicroCase(arguments) => done(micro::run_case(&arguments)),
         Command::MicroTiming(arguments) => {

@@ -30,7 +30,7 @@ use sip_core::{
     Arrival, Choices, Credentials, Digest, DigestSizes, EditList, Headers, ListenId, ListenPoint,
     Location, LocationSizes, Message, Method, Output, Overload, Oversize, Refusal, Reply, Request,
     RequestRoute, Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets,
-    TransactionSizes, Transactions, Transport, acknowledges_reply, rewrite_request,
+    TransactionSizes, Transactions, Transport, acknowledges_reply, feed_back, rewrite_request,
     rewrite_response, route_request, route_response, stun, write_reply,
 };
 use stateful::Remember;
@@ -401,6 +401,9 @@ impl Way<'_> {
         self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
         rewrite_response(response, route, &mut scratch.edits);
+        if let Some(feedback) = scratch.overload.feedback(self.tables) {
+            feed_back(response, route, feedback, &mut scratch.edits);
+        }
         Ok(Outgoing::Edited { end: response.body_end() })
     }
 

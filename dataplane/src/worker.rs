@@ -11,6 +11,7 @@
 //! ```
 
 mod location;
+mod overload;
 mod own;
 mod parcels;
 mod siblings;
@@ -32,7 +33,7 @@ use crate::probe::{NoProbe, Probe, Stage};
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
-use sip_core::{Digest, Location, LocationSizes, Overload, Share, TransactionSizes, Transactions};
+use sip_core::{Digest, Location, LocationSizes, Share, TransactionSizes, Transactions};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -166,14 +167,6 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self
     }
 
-    /// The same worker with room for the buckets of sources. Nobody who does not know `secret` can choose addresses
-    /// that push each other out.
-    #[must_use]
-    pub fn with_sources(mut self, sources: u32, secret: &[u8; 16]) -> Self {
-        self.fast_path.give_overload(Overload::new(sources, secret));
-        self
-    }
-
     /// One round over all ports, and over what transactions want. Gives whether there was anything to do.
     pub fn run_once(&mut self) -> bool {
         self.rounds = self.rounds.wrapping_add(1);
@@ -193,10 +186,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             }
             is_busy |= self.tend_location();
         }
-        if !self.found_full && !self.has_parcels {
-            self.fast_path.overload().note_empty();
-        }
-        self.found_full = false;
+        self.end_round();
         is_busy
     }
 
@@ -384,22 +374,6 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             }
         }
         self.finish_message();
-    }
-
-    /// More waits than could be taken at once.
-    #[inline]
-    fn note_full(&mut self, now_ns: u64) {
-        self.found_full = true;
-        self.fast_path.overload().note_full(now_ns);
-    }
-
-    /// Tells the service core whom this worker has banned.
-    #[inline]
-    fn report_bans(&mut self) {
-        while let Some(ban) = self.fast_path.take_ban() {
-            // With the ring full it is in force all the same, and not listed.
-            let _ = self.mailbox.send(Event::Banned(ban));
-        }
     }
 
     fn park(&mut self, waiting: Waiting<Io::Packet>) {

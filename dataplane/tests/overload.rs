@@ -28,6 +28,17 @@ impl Setup {
         Self { appliance: Appliance::with_clock(settings, &clock), clock: mock }
     }
 
+    /// Has the callee answer `request`, which was forwarded to it.
+    fn answer(&mut self, request: &str) {
+        let names = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+        let lines = request.split_inclusive("\r\n");
+        let repeated: String =
+            lines.filter(|line| names.iter().any(|name| line.starts_with(name))).collect();
+        let response = format!("SIP/2.0 200 OK\r\n{repeated}Content-Length: 0\r\n\r\n");
+        let frame = frames::udp("10.77.2.2:5060", "10.77.2.1:5060", response.as_bytes());
+        self.appliance.worker.io_mut().rx[1].push_back(MemoryPacket::new(&frame));
+    }
+
     /// Puts a message into the queue of the callers' port.
     fn push(&mut self, from: &str, message: &str) {
         let frame = frames::udp(from, US, message.as_bytes());
@@ -69,7 +80,7 @@ fn payload(packet: &MemoryPacket) -> String {
 fn request(method: &str, number: usize, to_tag: &str) -> String {
     let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
     format!(
-        "{method} sip:service@{US} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK-{number}\r\n\
+        "{method} sip:service@{US} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};oc;rport;oc-algo=\"loss\";branch=z9hG4bK-{number}\r\n\
          From: sipp <sip:sipp@{CALLER}>;tag=1\r\nTo: <sip:service@{US}>{tag}\r\nCall-ID: {number}@{CALLER}\r\n\
          CSeq: 1 {method}\r\nContact: <sip:sipp@{CALLER}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
     )
@@ -113,12 +124,29 @@ fn a_queue_that_stands_sheds_new_work_and_ends_when_it_is_empty() {
     assert!(sent.len() == 1 && sent[0].starts_with("BYE"), "{sent:?}");
     assert_eq!(setup.overload().acknowledged, 1);
 
+    // The client has asked to be told (RFC 7339), and is, in both kinds of responses.
+    let told = ";oc=99;oc-algo=\"loss\";oc-validity=1000;oc-seq=";
+    assert!(refused.iter().all(|sent| sent.contains(";oc-validity=1000;oc-seq=")), "{refused:?}");
+    setup.answer(&sent[0]);
+    setup.round();
+    let passed = setup.sent();
+    assert!(passed[0].contains(told) && passed[0].matches(";oc-algo").count() == 1, "{passed:?}");
+    assert!(passed[0].contains(";rport=5060;branch=z9hG4bK-1\r\n"), "{passed:?}");
+
     setup.clock.increment(Duration::from_secs(10));
     let overload = setup.overload();
     assert_eq!((overload.first_permille, overload.other_permille), (1_000, 1_000));
     setup.push(CALLER, &request("INVITE", 5, ""));
     setup.round();
-    assert!(setup.sent()[0].starts_with("INVITE"));
+    let sent = setup.sent();
+    assert!(sent[0].starts_with("INVITE"));
+    setup.clock.increment(Duration::from_secs(2));
+    setup.answer(&sent[0]);
+    setup.round();
+    assert!(
+        setup.sent()[0].contains(";oc;rport=5060;oc-algo=\"loss\";branch"),
+        "not told any more"
+    );
     setup.conserved();
 }
 

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 /// What happens when more comes than can be done.
 pub(super) fn overload(overload: &Overload) -> String {
-    let Overload { target_ms, interval_ms, retry_after_seconds: [least, most], sources } = overload;
+    let Overload { target_ms, interval_ms, retry_after_seconds: [least, most], sources, .. } =
+        overload;
     let mut text = "\noverload\n".to_owned();
     let _ = match target_ms {
         0 => writeln!(text, "  new work is taken however much there is"),

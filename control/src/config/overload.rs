@@ -15,6 +15,8 @@ pub struct Overload {
     /// Least and most Retry-After for what is shed; each response has a value between them. Default
     /// `[4, 12]` s; 1 to 3,600.
     pub retry_after_seconds: [u16; 2],
+    /// Whether clients that ask for it (RFC 7339) are told how much less they are to send. Default true.
+    pub feedback: bool,
     /// `[overload.sources]`
     pub sources: Sources,
 }
@@ -39,10 +41,10 @@ pub struct Sources {
 
 impl Default for Overload {
     fn default() -> Self {
-        let OverloadSettings { target_ms, interval_ms, retry_after_s, .. } =
+        let OverloadSettings { target_ms, interval_ms, retry_after_s, feedback, .. } =
             OverloadSettings::default();
         let sources = Sources::default();
-        Self { target_ms, interval_ms, retry_after_seconds: retry_after_s, sources }
+        Self { target_ms, interval_ms, retry_after_seconds: retry_after_s, feedback, sources }
     }
 }
 
@@ -61,6 +63,7 @@ impl Overload {
             target_ms: self.target_ms,
             interval_ms: self.interval_ms,
             retry_after_s: self.retry_after_seconds,
+            feedback: self.feedback,
             sources: SourceLimits {
                 rate: *rate,
                 burst: *burst,

@@ -20,6 +20,7 @@ mod lab;
 mod large;
 mod locations;
 mod nat;
+mod overload;
 mod phone;
 mod phones;
 mod refusals;

@@ -64,6 +64,7 @@ pub use parse::header::HeaderId;
 pub use parse::parse;
 pub use registrar::Registered;
 pub use rewrite::edit::EditList;
+pub use rewrite::feedback::{Feedback, feed_back};
 pub use rewrite::output::{Full, Output};
 pub use rewrite::reply::{acknowledges_reply, write_reply};
 pub use rewrite::request::{rewrite_located, rewrite_request};

@@ -16,7 +16,7 @@ use core::net::IpAddr;
 
 use crate::parse::header::HeaderId;
 use crate::route::tables::Tables;
-use crate::{Headers, Reply, Transport};
+use crate::{Feedback, Headers, Reply, Transport};
 use shedding::Shedding;
 use sources::Sources;
 
@@ -99,6 +99,12 @@ impl Overload {
         self.shedding.judge(message, transport, tables.overload())
     }
 
+    /// What clients that ask for it are told now, in every response.
+    #[inline]
+    pub fn feedback(&self, tables: &Tables) -> Option<Feedback> {
+        self.shedding.feedback(tables.overload())
+    }
+
     /// How it stands.
     pub fn state(&self) -> OverloadState {
         OverloadState {
@@ -114,7 +120,9 @@ impl Judgement {
     /// The answer, if there is one.
     pub fn reply(self) -> Option<Reply> {
         match self {
-            Self::Answer { retry_after_s, tag } => Some(Reply::Overloaded { retry_after_s, tag }),
+            Self::Answer { retry_after_s, tag, feedback } => {
+                Some(Reply::Overloaded { retry_after_s, tag, feedback })
+            }
             _ => None,
         }
     }

@@ -21,6 +21,7 @@ pub(crate) struct OverloadPlan {
     pub(super) target_ns: u64,
     pub(super) interval_ns: u64,
     retry_after_s: [u16; 2],
+    pub(super) feedback: bool,
     /// Of the marks of transactions, and of the tags of those that were shed.
     pub(super) keys: [QuickKey; 2],
 }
@@ -41,7 +42,7 @@ pub(super) struct SourcePlan {
 impl OverloadPlan {
     /// Checks the settings.
     pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let OverloadSettings { target_ms, interval_ms, retry_after_s, sources } =
+        let OverloadSettings { target_ms, interval_ms, retry_after_s, feedback, sources } =
             &settings.overload;
         check(&settings.overload)?;
         let members = settings.sets.iter().flat_map(|set| &set.members);
@@ -52,6 +53,7 @@ impl OverloadPlan {
             target_ns: u64::from(*target_ms) * MS,
             interval_ns: u64::from(*interval_ms) * MS,
             retry_after_s: *retry_after_s,
+            feedback: *feedback,
             keys: [key(b'm'), key(b't')],
         })
     }
@@ -98,8 +100,8 @@ fn check(settings: &OverloadSettings) -> Result<(), SettingsError> {
         let problem = format!("{value} is out of range: {least} to {most} is allowed");
         wrong(format!("overload.{setting}"), problem)
     };
-    let OverloadSettings { target_ms, interval_ms, retry_after_s: [least, most], sources } =
-        settings;
+    let OverloadSettings { target_ms, interval_ms, retry_after_s: [least, most], .. } = settings;
+    let sources = &settings.sources;
     within("target_ms", *target_ms, [0, 1_000])?;
     within("interval_ms", *interval_ms, [10, 10_000])?;
     within("retry_after_seconds", (*least).into(), [1, 3_600])?;

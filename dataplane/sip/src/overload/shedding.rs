@@ -19,6 +19,7 @@
 
 use super::plan::OverloadPlan;
 use super::sort::{Kind, sort};
+use crate::rewrite::feedback::{Feedback, VALIDITY_MS};
 use crate::settings::Transport;
 
 /// All of something that is taken in part.
@@ -48,6 +49,8 @@ pub enum Judgement {
         retry_after_s: u16,
         /// What the tag of To is made of: by it the ACK is known.
         tag: u64,
+        /// What the client is told, if it has asked to be.
+        feedback: Option<Feedback>,
     },
     /// It is dropped: there were too many to answer.
     Drop,
@@ -80,6 +83,8 @@ pub(super) struct Shedding {
     other: u32,
     next_ns: u64,
     acks_until_ns: u64,
+    /// Until when clients believe what they were told.
+    told_until_ns: u64,
     now_ns: u64,
     /// Messages taken since the parts were last reckoned.
     taken: u32,
@@ -99,6 +104,7 @@ impl Default for Shedding {
             other: ALL,
             next_ns: 0,
             acks_until_ns: 0,
+            told_until_ns: 0,
             now_ns: 0,
             taken: 0,
             answers: 0,
@@ -168,6 +174,7 @@ impl Shedding {
         }
         let missed = (self.now_ns - self.next_ns) / plan.target_ns;
         self.next_ns = self.now_ns + plan.target_ns;
+        self.told_until_ns = self.now_ns + VALIDITY_MS * 1_000_000;
         if stands_ns >= plan.target_ns {
             self.take_less(stands_ns >= 8 * plan.target_ns);
         } else {
@@ -233,7 +240,23 @@ impl Shedding {
         }
         self.counts.answered += 1;
         self.acks_until_ns = self.now_ns + ACK_NS;
-        Judgement::Answer { retry_after_s: plan.retry_after(mark), tag: tag_key.hash(via) }
+        Judgement::Answer {
+            retry_after_s: plan.retry_after(mark),
+            tag: tag_key.hash(via),
+            feedback: self.feedback(plan),
+        }
+    }
+
+    /// What clients are told now (RFC 7339): by how much they are to send less, and when that is over that they need
+    /// not, until they have forgotten it by themselves.
+    #[inline]
+    pub(super) fn feedback(&self, plan: &OverloadPlan) -> Option<Feedback> {
+        if !plan.feedback || self.now_ns >= self.told_until_ns {
+            return None;
+        }
+        let percent = (ALL - self.first) * 100 / ALL;
+        let percent = u8::try_from(percent).unwrap_or(100);
+        Some(Feedback { percent, now_ms: self.now_ns / 1_000_000 })
     }
 }
 
@@ -314,6 +337,7 @@ mod tests {
         run(&mut shedding, false, [2_500, 5_000]);
         assert_eq!(taken(&mut shedding, "INVITE"), 1_000);
         assert!(!shedding.judges(), "{shedding:?}");
+        assert_eq!(shedding.feedback(&plan()).map(|feedback| feedback.percent), None);
         assert_eq!((shedding.counts.episodes, shedding.parts()), (1, [1_000, 1_000]));
     }
 
@@ -337,7 +361,8 @@ mod tests {
         let mut answered = 0;
         for number in 0..100 {
             let judgement = shedding.judge(&request("INVITE", number, ""), Transport::Udp, &plan());
-            let Judgement::Answer { retry_after_s, tag } = judgement else { continue };
+            let Judgement::Answer { retry_after_s, tag, feedback } = judgement else { continue };
+            assert!(feedback.is_some_and(|feedback| feedback.percent == 99), "{feedback:?}");
             answered += 1;
             assert!((4..=12).contains(&retry_after_s));
             let to_tag = format!("to-{tag:016x}");

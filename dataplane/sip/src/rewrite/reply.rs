@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::branch::hex16;
+use super::feedback::{self, Feedback};
 use super::output::{Full, Output};
 use super::received;
 use crate::limits::MESSAGE_MAX;
@@ -55,7 +56,11 @@ pub fn write_reply(
     let (code, phrase) = reply.status(tables);
     out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
     let came = (arrival.source, tables.transport_of(arrival.listen));
-    push_vias(bytes, headers_at, &headers, &via, came, out)?;
+    let feedback = match reply {
+        Reply::Overloaded { feedback, .. } => feedback,
+        _ => None,
+    };
+    push_vias(bytes, headers_at, &headers, &via, came, feedback, out)?;
     push_line(out, b"From: ", headers.value(HeaderId::From).of(bytes))?;
     let branch = || tables.keys.branch(bytes, &headers, &via, arrival.listen);
     let tag = || match reply {
@@ -197,14 +202,54 @@ fn push_vias(
     headers: &Headers,
     via: &Via,
     came: (SocketAddr, Transport),
+    feedback: Option<Feedback>,
     out: &mut Output,
 ) -> Result<(), Full> {
     each_line(bytes, headers_at, HeaderId::Via, |line| {
         if line.line != headers.place(HeaderId::Via).line {
             return push_line(out, b"Via: ", line.value.of(bytes));
         }
-        push_marked_via(bytes, line.value, via, came, out)
+        match feedback {
+            Some(feedback) => push_told_via(bytes, line.value, via, came, feedback, out),
+            None => push_marked_via(bytes, line.value, via, came, out),
+        }
     })
+}
+
+/// As [`push_marked_via`], with `feedback` if the client has asked for it.
+#[cold]
+fn push_told_via(
+    bytes: &[u8],
+    line: Span,
+    via: &Via,
+    came: (SocketAddr, Transport),
+    feedback: Feedback,
+    out: &mut Output,
+) -> Result<(), Full> {
+    let places = feedback::places(bytes, Span::new(line.start(), via.end()));
+    let mut told = places.iter().copied().enumerate().peekable();
+    let (mut at, mut result) = (line.start(), out.push(b"Via: "));
+    let mut push =
+        |until: usize, place: Span, texts: &mut dyn FnMut(&mut Output) -> Result<(), Full>| {
+            result = result
+                .and_then(|()| out.push(Span::new(at, until).of(bytes)))
+                .and_then(|()| texts(out));
+            at = place.end();
+        };
+    received::mark(bytes, via, came, |place, name, value| {
+        while let Some((index, told)) = told.next_if(|(_, told)| told.start() < place.start()) {
+            push(told.start(), told, &mut |out| {
+                if index == 0 { feedback.write(out) } else { Ok(()) }
+            });
+        }
+        push(place.start(), place, &mut |out| out.push(name).and_then(|()| out.push(value)));
+    });
+    for (index, told) in told {
+        push(told.start(), told, &mut |out| if index == 0 { feedback.write(out) } else { Ok(()) });
+    }
+    result?;
+    out.push(Span::new(at, line.end()).of(bytes))?;
+    out.push(b"\r\n")
 }
 
 /// The topmost Via line, whose first value is `via`, with `received` and `rport`.

@@ -3,6 +3,7 @@
 use super::rules::CompiledAction;
 use super::tables::Tables;
 use crate::parse::error::{ParseError, ParseErrorKind};
+use crate::rewrite::feedback::Feedback;
 
 /// A message that is not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub enum Reply {
         retry_after_s: u16,
         /// What the tag of To is made of.
         tag: u64,
+        /// What the client is told, if it has asked to be.
+        feedback: Option<Feedback>,
     },
     /// 513: larger than what can be sent on.
     MessageTooLarge,

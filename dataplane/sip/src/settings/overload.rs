@@ -14,6 +14,8 @@ pub struct OverloadSettings {
     pub interval_ms: u32,
     /// Least and most value of Retry-After in responses to what is refused, in seconds; 1 to 3,600.
     pub retry_after_s: [u16; 2],
+    /// Whether clients that ask for it (RFC 7339) are told how much less they are to send.
+    pub feedback: bool,
     /// What each source may send.
     pub sources: SourceLimits,
 }
@@ -39,7 +41,7 @@ pub struct SourceLimits {
 impl Default for OverloadSettings {
     fn default() -> Self {
         let sources = SourceLimits::default();
-        Self { target_ms: 5, interval_ms: 100, retry_after_s: [4, 12], sources }
+        Self { target_ms: 5, interval_ms: 100, retry_after_s: [4, 12], feedback: true, sources }
     }
 }
 
