@@ -7,6 +7,7 @@ mod digest;
 mod instructions;
 mod messages;
 mod ours;
+mod overload;
 mod peers;
 mod table;
 mod timing;

@@ -1,5 +1,6 @@
 //! `trunkline check`: a configuration against its own rules, the router's and this machine.
 
+mod overload;
 mod registrar;
 
 use crate::config::{Config, ConfigError, Route, Transactions, explain_routes};
@@ -80,6 +81,7 @@ impl fmt::Display for Checked {
         self.write_prefix_tables(f)?;
         self.write_transactions(f)?;
         write!(f, "{}{}", registrar::location(config), registrar::credentials(config))?;
+        write!(f, "{}", overload::overload(&config.overload))?;
         writeln!(f, "\nroutes, the first that fits decides")?;
         write!(f, "{}", crate::status_report::indented(&explain_routes(config)))
     }

@@ -12,6 +12,7 @@ mod dns;
 mod document;
 mod error;
 mod explain;
+mod overload;
 mod prefixes;
 mod probe;
 mod routes;
@@ -24,6 +25,7 @@ pub use connections::{Connections, ServerCa, Tls, TlsName};
 pub use dns::Dns;
 pub use error::{ConfigError, Mistake};
 pub use explain::explain_routes;
+pub use overload::{Overload, Sources};
 pub use prefixes::PrefixTable;
 pub use probe::{AllDown, Probe};
 pub use routes::{Action, DestinationSet, Header, Member, Reject, Route, RouteMatch};
@@ -59,6 +61,8 @@ pub struct Config {
     pub registrar: RegistrarSettings,
     /// `[auth]`: how routes with `auth` ask for credentials.
     pub auth: Auth,
+    /// `[overload]`: what happens when more comes than can be done.
+    pub overload: Overload,
     /// `[connections]`: TCP, TLS and WebSocket.
     pub connections: Connections,
     /// `[tls]`: certificates.
@@ -230,6 +234,7 @@ impl Config {
         let transactions = document.section::<Transactions>("transactions");
         let registrar = document.section::<RegistrarSettings>("registrar");
         let auth = document.section::<Auth>("auth");
+        let overload = document.section::<Overload>("overload");
         let connections = document.section::<Connections>("connections");
         let tls = document.section::<Tls>("tls");
         let dns = document.section::<Dns>("dns");
@@ -247,6 +252,7 @@ impl Config {
             transactions,
             registrar,
             auth,
+            overload,
             connections,
             tls,
             dns,
@@ -294,6 +300,7 @@ impl Config {
             transactions: self.transactions.to_sip(),
             registrar: self.registrar.clone(),
             auth: self.auth.to_sip(),
+            overload: self.overload.to_sip(),
         }
     }
 }

@@ -3,11 +3,13 @@
 use control_api::frame::{self, Assembler, FrameError, PACKET_MAX};
 use control_api::status::Status;
 use control_api::{
-    API_VERSION, CredentialsPiece, FromDataplane, MemberStatus, ToDataplane, UnreachableHost,
+    API_VERSION, BannedSource, CredentialsPiece, FromDataplane, MemberStatus, ToDataplane,
+    UnreachableHost,
 };
 use serde::Serialize;
 use sip_core::Settings;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -164,6 +166,17 @@ impl Link {
         }
     }
 
+    /// Asks who is banned, after the ban of `unban` has ended.
+    ///
+    /// # Errors
+    /// Any [`LinkError`] but [`LinkError::Refused`].
+    pub async fn sources(&mut self, unban: Option<IpAddr>) -> Result<Vec<BannedSource>, LinkError> {
+        match self.ask(&ToDataplane::<()>::Sources { unban }).await? {
+            FromDataplane::Sources(sources) => Ok(sources),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
     /// Makes a worker panic; the connection ends with the process.
     ///
     /// # Errors
@@ -228,6 +241,18 @@ pub async fn status(path: &Path) -> Result<Status, LinkError> {
 pub fn status_blocking(path: &Path) -> Result<Status, LinkError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(status(path))
+}
+
+/// Asks the data plane behind the socket at `path` who is banned, after the ban of `unban` has ended.
+///
+/// # Errors
+/// As [`Link::sources`].
+pub fn sources_blocking(
+    path: &Path,
+    unban: Option<IpAddr>,
+) -> Result<Vec<BannedSource>, LinkError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { Link::connect(path).await?.sources(unban).await })
 }
 
 /// Makes a worker of the data plane behind the socket at `path` panic.

@@ -2,6 +2,7 @@
 
 mod counters;
 mod location;
+mod overload;
 mod workers;
 
 pub use counters::Counters;
@@ -40,6 +41,8 @@ pub struct StatusReport {
     pub workers: Vec<WorkerStatus>,
     /// The way of bindings to the store.
     pub store: StoreStatus,
+    /// Sources that are banned now.
+    pub banned_sources: u32,
 }
 
 /// One queue pair.
@@ -85,6 +88,7 @@ impl StatusReport {
             kernel: status.kernel,
             workers: status.workers.clone(),
             store: status.store.clone(),
+            banned_sources: status.banned_sources,
             queues,
         }
     }
@@ -224,6 +228,10 @@ impl fmt::Display for StatusReport {
         let location = location::location_tables(&self.workers, &self.store);
         if !location.is_empty() {
             writeln!(f, "{location}")?;
+        }
+        let overload = overload::overload_table(&self.workers, self.banned_sources);
+        if !overload.is_empty() {
+            writeln!(f, "{overload}")?;
         }
         write!(f, "drops\n{}", indented(&self.drop_list()))?;
         write!(f, "\nconserved    {}", self.conservation_line())

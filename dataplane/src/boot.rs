@@ -1,6 +1,7 @@
 //! The start of the data plane, in order: settings → plan → locks → ports → service core → workers → wait.
 
 use crate::handoff::Handoff;
+use crate::limits::SOURCES;
 use crate::mailbox::{ServiceEnd, WorkerEnd, mailbox};
 use crate::mbuf::DpdkQueues;
 use crate::poll_loop::PollLoop;
@@ -253,6 +254,7 @@ fn install_workers(
             let worker = worker.with_location(location, [number, count], secret, epoch_ms);
             let worker = worker.with_names(boot);
             let worker = worker.with_digest(Digest::new(digest, number, &secret));
+            let worker = worker.with_sources(SOURCES, &secret);
             PollLoop::new(worker, idle)
         })?;
     }

@@ -7,6 +7,7 @@
 mod at_home;
 mod held;
 mod names;
+mod overload;
 mod own;
 mod parcels;
 mod stateful;
@@ -23,14 +24,15 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
 use core::ops::Range;
+use overload::Bans;
 use parcels::is_too_large;
 use sip_core::stun::StunDrop;
 use sip_core::{
     Arrival, Choices, Credentials, Digest, DigestSizes, EditList, Headers, ListenId, ListenPoint,
-    Location, LocationSizes, Message, Method, NameHops, Names, Output, Oversize, Refusal, Reply,
-    Request, RequestRoute, Response, ResponseRoute, RouteReason, Share, SipDrop, Tables, Targets,
-    TransactionSizes, Transactions, Transport, acknowledges_reply, rewrite_request,
-    rewrite_response, route_request, route_response, stun, write_reply,
+    Location, LocationSizes, Message, Method, NameHops, Names, Output, Overload, Oversize, Refusal,
+    Reply, Request, RequestRoute, Response, ResponseRoute, RouteReason, Share, SipDrop, Tables,
+    Targets, TransactionSizes, Transactions, Transport, acknowledges_reply, feed_back,
+    rewrite_request, rewrite_response, route_request, route_response, stun, write_reply,
 };
 use stateful::Remember;
 use std::sync::Arc;
@@ -74,6 +76,9 @@ struct Scratch {
     remember: Remember,
     /// The next hop of a request that does not answer.
     failed: Option<NextHop>,
+    overload: Overload,
+    /// Sources that were banned since the worker last told of them.
+    bans: Bans,
 }
 
 const NO_BINDINGS: LocationSizes = LocationSizes { aors: 0, bindings: 0, text_blocks: 0 };
@@ -98,6 +103,8 @@ impl Default for Scratch {
             held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,
+            overload: Overload::new(0, &[0; 16]),
+            bans: Bans::new(),
         }
     }
 }
@@ -256,6 +263,9 @@ impl Way<'_> {
         {
             return done;
         }
+        if let Some(done) = self.shed(message, &arrival, scratch) {
+            return done;
+        }
         let mut headers = Headers::default();
         let parsed = sip_core::parse(message, &mut headers);
         probe.end(Stage::Parse);
@@ -405,6 +415,9 @@ impl Way<'_> {
         self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
         rewrite_response(response, route, &mut scratch.edits);
+        if let Some(feedback) = scratch.overload.feedback(self.tables) {
+            feed_back(response, route, feedback, &mut scratch.edits);
+        }
         Ok(Outgoing::Edited { end: response.body_end() })
     }
 

@@ -122,6 +122,13 @@ pub const HELD_BYTES: usize = nic_config::registrar::HELD_BYTES as usize;
 /// Answers that leave between two bursts when the store has confirmed: about as much work as a burst.
 pub const RELEASES_PER_ROUND: usize = 64;
 
+/// Sources whose buckets a worker keeps: 2 MiB, and four times as many as a /18 has hosts. With more of them those
+/// that were quiet for longest are forgotten, whose buckets are full.
+pub const SOURCES: u32 = 65_536;
+
+/// Bans that the service core can list; more are in force but not shown.
+pub const BANS_MAX: usize = 4_096;
+
 /// Pause between two looks at whether the store still confirms.
 pub const STORE_WATCH: Duration = Duration::from_millis(50);
 

@@ -11,7 +11,9 @@ use crate::ring::Ring;
 use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
-use sip_core::{Credentials, NameAnswer, NameQuestion, Oversize, QuotedBranch, Tables};
+use sip_core::{
+    Ban, Credentials, NameAnswer, NameQuestion, Oversize, QuotedBranch, SourceNet, Tables,
+};
 use std::sync::Arc;
 
 /// A configuration epoch as the workers use it.
@@ -42,6 +44,8 @@ pub enum Command {
     LocationReady,
     /// Answer REGISTER from memory, because the store does not confirm; or wait for it again.
     FromMemory(bool),
+    /// End the ban of a source.
+    Unban(SourceNet),
     /// End: the queues have run empty.
     Stop,
     /// Panic, to see what becomes of the process.
@@ -57,6 +61,8 @@ pub enum Event {
     Resolve(NextHop),
     /// A message to this host was dropped, because the next hop on the way there does not answer.
     Unreachable(SocketAddr),
+    /// The worker has banned a source.
+    Banned(Ban),
     /// The worker runs on this epoch; the one before, if any, is handed back to be freed.
     Applied {
         /// Number of the epoch now in force.

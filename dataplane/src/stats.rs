@@ -5,10 +5,13 @@ use crate::awaiting::Awaiting;
 use crate::held_replies::HeldReplies;
 use crate::probe::StageCounters;
 use control_api::DropReason;
-use control_api::status::{AuthStatus, LocationStatus, NameStatus, QueueStatus, TransactionStatus};
+use control_api::status::{
+    AuthStatus, LocationStatus, NameStatus, OverloadStatus, QueueStatus, TransactionStatus,
+};
 use core::sync::atomic::{AtomicU64, Ordering};
 use sip_core::{
-    DigestCounts, LocationCounts, LocationSizes, NameCounts, TransactionCounts, TransactionSizes,
+    DigestCounts, LocationCounts, LocationSizes, NameCounts, OverloadState, SheddingCounts,
+    TransactionCounts, TransactionSizes,
 };
 
 /// A counter with a single writer: a plain load and store, no read-modify-write.
@@ -138,6 +141,8 @@ pub struct WorkerCounters {
     pub auth: AuthCounters,
     /// Of host names.
     pub names: NameCounters,
+    /// Of what it does while there is too much to do.
+    pub overload: OverloadCounters,
     /// Of the time that its stages take.
     pub stages: StageCounters,
     /// How often it has looked after its own affairs: a worker whose count stands still hangs.
@@ -204,6 +209,27 @@ pub fn name_status<P>(counts: &NameCounts, awaiting: &Awaiting<P>) -> NameStatus
         failed: counts.failed,
         refused_full: awaiting.refused_full,
         timed_out: awaiting.timed_out,
+    }
+}
+
+published! {
+    OverloadCounters, OverloadStatus;
+    first_permille, other_permille, stands_us, episodes, answered, unanswered, acknowledged, bans
+}
+
+/// What is done while there is too much to do.
+pub fn overload_status(state: &OverloadState) -> OverloadStatus {
+    let OverloadState { parts: [first_permille, other_permille], stands_ns, bans, counts } = *state;
+    let SheddingCounts { episodes, answered, unanswered, acknowledged } = counts;
+    OverloadStatus {
+        first_permille,
+        other_permille,
+        stands_us: stands_ns / 1_000,
+        episodes,
+        answered,
+        unanswered,
+        acknowledged,
+        bans,
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod location;
 mod names;
+mod overload;
 mod own;
 mod parcels;
 mod siblings;
@@ -63,6 +64,10 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     rounds: u32,
     /// More timers are due than ran in the last round.
     is_behind: bool,
+    /// A queue, or what comes by other ways, gave as much as is taken at once in this round.
+    found_full: bool,
+    /// More parcels wait than were taken at the last look.
+    has_parcels: bool,
     /// The service core has been told that it runs.
     has_started: bool,
     is_stopped: bool,
@@ -109,6 +114,8 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             clock,
             rounds: 0,
             is_behind: false,
+            found_full: false,
+            has_parcels: false,
             has_started: false,
             is_stopped: false,
             probe,
@@ -191,6 +198,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             }
             is_busy |= self.tend_location();
         }
+        self.end_round();
         is_busy
     }
 
@@ -249,6 +257,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.fast_path.held_replies().set_degraded(is_degraded);
                     None
                 }
+                Command::Unban(source) => {
+                    self.fast_path.overload().unban(source);
+                    None
+                }
                 Command::Stop => {
                     self.is_stopped = true;
                     None
@@ -291,6 +303,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if self.fast_path.keeps_time() {
             self.set_time(began);
         }
+        let now_ns = self.clock_ns(began);
+        if burst.len() == BURST_MAX {
+            self.note_full(now_ns);
+        }
+        self.fast_path.set_load_time(now_ns);
         self.ports[port].counters.bursts.add(1);
         self.ports[port].counters.received.add(burst.len() as u64);
         self.take_burst(port, burst, began);
@@ -306,6 +323,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             packet.prefetch();
         }
         let rules = self.ports[port].rules;
+        let now_ns = self.clock_ns(began);
         let mut bytes = 0;
         let decoded: SmallVec<[Result<Datagram, DropReason>; BURST_MAX]> = burst
             .iter()
@@ -314,9 +332,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 if !packet.is_contiguous() {
                     return Err(DropReason::FrameMultiSegment);
                 }
-                decode(packet.frame(), rules)
+                let datagram = decode(packet.frame(), rules)?;
+                self.fast_path.admit(datagram.source.ip(), now_ns)?;
+                Ok(datagram)
             })
             .collect();
+        self.report_bans();
         self.ports[port].counters.received_bytes.add(bytes);
         self.probe.end(Stage::Decode);
         let looks_ahead = self.fast_path.keeps_state();

@@ -104,6 +104,8 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
     /// Of these: no answer in spite of retransmissions, or still open at the end.
     pub(crate) timed_out: u64,
+    /// Of these: after the caller had its 200 to INVITE, so that a call that was up did not end properly.
+    pub(crate) failed_up: u64,
     /// Of these: refused with a final response, by its status.
     pub(crate) refused: BTreeMap<u16, u64>,
     /// Calls that were going on undisturbed when the run ended.

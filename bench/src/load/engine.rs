@@ -528,6 +528,11 @@ impl Engine {
             self.counts.completed += 1;
         } else {
             self.counts.failed += 1;
+            let messages = &self.setup.scripts[usize::from(call.script)].messages;
+            let answer = Kind::Response(200, Method::Invite);
+            let answered = messages.iter().position(|message| message.kind == answer);
+            let is_up = answered.is_some_and(|index| call.arrived_mask & 1 << index != 0);
+            self.counts.failed_up += u64::from(is_up);
         }
         self.timers.after(now, LINGER, slot as u32, call.generation, What::Release);
     }

@@ -2,7 +2,7 @@
 
 use super::messages::Step::{self, Ack, Bye, Invite, Ok, Ringing, Trying};
 use super::messages::{Arrived, Messages};
-use super::{destinations, digest, ours, peers, transaction, wheel};
+use super::{destinations, digest, ours, overload, peers, transaction, wheel};
 
 /// Does the work of a case so many times.
 pub(crate) type Work = Box<dyn FnMut(u64)>;
@@ -70,6 +70,11 @@ pub(crate) const CASES: &[Case] = &[
     ours("register_digest_md5", Invite, digest::md5),
     ours("register_digest_sha256", Invite, digest::sha256),
     ours("register_challenge", Invite, digest::challenge),
+    ours("bucket_of_one_source", Invite, overload::one_source),
+    ours("bucket_of_60000_sources", Invite, overload::many_sources),
+    ours("bucket_banned", Invite, overload::banned),
+    ours("shed_invite_600", Invite, overload::unanswered),
+    ours("shed_invite_600_with_503", Invite, overload::answered),
     peer("peer_rsip_parse_invite_600", peers::rsip_parse),
     peer("peer_rsip_headers_invite_600", peers::rsip_headers),
     peer("peer_rsipstack_parse_invite_600", peers::rsipstack_parse),

@@ -20,7 +20,9 @@ pub mod status;
 
 pub use credentials::{CredentialsPiece, UserSecrets};
 pub use location::{FromLocation, ToLocation};
-pub use message::{FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign};
+pub use message::{
+    BannedSource, FromDataplane, MemberStatus, ToDataplane, UnreachableHost, UnreachableSign,
+};
 pub use names::{FromNames, NameAsked, NameReply, NamesStatus, Resolved, ResolvedAddress, ToNames};
 pub use reasons::DropReason;
 

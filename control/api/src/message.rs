@@ -11,7 +11,7 @@ use crate::operator::MemberState;
 use crate::status::Status;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// From control, or an operator's command, to the data plane.
@@ -50,6 +50,11 @@ pub enum ToDataplane<S> {
         /// Index of the worker, in the order of `lcores.workers`.
         worker: u16,
     },
+    /// Asks who is banned. Answered by `Sources`.
+    Sources {
+        /// Whose ban ends first; of IPv6 that of its /64.
+        unban: Option<IpAddr>,
+    },
     /// Bindings and the store; on a connection of its own.
     Location(ToLocation),
     /// Where host names lead; on a connection of its own.
@@ -87,10 +92,23 @@ pub enum FromDataplane {
     Status(Status),
     /// The answer to `ToDataplane::Unreachable`; empty when there was no sign.
     Unreachable(Vec<UnreachableHost>),
+    /// Who is banned, those whose ban lasts longest first.
+    Sources(Vec<BannedSource>),
     /// Bindings; on a connection of its own.
     Location(FromLocation),
     /// Host names; on a connection of its own.
     Names(FromNames),
+}
+
+/// A source that is dropped altogether for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BannedSource {
+    /// An IPv4 address, or the first one of an IPv6 /64.
+    pub address: IpAddr,
+    /// Seconds that are left, rounded up.
+    pub seconds_left: u64,
+    /// Workers that have banned it: each does so on its own.
+    pub workers: u16,
 }
 
 /// New state of a member of a destination set.

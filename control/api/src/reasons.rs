@@ -43,12 +43,15 @@ drop_reasons! {
     UdpLength, "udp_length", "The UDP length contradicts the IP length.";
     UdpChecksum, "udp_checksum", "The UDP checksum is wrong, or absent over IPv6.";
     PortZero, "port_zero", "UDP source port zero: nobody could be answered.";
+    SourceRate, "source_rate", "The source sends more than [overload.sources] allows.";
+    SourceBanned, "source_banned", "The source is banned for a time, because it went on sending too much: trunkline sources lists them.";
     NotOurs, "not_ours", "The destination address and port are not one of our listen points.";
     NoEpoch, "no_epoch", "No configuration epoch has arrived yet.";
     Keepalive, "keepalive", "An empty or CRLF-only datagram, or a STUN Binding indication: they keep a NAT binding alive and have no answer.";
     StunMalformed, "stun_malformed", "STUN that breaks RFC 8489 or has a wrong fingerprint, or that is no Binding request.";
     SipMalformed, "sip_malformed", "Not SIP, or too broken to be answered.";
     AckUnanswerable, "ack_unanswerable", "An ACK that cannot be forwarded; an ACK is never answered.";
+    Overload, "overload", "New work while there was more than could be done, and more of it than could be answered with 503.";
     AuthBlocked, "auth_blocked", "The source, or the user it claims to be, has sent wrong credentials too often lately.";
     ResponseMalformed, "response_malformed", "A response that breaks a rule of RFC 3261; a response is never answered.";
     ResponseNotOurs, "response_not_ours", "The topmost Via of a response does not name us.";

@@ -26,6 +26,8 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// How changes of bindings come to control's store.
     pub store: StoreStatus,
+    /// Sources that some worker has banned now.
+    pub banned_sources: u32,
 }
 
 /// The way of changed bindings to control's store, from the side of the data plane.
@@ -89,6 +91,29 @@ pub struct WorkerStatus {
     pub names: NameStatus,
     /// Where its time goes.
     pub stages: StageStatus,
+    /// What it does while there is too much to do.
+    pub overload: OverloadStatus,
+}
+
+/// What one worker does while there is more than it can do, a fraction of a second old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverloadStatus {
+    /// Part of INVITE and REGISTER outside of dialogs that is taken now, in thousandths: 1,000 without overload.
+    pub first_permille: u64,
+    /// The same of other requests outside of dialogs.
+    pub other_permille: u64,
+    /// Microseconds for which its queues have not run empty.
+    pub stands_us: u64,
+    /// How often it began to refuse new work.
+    pub episodes: u64,
+    /// Requests refused with 503.
+    pub answered: u64,
+    /// Requests refused without an answer; `dropped` has them as `overload`.
+    pub unanswered: u64,
+    /// ACK to those 503, which are absorbed.
+    pub acknowledged: u64,
+    /// How often it banned a source.
+    pub bans: u64,
 }
 
 /// The stages of a message's way through a worker, in the order of [`StageStatus::ns`].

@@ -42,6 +42,18 @@ impl Value {
         Self::LevelSeconds(milliseconds as f64 / 1e3)
     }
 
+    /// A level in microseconds, as seconds.
+    #[expect(clippy::cast_precision_loss, reason = "exact for ages")]
+    fn micros(microseconds: u64) -> Self {
+        Self::LevelSeconds(microseconds as f64 / 1e6)
+    }
+
+    /// A level in thousandths, as a ratio.
+    #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]
+    fn permille(thousandths: u64) -> Self {
+        Self::LevelSeconds(thousandths as f64 / 1e3)
+    }
+
     /// As OpenMetrics calls it.
     pub(super) fn kind(&self) -> MetricType {
         match self {
@@ -58,6 +70,7 @@ pub(super) const STATUS: &[Metric<Status>] = &[
     Metric { name: "epoch", help: "Configuration epoch that every worker runs on; 0 before the first.", value: |s| Value::Level(s.epoch) },
     Metric { name: "hugepages", help: "Whether DPDK's memory comes from hugepages.", value: |s| Value::flag(s.hugepages) },
     Metric { name: "mbufs_in_use", help: "Mbufs of the mempool that are in use.", value: |s| Value::Level(s.mbufs_in_use.into()) },
+    Metric { name: "banned_sources", help: "Sources that some worker has banned now.", value: |s| Value::Level(s.banned_sources.into()) },
     Metric { name: "mbufs", help: "Mbufs in the mempool.", value: |s| Value::Level(s.mbufs_total.into()) },
 ];
 
@@ -173,6 +186,14 @@ pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
     Metric { name: "location_keepalives_answered", help: "OPTIONS among the keep-alives that were answered.", value: |s| Value::Count(s.location.keepalives_answered) },
     Metric { name: "location_flows_failed", help: "Bindings that were taken away because their flow had failed.", value: |s| Value::Count(s.location.flows_failed) },
     Metric { name: "location_refused_held", help: "REGISTER requests answered with 503, as too many answers waited for the store.", value: |s| Value::Count(s.location.refused_held) },
+    Metric { name: "overload_first_taken_ratio", help: "Part of INVITE and REGISTER outside of dialogs that is taken now: 1 without overload.", value: |s| Value::permille(s.overload.first_permille) },
+    Metric { name: "overload_other_taken_ratio", help: "Part of other requests outside of dialogs that is taken now: 1 without overload.", value: |s| Value::permille(s.overload.other_permille) },
+    Metric { name: "overload_behind_seconds", help: "For how long the queues have not run empty.", value: |s| Value::micros(s.overload.stands_us) },
+    Metric { name: "overload_episodes", help: "How often a worker began to refuse new work.", value: |s| Value::Count(s.overload.episodes) },
+    Metric { name: "overload_answered", help: "New requests refused with 503 because there was too much to do.", value: |s| Value::Count(s.overload.answered) },
+    Metric { name: "overload_unanswered", help: "New requests refused without an answer because there were too many to answer.", value: |s| Value::Count(s.overload.unanswered) },
+    Metric { name: "overload_acknowledged", help: "ACK to those 503.", value: |s| Value::Count(s.overload.acknowledged) },
+    Metric { name: "overload_bans", help: "How often a source was banned because it went on sending too much.", value: |s| Value::Count(s.overload.bans) },
     Metric { name: "auth_accepted", help: "Requests whose credentials were right.", value: |s| Value::Count(s.auth.accepted) },
     Metric { name: "auth_retransmitted", help: "Retransmissions among the requests whose credentials were right.", value: |s| Value::Count(s.auth.retransmitted) },
     Metric { name: "auth_unproved", help: "Requests without credentials for the realm, or none that are offered.", value: |s| Value::Count(s.auth.unproved) },

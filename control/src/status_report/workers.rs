@@ -1,6 +1,6 @@
 //! The transactions of each worker, and what workers hand over to each other.
 
-use super::{grouped, location, ratio};
+use super::{grouped, location, overload, ratio};
 use control_api::status::{AuthStatus, TransactionStatus, WorkerStatus};
 use std::fmt::Write;
 
@@ -101,6 +101,7 @@ pub(super) fn subtract(worker: &mut WorkerStatus, before: &WorkerStatus) {
         *now -= then;
     }
     location::subtract(&mut worker.location, &before.location);
+    overload::subtract(&mut worker.overload, &before.overload);
     subtract_auth(&mut worker.auth, &before.auth);
     let (now, then) = (&mut worker.transactions, &before.transactions);
     let counters = |of: &TransactionStatus| {

@@ -22,6 +22,7 @@ mod large;
 mod locations;
 mod names;
 mod nat;
+mod overload;
 mod phone;
 mod phones;
 mod refusals;

@@ -40,6 +40,7 @@ mod location;
 pub mod measuring;
 mod message;
 mod names;
+mod overload;
 mod parse;
 mod registrar;
 mod rewrite;
@@ -62,11 +63,13 @@ pub use names::{
     HostName, NameAnswer, NameCounts, NameHops, NameOutcome, NameQuestion, NameTarget, Names,
     NotAimed,
 };
+pub use overload::{Ban, Excess, Judgement, Overload, OverloadState, SheddingCounts, SourceNet};
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;
 pub use registrar::Registered;
 pub use rewrite::edit::EditList;
+pub use rewrite::feedback::{Feedback, feed_back};
 pub use rewrite::output::{Full, Output};
 pub use rewrite::reply::{acknowledges_reply, write_reply};
 pub use rewrite::request::{rewrite_located, rewrite_request};
@@ -81,8 +84,9 @@ pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
     Action, Algorithm, AuthSettings, Blocked, DestinationSet, DigestAlgorithm, Durability, Fork,
     HashKey, HeaderMatch, HeaderTest, KeepAlive, ListenId, ListenPoint, Maddr, Member,
-    MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, Oversize, PrefixTable,
-    RealmId, RegistrarSettings, Relay, Rule, Settings, Store, TransactionSettings, Transport,
+    MemberChange, MemberState, MergedRequests, Nat, Network, NetworkError, OverloadSettings,
+    Oversize, PrefixTable, RealmId, RegistrarSettings, Relay, Rule, Settings, SourceLimits, Store,
+    TransactionSettings, Transport,
 };
 pub use transaction::{
     BranchId, Egress, LostFlow, Outbox, Outgoing, Owner, QuotedBranch, Recognised, ResponseFate,

@@ -8,12 +8,14 @@ use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
 mod auth;
+mod overload;
 mod prefixes;
 mod registrar;
 mod sets;
 mod transactions;
 
 pub use auth::{AuthSettings, Blocked, DigestAlgorithm, RealmId};
+pub use overload::{OverloadSettings, SourceLimits};
 pub use prefixes::PrefixTable;
 pub use registrar::{Durability, KeepAlive, Nat, RegistrarSettings, Store};
 pub use sets::{Algorithm, DestinationSet, HashKey, Member, MemberChange, MemberState};
@@ -50,6 +52,8 @@ pub struct Settings {
     pub registrar: RegistrarSettings,
     /// How credentials are asked for, for rules with a realm.
     pub auth: AuthSettings,
+    /// What happens when more comes than can be done.
+    pub overload: OverloadSettings,
 }
 
 /// What `maddr` in a Via or URI means. It lets whoever writes a message name the host that gets it, or

@@ -118,6 +118,9 @@ impl Service {
                 ToDataplane::Names(ToNames::Attach) => return self.serve_names(socket).await,
                 ToDataplane::Names(_) => anyhow::bail!("the peer did not attach first"),
                 ToDataplane::Location(_) => anyhow::bail!("the peer did not attach first"),
+                ToDataplane::Sources { unban } => {
+                    send(socket, &FromDataplane::Sources(self.sources(unban).await)).await?;
+                }
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
                 ToDataplane::Unreachable => {
                     send(socket, &FromDataplane::Unreachable(self.take_unreachable())).await?;

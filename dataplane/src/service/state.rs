@@ -1,5 +1,6 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
+use super::bans::Bans;
 use super::kernel_sockets::KernelSockets;
 use super::location::{LocationRelay, RecordOwner};
 use super::names::NameRelay;
@@ -8,12 +9,12 @@ use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
 use control_api::status::{QueueStatus, Status, WorkerStatus};
-use control_api::{DropReason, MemberStatus, UnreachableHost, UnreachableSign};
-use core::net::SocketAddr;
+use control_api::{BannedSource, DropReason, MemberStatus, UnreachableHost, UnreachableSign};
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use sd_notify::NotifyState;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
-use sip_core::{Action, ListenPoint, MemberChange, Settings, Tables};
+use sip_core::{Action, ListenPoint, MemberChange, Settings, SourceNet, Tables};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
@@ -120,6 +121,7 @@ pub struct Service {
     kernel: Rc<KernelSockets>,
     location: LocationRelay,
     names: NameRelay,
+    bans: Bans,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -148,6 +150,7 @@ impl Service {
             kernel,
             location,
             names,
+            bans: Bans::default(),
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -250,6 +253,7 @@ impl Service {
                 self.acknowledged.borrow_mut()[worker] = number;
                 self.acknowledgement.notify_waiters();
             }
+            Event::Banned(ban) => self.bans.note(worker, ban, self.now_ns()),
             Event::Retired(fib) => drop(fib),
             Event::RetiredCredentials(credentials) => drop(credentials),
             Event::RetiredName(answer) => drop(answer),
@@ -378,9 +382,22 @@ impl Service {
         Ok(())
     }
 
-    /// The time as workers tell it: quanta calibrates once for the process.
     fn now_ms(&self) -> u64 {
-        self.clock.delta_as_nanos(0, self.clock.raw()) / 1_000_000
+        self.now_ns() / 1_000_000
+    }
+
+    /// The time as workers tell it: quanta calibrates once for the process.
+    fn now_ns(&self) -> u64 {
+        self.clock.delta_as_nanos(0, self.clock.raw())
+    }
+
+    /// Who is banned, after the ban of `unban` has ended.
+    pub(super) async fn sources(&self, unban: Option<IpAddr>) -> Vec<BannedSource> {
+        if let Some(source) = unban.map(SourceNet::of) {
+            self.tell_workers(|| Command::Unban(source)).await;
+            self.bans.lift(source);
+        }
+        self.bans.current(self.now_ns())
     }
 
     async fn all_acknowledged(&self, number: u64) {
@@ -447,6 +464,7 @@ impl Service {
             mbufs_total: self.parts.mbufs_total,
             kernel: self.kernel.status(),
             store: self.location.status(),
+            banned_sources: self.bans.count(self.now_ns()),
         }
     }
 }
@@ -465,6 +483,7 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         auth: worker.counters.auth.status(),
         names: worker.counters.names.status(),
         stages: worker.counters.stages.status(),
+        overload: worker.counters.overload.status(),
     }
 }
 

@@ -67,6 +67,17 @@ impl Appliance {
         Handoff::for_workers(workers.into()).into_iter().zip(0..).map(member).collect()
     }
 
+    /// One whose clock stands still until the test moves it, with these settings, room for a thousand sources and
+    /// every neighbour known.
+    pub fn with_clock(settings: &Settings, clock: &quanta::Clock) -> Self {
+        let rules = DecodeRules { verify_checksums: true };
+        let mut appliance = Self::new(rules, clock.clone(), Handoff::default());
+        appliance.worker = appliance.worker.with_sources(1_000, &settings.secret);
+        appliance.command(Command::Fib(Arc::new(lab_fib(1, [0, 1], true))));
+        appliance.command(Command::Epoch(Arc::new(lab_epoch(settings))));
+        appliance.settled()
+    }
+
     fn new(rules: DecodeRules, clock: quanta::Clock, handoff: Handoff<MemoryPacket>) -> Self {
         let (worker_end, service) = mailbox();
         let counters: Vec<Arc<QueueCounters>> = (0..2).map(|_| Arc::default()).collect();

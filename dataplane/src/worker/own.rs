@@ -6,7 +6,9 @@ use crate::limits::TIMERS_PER_ROUND;
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
 use crate::probe::Probe;
-use crate::stats::{Sent, auth_status, location_status, name_status, transaction_status};
+use crate::stats::{
+    Sent, auth_status, location_status, name_status, overload_status, transaction_status,
+};
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 
@@ -50,6 +52,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
 
     /// Lets others see how the transactions stand.
     pub(super) fn publish_counts(&mut self) {
+        if self.fast_path.overload().is_shedding() {
+            // Nothing may have come since, which ends it.
+            self.fast_path.set_load_time(self.clock_ns(self.clock.raw()));
+        }
         let counters = &self.mailbox.counters;
         if self.sizes.transactions > 0 {
             let counts = self.fast_path.transaction_counts();
@@ -61,6 +67,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             counters.location.publish(&location_status(self.location_sizes, &counts, held));
         }
         counters.names.publish(&name_status(&self.fast_path.names().counts(), &self.awaiting));
+        counters.overload.publish(&overload_status(&self.fast_path.overload().state()));
         counters.auth.publish(&auth_status(&self.fast_path.digest_counts()));
         counters.beats.add(1);
     }

@@ -13,14 +13,16 @@ use control_api::DropReason;
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// Takes what the service core has sent: messages from the kernel, and word of those that went there.
     pub(super) fn take_parcels(&mut self) {
-        for _ in 0..PARCELS_PER_LOOK {
+        self.has_parcels = false;
+        for taken in 1..=PARCELS_PER_LOOK {
             let Some(parcel) = self.mailbox.parcels.next() else { break };
+            self.has_parcels = taken == PARCELS_PER_LOOK;
             match parcel.errand {
                 Errand::Received => {
                     let counters = self.mailbox.parcels.counters();
                     counters.received.add(1);
                     counters.received_bytes.add(parcel.message().len() as u64);
-                    self.take_message(parcel, None);
+                    self.admit(parcel);
                 }
                 Errand::HandedIn => {
                     self.mailbox.parcels.counters().handed_in.add(1);
@@ -50,6 +52,20 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         } else {
             self.mailbox.parcels.send_home(parcel);
             self.ports[port].counters.drop_for(DropReason::EgressTooLarge);
+        }
+    }
+
+    /// Takes a message unless its source sends too many.
+    fn admit(&mut self, parcel: Parcel) {
+        let now_ns = self.clock_ns(self.clock.raw());
+        self.fast_path.set_load_time(now_ns);
+        match self.fast_path.admit(parcel.source.ip(), now_ns) {
+            Ok(()) => self.take_message(parcel, None),
+            Err(reason) => {
+                self.mailbox.parcels.counters().drop_for(reason);
+                self.mailbox.parcels.send_home(parcel);
+                self.report_bans();
+            }
         }
     }
 

@@ -40,6 +40,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             self.ports[port].counters.handed_in.add(1);
             self.take(packet, &datagram, port, began, None);
             if taken == HANDOFFS_PER_ROUND {
+                self.note_full(self.clock_ns(began));
                 break;
             }
             let Some(next) = self.siblings.take() else { break };

@@ -11,6 +11,7 @@ mod lab;
 mod location;
 mod reload;
 mod run;
+mod sources;
 mod status;
 mod top;
 mod r#where;
@@ -38,6 +39,7 @@ Begin here:
   trunkline reload --dry-run          what a changed file would change; without --dry-run it does
   trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
   trunkline connections               TCP, TLS and WebSocket connections
+  trunkline sources                   who is banned because it sends too much
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
   trunkline location show USER@DOMAIN where a registered user is
 
@@ -60,6 +62,7 @@ enum Command {
     Top(top::Arguments),
     Destinations(destinations::Arguments),
     Connections(connections::Arguments),
+    Sources(sources::Arguments),
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Command::Top(arguments) => top::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Connections(arguments) => connections::main(&arguments),
+        Command::Sources(arguments) => sources::main(&arguments),
         Command::Destinations(arguments) => destinations::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),

@@ -4,7 +4,7 @@
 use core::net::SocketAddr;
 
 use super::output::{Full, Output};
-use super::reply::{destination, push_marked_via, push_to, push_vias_below};
+use super::reply::{OWN_TAG, destination, push_marked_via, push_to, push_vias_below};
 use crate::message::{Arrival, Request};
 use crate::parse::header::HeaderId;
 use crate::parse::via::Via;
@@ -35,7 +35,7 @@ pub(crate) fn write_answer(
     push_vias_below(bytes, headers, out)?;
     out.push(headers.place(HeaderId::From).line.of(bytes))?;
     let branch = || tables.keys.branch(bytes, headers, via, arrival.listen);
-    push_to(bytes, headers, branch, tables, out)?;
+    push_to(bytes, headers, || (OWN_TAG, tables.keys.tag(branch())), out)?;
     for id in [HeaderId::CallId, HeaderId::CSeq] {
         out.push(headers.place(id).line.of(bytes))?;
     }

@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 pub(crate) mod branch;
 pub(crate) mod edit;
+pub(crate) mod feedback;
 pub(crate) mod flow;
 pub(crate) mod keyed_hash;
 pub(crate) mod output;

@@ -3,10 +3,12 @@
 use core::net::SocketAddr;
 
 use super::branch::hex16;
+use super::feedback::{self, Feedback};
 use super::output::{Full, Output};
 use super::received;
 use crate::limits::MESSAGE_MAX;
 use crate::message::{Arrival, Headers, Method, Request, Span};
+use crate::overload::{SHED_TAG, is_shed_tag};
 use crate::parse::header::{HeaderId, HeaderLine, HeaderLines};
 use crate::parse::name_addr::NameAddr;
 use crate::parse::registers::Compiled;
@@ -54,16 +56,27 @@ pub fn write_reply(
     let (code, phrase) = reply.status(tables);
     out.push_fmt(format_args!("SIP/2.0 {code} {phrase}\r\n"))?;
     let came = (arrival.source, tables.transport_of(arrival.listen));
-    push_vias(bytes, headers_at, &headers, &via, came, out)?;
+    let feedback = match reply {
+        Reply::Overloaded { feedback, .. } => feedback,
+        _ => None,
+    };
+    push_vias(bytes, headers_at, &headers, &via, came, feedback, out)?;
     push_line(out, b"From: ", headers.value(HeaderId::From).of(bytes))?;
     let branch = || tables.keys.branch(bytes, &headers, &via, arrival.listen);
-    push_to(bytes, &headers, branch, tables, out)?;
+    let tag = || match reply {
+        Reply::Overloaded { tag, .. } => (SHED_TAG, tag),
+        _ => (OWN_TAG, tables.keys.tag(branch())),
+    };
+    push_to(bytes, &headers, tag, out)?;
     push_line(out, b"Call-ID: ", headers.value(HeaderId::CallId).of(bytes))?;
     push_line(out, b"CSeq: ", headers.value(HeaderId::CSeq).of(bytes))?;
     if let Some(name) = unsupported {
         each_value(bytes, headers_at, name, |value| push_line(out, b"Unsupported: ", value))?;
     }
     match code {
+        _ if let Reply::Overloaded { retry_after_s, .. } = reply => {
+            out.push_fmt(format_args!("Retry-After: {retry_after_s}\r\n"))?;
+        }
         200 if reply == Reply::Options => out.push(CAPABILITIES)?,
         503 => out.push(tables.retry_after())?,
         _ => {}
@@ -189,14 +202,54 @@ fn push_vias(
     headers: &Headers,
     via: &Via,
     came: (SocketAddr, Transport),
+    feedback: Option<Feedback>,
     out: &mut Output,
 ) -> Result<(), Full> {
     each_line(bytes, headers_at, HeaderId::Via, |line| {
         if line.line != headers.place(HeaderId::Via).line {
             return push_line(out, b"Via: ", line.value.of(bytes));
         }
-        push_marked_via(bytes, line.value, via, came, out)
+        match feedback {
+            Some(feedback) => push_told_via(bytes, line.value, via, came, feedback, out),
+            None => push_marked_via(bytes, line.value, via, came, out),
+        }
     })
+}
+
+/// As [`push_marked_via`], with `feedback` if the client has asked for it.
+#[cold]
+fn push_told_via(
+    bytes: &[u8],
+    line: Span,
+    via: &Via,
+    came: (SocketAddr, Transport),
+    feedback: Feedback,
+    out: &mut Output,
+) -> Result<(), Full> {
+    let places = feedback::places(bytes, Span::new(line.start(), via.end()));
+    let mut told = places.iter().copied().enumerate().peekable();
+    let (mut at, mut result) = (line.start(), out.push(b"Via: "));
+    let mut push =
+        |until: usize, place: Span, texts: &mut dyn FnMut(&mut Output) -> Result<(), Full>| {
+            result = result
+                .and_then(|()| out.push(Span::new(at, until).of(bytes)))
+                .and_then(|()| texts(out));
+            at = place.end();
+        };
+    received::mark(bytes, via, came, |place, name, value| {
+        while let Some((index, told)) = told.next_if(|(_, told)| told.start() < place.start()) {
+            push(told.start(), told, &mut |out| {
+                if index == 0 { feedback.write(out) } else { Ok(()) }
+            });
+        }
+        push(place.start(), place, &mut |out| out.push(name).and_then(|()| out.push(value)));
+    });
+    for (index, told) in told {
+        push(told.start(), told, &mut |out| if index == 0 { feedback.write(out) } else { Ok(()) });
+    }
+    result?;
+    out.push(Span::new(at, line.end()).of(bytes))?;
+    out.push(b"\r\n")
 }
 
 /// The topmost Via line, whose first value is `via`, with `received` and `rport`.
@@ -255,13 +308,15 @@ pub(super) fn push_vias_below(
     }
 }
 
+/// What our tags begin with, but for [`SHED_TAG`].
+pub(super) const OWN_TAG: &[u8] = b"tl-";
+
 /// To with a tag: if the request has none, one that every copy of the request gets again.
 #[inline]
 pub(super) fn push_to(
     bytes: &[u8],
     headers: &Headers,
-    branch: impl FnOnce() -> u64,
-    tables: &Tables,
+    tag: impl FnOnce() -> (&'static [u8], u64),
     out: &mut Output,
 ) -> Result<(), Full> {
     let to = headers.value(HeaderId::To);
@@ -271,8 +326,10 @@ pub(super) fn push_to(
     out.push(b"To: ")?;
     out.push(to.of(bytes))?;
     if NameAddr::parse(bytes, to.start(), to.end()).is_some_and(|to| to.tag.is_empty()) {
-        out.push(b";tag=tl-")?;
-        out.push(&hex16(tables.keys.tag(branch())))?;
+        let (begin, tag) = tag();
+        out.push(b";tag=")?;
+        out.push(begin)?;
+        out.push(&hex16(tag))?;
     }
     out.push(b"\r\n")
 }
@@ -287,7 +344,10 @@ pub fn acknowledges_reply(
 ) -> bool {
     let (bytes, to) = (request.bytes, request.headers.value(HeaderId::To));
     let to = NameAddr::parse(bytes, to.start(), to.end());
-    let Some(tag) = to.and_then(|to| to.tag.of(bytes).strip_prefix(b"tl-")) else { return false };
+    let to_tag = to.map_or(&[][..], |to| to.tag.of(bytes));
+    let Some(tag) = to_tag.strip_prefix(OWN_TAG) else {
+        return is_shed_tag(to_tag, bytes, request.headers, tables.overload());
+    };
     let branch = tables.keys.branch(bytes, request.headers, &route.via, arrival.listen);
     hex16(tables.keys.tag(branch)).as_slice() == tag
 }

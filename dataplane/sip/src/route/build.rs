@@ -20,6 +20,7 @@ use crate::limits::{
     ATTEMPTS_MAX, DOMAIN_LENGTH_MAX, DOMAINS_MAX, HEADER_TEXT_MAX, LISTEN_POINTS_MAX, REASON_MAX,
     RULE_MATCHES_MAX, RULES_MAX, T1_MS, T2_T4_MS_MAX, TIMEOUT_T1, TIMER_C_MS, USER_PREFIX_MAX,
 };
+use crate::overload::OverloadPlan;
 use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
@@ -44,7 +45,7 @@ impl fmt::Display for SettingsError {
 
 impl core::error::Error for SettingsError {}
 
-pub(super) fn wrong<T>(
+pub(crate) fn wrong<T>(
     setting: impl Into<String>,
     problem: impl Into<String>,
 ) -> Result<T, SettingsError> {
@@ -75,6 +76,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
             0 => Box::default(),
             seconds => format!("Retry-After: {seconds}\r\n").into_bytes().into(),
         },
+        overload: OverloadPlan::new(settings)?,
     };
     listen(&settings.listen, &mut fixed)?;
     let sets = build_sets::sets(&settings.sets, &fixed)?;

@@ -3,6 +3,7 @@
 use super::rules::CompiledAction;
 use super::tables::Tables;
 use crate::parse::error::{ParseError, ParseErrorKind};
+use crate::rewrite::feedback::Feedback;
 
 /// A message that is not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,15 @@ pub enum Reply {
     Transport,
     /// 503: we cannot take the request at present.
     Unavailable,
+    /// 503: there is more to do than can be done, and this is new.
+    Overloaded {
+        /// Retry-After, in seconds.
+        retry_after_s: u16,
+        /// What the tag of To is made of.
+        tag: u64,
+        /// What the client is told, if it has asked to be.
+        feedback: Option<Feedback>,
+    },
     /// 513: larger than what can be sent on.
     MessageTooLarge,
     /// The code of the rule with this index, which rejects.
@@ -97,6 +107,7 @@ impl Reply {
             Self::NextHopName => (503, "Next Hop Not Resolved"),
             Self::Transport => (503, "Transport Not Available"),
             Self::Unavailable => (503, "Service Unavailable"),
+            Self::Overloaded { .. } => (503, "Overloaded"),
             Self::MessageTooLarge => (513, "Message Too Large"),
             Self::Rule(index) => {
                 match tables.fixed.rules.get(usize::from(index)).map(|r| &r.action) {

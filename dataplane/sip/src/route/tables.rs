@@ -14,6 +14,7 @@ use super::rule_index::RuleIndex;
 use super::rules::CompiledRule;
 use super::set::Set;
 use crate::message::Method;
+use crate::overload::OverloadPlan;
 use crate::parse::uri::{self, Scheme};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
@@ -57,6 +58,7 @@ pub(super) struct Fixed {
     pub(super) keeps_flows: bool,
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
+    pub(super) overload: OverloadPlan,
 }
 
 /// A prefix table and where its entries lead.
@@ -403,6 +405,12 @@ impl Tables {
     /// The Retry-After header line of our 503 replies, possibly empty.
     pub(crate) fn retry_after(&self) -> &[u8] {
         &self.fixed.retry_after
+    }
+
+    /// What protects a worker.
+    #[inline]
+    pub(crate) fn overload(&self) -> &OverloadPlan {
+        &self.fixed.overload
     }
 
     /// Whether the host and port of a URI name us: a domain of ours on any port, or a listen point,
