@@ -192,6 +192,9 @@ impl Network {
             let (namespace, interface) = (generator.namespace(), generator.interface());
             words(&format!("-n {namespace} address add {address}/32 dev {interface}"))?;
         }
+        // The kernel looks for a free port among the odd ones first, one after the other: these must be enough.
+        let ports = "net.ipv4.ip_local_port_range=1024 65535";
+        run("ip", &["netns", "exec", generator.namespace(), "sysctl", "-qw", ports])?;
         let (namespace, via) = (sut.namespace(), generator.address());
         words(&format!("-n {namespace} route add {CLIENTS_ADDRESS}/16 via {via}"))
     }

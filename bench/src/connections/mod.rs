@@ -134,15 +134,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<std::process::ExitCode> {
     let keeping = begin.elapsed();
     let response_all = run.call(&mut clients, all)?;
 
-    let (secure, at_tls) = if tls > 0 {
+    let (mut secure, mut at_tls) = (0, None);
+    if tls > 0 {
         let before = run.settled()?;
         let to = Order::Connect((all + tls).div_ceil(threads), appliance::TLS, Some(tls_config));
         clients.all("connected", &to)?;
-        let secure = clients.connected() - all;
-        (secure, run.settled()?.since(before, secure))
-    } else {
-        (0, Memory::read(&system)?.since(at_all, usize::MAX))
-    };
+        secure = clients.connected() - all;
+        let each = run.settled()?.since(before, secure);
+        at_tls = Some(each.control + each.dataplane);
+    }
     let (idle, registered) =
         (at_all.since(at_few, all - few), at_registered.since(at_few, all - few));
     let stood = Stood {
@@ -155,7 +155,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<std::process::ExitCode> {
         user_bytes_per_idle_tcp_connection: idle.control + idle.dataplane,
         user_bytes_per_registered_tcp_connection: registered.control + registered.dataplane,
         control_bytes_per_registered_tcp_connection: registered.control,
-        user_bytes_per_idle_tls_connection: at_tls.control + at_tls.dataplane,
+        user_bytes_per_idle_tls_connection: at_tls,
         kernel_bytes_per_connection: idle.kernel / 2,
         connects_per_second: rate(all - few, connecting),
         registrations_per_second: rate(all - few, registering),

@@ -20,7 +20,8 @@ pub(super) struct Stood {
     pub(super) user_bytes_per_registered_tcp_connection: i64,
     /// The part of control in that.
     pub(super) control_bytes_per_registered_tcp_connection: i64,
-    pub(super) user_bytes_per_idle_tls_connection: i64,
+    /// None without any.
+    pub(super) user_bytes_per_idle_tls_connection: Option<i64>,
     /// Of one end.
     pub(super) kernel_bytes_per_connection: i64,
     pub(super) connects_per_second: f64,
@@ -102,7 +103,9 @@ impl Stood {
             self.user_bytes_per_registered_tcp_connection,
             self.control_bytes_per_registered_tcp_connection
         );
-        println!("  bytes of an idle TLS connection {:8}", self.user_bytes_per_idle_tls_connection);
+        if let Some(bytes) = self.user_bytes_per_idle_tls_connection {
+            println!("  bytes of an idle TLS connection {bytes:8}");
+        }
         println!("  bytes in the kernel, of one end {:8}", self.kernel_bytes_per_connection);
         let Responses { at_few, at_all, median_ratio, p95_ratio } = &self.response_ms;
         for at in [at_few, at_all] {

@@ -2,9 +2,9 @@
 
 use super::connection::{Connection, Intake, Key, Stage};
 use super::counters::{Counters, End, Refusal, add, count};
-use super::gate::{self, Gate, Way};
+use super::inbox::{Accepted, Command, Inbox};
 use super::link::Link;
-use super::places::{Place, Places};
+use super::places::Places;
 use super::plan::Plan;
 use super::report;
 use super::timers::Timers;
