@@ -129,7 +129,7 @@ impl Names {
         let mut hasher = self.hasher;
         hasher.write(question.name());
         hasher.write_u16(question.port());
-        hasher.write_u8(question.transport().map_or(u8::MAX, Transport::number));
+        hasher.write_u8(question.transport().map_or(u8::MAX, crate::settings::Transport::number));
         hasher.finish()
     }
 
