@@ -150,7 +150,7 @@ impl Link {
     /// Any [`LinkError`] but [`LinkError::Refused`].
     pub async fn status(&mut self) -> Result<Status, LinkError> {
         match self.ask(&ToDataplane::<()>::Status).await? {
-            FromDataplane::Status(status) => Ok(status),
+            FromDataplane::Status(status) => Ok(*status),
             _ => Err(LinkError::OutOfTurn),
         }
     }
@@ -281,7 +281,7 @@ mod tests {
             HELLO,
             FromDataplane::Applied { epoch: 4 },
             FromDataplane::Refused { epoch: 5, reason: "routes[0]: no".into() },
-            FromDataplane::Status(status.clone()),
+            FromDataplane::Status(Box::new(status.clone())),
             FromDataplane::Unreachable(vec![]),
         ];
         let peer = Peer::with_answers(answers);

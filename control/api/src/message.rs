@@ -9,6 +9,7 @@ use crate::location::{FromLocation, ToLocation};
 use crate::names::{FromNames, ToNames};
 use crate::operator::MemberState;
 use crate::status::Status;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -89,7 +90,7 @@ pub enum FromDataplane {
         users: u64,
     },
     /// The answer to `ToDataplane::Status`.
-    Status(Status),
+    Status(Box<Status>),
     /// The answer to `ToDataplane::Unreachable`; empty when there was no sign.
     Unreachable(Vec<UnreachableHost>),
     /// Who is banned, those whose ban lasts longest first.

@@ -121,7 +121,9 @@ impl Service {
                 ToDataplane::Sources { unban } => {
                     send(socket, &FromDataplane::Sources(self.sources(unban).await)).await?;
                 }
-                ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
+                ToDataplane::Status => {
+                    send(socket, &FromDataplane::Status(Box::new(self.status()))).await?
+                }
                 ToDataplane::Unreachable => {
                     send(socket, &FromDataplane::Unreachable(self.take_unreachable())).await?;
                 }
