@@ -172,6 +172,7 @@ async fn send(socket: &UnixSeqpacket, message: FromNames) -> anyhow::Result<()> 
     Ok(())
 }
 
+#[expect(clippy::large_types_passed_by_value, reason = "it becomes a part of the answer")]
 fn failed(question: NameQuestion) -> NameAnswer {
     NameAnswer { question, outcome: NameOutcome::Failed, ttl_ms: FAILED_MS, stale_ms: 0 }
 }
