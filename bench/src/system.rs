@@ -99,10 +99,16 @@ impl From<anyhow::Error> for StartError {
 const START_MAX: Duration = Duration::from_secs(20);
 /// How long a system may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(8);
+/// How long a system may take to rest after that.
+const REST_MAX: Duration = Duration::from_secs(10);
+/// How long it is watched to see whether it rests.
+const REST_WINDOW: Duration = Duration::from_millis(300);
+/// CPU time, beside that of one core for each of its own, that a system at rest may take, in cores.
+const REST_SHARE: f64 = 0.15;
 /// Where the probe asks from, apart from every caller.
 const PROBE_PORT: u16 = 5_999;
 
-/// Starts `kind` on `cores` of the network's far end, to do `work`, and returns once it answers.
+/// Starts `kind` on `cores` of the network's far end, to do `work`, and returns once it answers and rests.
 ///
 /// The thread that calls this must live as long as the system: see [`Network::command_in`].
 ///
@@ -130,6 +136,7 @@ pub(crate) fn start(
     };
     let mut system = started.inspect_err(|_| drop(std::fs::remove_dir_all(&place.directory)))?;
     system.wait_until_it_answers(network)?;
+    system.wait_until_it_rests()?;
     // An XDP program is there by now, and with it the threads that poll.
     network.receive_on(Host::Sut, cores)?;
     Ok(system)
@@ -264,6 +271,22 @@ impl System {
         }
         // The rest of the probes, so that no measurement meets one.
         sleep(Duration::from_millis(100));
+        Ok(())
+    }
+
+    /// What a system does after its first answer belongs to no trial, such as to put the passwords of a million
+    /// users in place, and it may do it on the generator's core. One that polls keeps its own cores busy.
+    fn wait_until_it_rests(&self) -> Result<()> {
+        let at_rest = u32::try_from(self.cores.len()).map_or(f64::MAX, f64::from) + REST_SHARE;
+        let begin = Instant::now();
+        while begin.elapsed() < REST_MAX {
+            let (before, start) = (self.usage()?.cpu_seconds, Instant::now());
+            sleep(REST_WINDOW);
+            let taken = self.usage()?.cpu_seconds - before;
+            if taken / start.elapsed().as_secs_f64() < at_rest {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -46,7 +46,7 @@ impl Transactions {
         if !branch.is_proceeding() || branch.cancel.is_some() {
             return;
         }
-        branch.cancel = Some(NonInviteClient::sent(now, &timers, timers.transport));
+        branch.cancel = Some(NonInviteClient::sent(now, &timers));
         // Whoever is silent after that counts as cancelled (RFC 3261 section 9.1).
         branch.limit = Some(now.plus(64 * timers.t1));
         self.counts.cancelled += 1;
@@ -80,7 +80,7 @@ impl Transactions {
             if status < 200 {
                 cancel.provisional(&timers);
             } else {
-                cancel.last(now, &timers, timers.transport);
+                cancel.last(now, &timers);
             }
         }
         self.counts.responses_absorbed += 1;

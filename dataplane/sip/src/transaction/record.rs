@@ -243,16 +243,16 @@ impl Server {
         match (self, status) {
             (Self::Invite(server), 100..=199) => server.provisional(),
             (Self::Invite(server), 200..=299) => server.success(now, timers),
-            (Self::Invite(server), _) => server.failure(now, timers, timers.transport),
+            (Self::Invite(server), _) => server.failure(now, timers),
             (Self::NonInvite(server), 100..=199) => server.provisional(),
-            (Self::NonInvite(server), _) => server.last(now, timers, timers.transport),
+            (Self::NonInvite(server), _) => server.last(now, timers),
             (Self::Idle, _) => Reaction::default(),
         };
     }
 
     pub(super) fn ack(&mut self, now: Tick, timers: &Timers) -> Reaction {
         match self {
-            Self::Invite(server) => server.ack(now, timers, timers.transport),
+            Self::Invite(server) => server.ack(now, timers),
             _ => Reaction::default(),
         }
     }
@@ -313,8 +313,8 @@ pub(super) enum Client {
 impl Client {
     pub(super) fn sent(method: Method, now: Tick, timers: &Timers) -> Self {
         match method {
-            Method::Invite => Self::Invite(InviteClient::sent(now, timers, timers.transport)),
-            _ => Self::NonInvite(NonInviteClient::sent(now, timers, timers.transport)),
+            Method::Invite => Self::Invite(InviteClient::sent(now, timers)),
+            _ => Self::NonInvite(NonInviteClient::sent(now, timers)),
         }
     }
 
@@ -324,9 +324,9 @@ impl Client {
         match (self, status) {
             (Self::Invite(client), 100..=199) => client.provisional(),
             (Self::Invite(client), 200..=299) => client.success(now, timers),
-            (Self::Invite(client), _) => client.failure(now, timers, timers.transport),
+            (Self::Invite(client), _) => client.failure(now, timers),
             (Self::NonInvite(client), 100..=199) => client.provisional(timers),
-            (Self::NonInvite(client), _) => client.last(now, timers, timers.transport),
+            (Self::NonInvite(client), _) => client.last(now, timers),
             (Self::Over, _) => Reaction::default(),
         }
     }

@@ -82,10 +82,10 @@ pub(crate) struct InviteClient {
 
 impl InviteClient {
     /// The request has been sent.
-    pub(crate) const fn sent(now: Tick, timers: &Timers, transport: Transport) -> Self {
+    pub(crate) const fn sent(now: Tick, timers: &Timers) -> Self {
         Self {
             state: InviteClientState::Calling,
-            request: Retransmission::start(now, timers.t1, transport),
+            request: Retransmission::start(now, timers.t1, timers.transport),
             end: now.plus(timers.t1_times_64()),
         }
     }
@@ -119,17 +119,12 @@ impl InviteClient {
     }
 
     /// A response of 300 to 699 has come.
-    pub(crate) const fn failure(
-        &mut self,
-        now: Tick,
-        timers: &Timers,
-        transport: Transport,
-    ) -> Reaction {
+    pub(crate) const fn failure(&mut self, now: Tick, timers: &Timers) -> Reaction {
         match self.state {
             InviteClientState::Calling | InviteClientState::Proceeding => {
                 self.request.stop();
                 let heard = Reaction { ack: true, ..Reaction::PASS };
-                if matches!(transport, Transport::Reliable) {
+                if matches!(timers.transport, Transport::Reliable) {
                     self.state = InviteClientState::Terminated;
                     return Reaction { ended: true, ..heard };
                 }
@@ -197,20 +192,20 @@ impl InviteClient {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::super::tests::{Machine, RELIABLE, START, TIMERS, check_table, resends, run_out};
     use super::*;
 
     impl Machine for InviteClient {
         const EVENTS: &'static [&'static str] = &["1xx", "2xx", "486", "unreachable"];
 
-        fn new(transport: Transport) -> Self {
-            Self::sent(START, &TIMERS, transport)
+        fn new(timers: &Timers) -> Self {
+            Self::sent(START, timers)
         }
-        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+        fn event(&mut self, event: &str, now: Tick, timers: &Timers) -> Reaction {
             match event {
                 "1xx" => self.provisional(),
-                "2xx" => self.success(now, &TIMERS),
-                "486" => self.failure(now, &TIMERS, transport),
+                "2xx" => self.success(now, timers),
+                "486" => self.failure(now, timers),
                 "unreachable" => self.unreachable(),
                 _ => panic!("{event}"),
             }
@@ -229,11 +224,11 @@ mod tests {
         }
     }
 
-    fn reach(state: &str, transport: Transport) -> InviteClient {
-        let mut client = InviteClient::new(transport);
+    fn reach(state: &str, timers: &Timers) -> InviteClient {
+        let mut client = InviteClient::new(timers);
         match state {
             "proceeding" => drop(client.provisional()),
-            "completed" => drop(client.failure(START, &TIMERS, Transport::Unreliable)),
+            "completed" => drop(client.failure(START, &TIMERS)),
             "accepted" => drop(client.success(START, &TIMERS)),
             "terminated" => drop(client.unreachable()),
             _ => {}
@@ -274,10 +269,10 @@ mod tests {
 
     #[test]
     fn timers_a_and_b() {
-        let client = InviteClient::new(Transport::Unreliable);
+        let client = InviteClient::new(&TIMERS);
         let at = [500, 1_500, 3_500, 7_500, 15_500, 31_500];
         assert_eq!(run_out(client), resends(&at, (32_000, "timed-out ended")));
-        let client = InviteClient::new(Transport::Reliable);
+        let client = InviteClient::new(&RELIABLE);
         assert_eq!(run_out(client), resends(&[], (32_000, "timed-out ended")));
     }
 
@@ -288,9 +283,9 @@ mod tests {
         for (timers, d, m) in
             [(TIMERS, 32_000, 32_000), (slow, 64_000, 64_000), (quick, 32_000, 6_400)]
         {
-            let mut client = InviteClient::sent(START, &timers, Transport::Unreliable);
+            let mut client = InviteClient::sent(START, &timers);
             let mut other = client;
-            client.failure(START, &timers, Transport::Unreliable);
+            client.failure(START, &timers);
             assert_eq!(client.deadline(), Some(START.plus(d)));
             other.success(START, &timers);
             assert_eq!(other.deadline(), Some(START.plus(m)));

@@ -116,31 +116,21 @@ impl InviteServer {
     }
 
     /// A response of 300 to 699 is to be sent.
-    pub(crate) const fn failure(
-        &mut self,
-        now: Tick,
-        timers: &Timers,
-        transport: Transport,
-    ) -> Reaction {
+    pub(crate) const fn failure(&mut self, now: Tick, timers: &Timers) -> Reaction {
         if !matches!(self.state, InviteServerState::Proceeding) {
             return Reaction::NOTHING;
         }
         self.state = InviteServerState::Completed;
-        self.response = Retransmission::start(now, timers.t1, transport);
+        self.response = Retransmission::start(now, timers.t1, timers.transport);
         self.end = now.plus(timers.t1_times_64());
         Reaction::PASS
     }
 
     /// An ACK has come.
-    pub(crate) const fn ack(
-        &mut self,
-        now: Tick,
-        timers: &Timers,
-        transport: Transport,
-    ) -> Reaction {
+    pub(crate) const fn ack(&mut self, now: Tick, timers: &Timers) -> Reaction {
         match self.state {
             InviteServerState::Completed => {
-                if matches!(transport, Transport::Reliable) || timers.t4 == 0 {
+                if matches!(timers.transport, Transport::Reliable) || timers.t4 == 0 {
                     self.state = InviteServerState::Terminated;
                     return Reaction::ENDED;
                 }
@@ -196,22 +186,22 @@ impl InviteServer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::super::tests::{Machine, RELIABLE, START, TIMERS, check_table, resends, run_out};
     use super::*;
 
     impl Machine for InviteServer {
         const EVENTS: &'static [&'static str] = &["INVITE", "1xx", "2xx", "486", "ACK"];
 
-        fn new(_: Transport) -> Self {
+        fn new(_: &Timers) -> Self {
             Self::received()
         }
-        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+        fn event(&mut self, event: &str, now: Tick, timers: &Timers) -> Reaction {
             match event {
                 "INVITE" => self.again(),
                 "1xx" => self.provisional(),
-                "2xx" => self.success(now, &TIMERS),
-                "486" => self.failure(now, &TIMERS, transport),
-                "ACK" => self.ack(now, &TIMERS, transport),
+                "2xx" => self.success(now, timers),
+                "486" => self.failure(now, timers),
+                "ACK" => self.ack(now, timers),
                 _ => panic!("{event}"),
             }
         }
@@ -229,13 +219,13 @@ mod tests {
         }
     }
 
-    fn reach(state: &str, transport: Transport) -> InviteServer {
+    fn reach(state: &str, timers: &Timers) -> InviteServer {
         let mut server = InviteServer::received();
         match state {
-            "completed" => drop(server.failure(START, &TIMERS, transport)),
+            "completed" => drop(server.failure(START, timers)),
             "confirmed" | "terminated" => {
-                server.failure(START, &TIMERS, Transport::Unreliable);
-                server.ack(START, &TIMERS, Transport::Unreliable);
+                server.failure(START, &TIMERS);
+                server.ack(START, &TIMERS);
             }
             "accepted" => drop(server.success(START, &TIMERS)),
             _ => {}
@@ -284,18 +274,18 @@ mod tests {
 
     #[test]
     fn timers_g_and_h() {
-        let server = reach("completed", Transport::Unreliable);
+        let server = reach("completed", &TIMERS);
         let at = [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
         assert_eq!(run_out(server), resends(&at, (32_000, "timed-out ended")));
-        let server = reach("completed", Transport::Reliable);
+        let server = reach("completed", &RELIABLE);
         assert_eq!(run_out(server), resends(&[], (32_000, "timed-out ended")));
     }
 
     #[test]
     fn timers_i_and_l() {
-        let server = reach("confirmed", Transport::Unreliable);
+        let server = reach("confirmed", &TIMERS);
         assert_eq!(run_out(server), resends(&[], (5_000, "ended")));
-        let mut server = reach("accepted", Transport::Unreliable);
+        let mut server = reach("accepted", &TIMERS);
         server.success(START.plus(1_000), &TIMERS);
         assert_eq!(run_out(server), resends(&[], (32_000, "ended")));
     }

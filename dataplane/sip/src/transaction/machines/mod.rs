@@ -2,8 +2,6 @@
 //! event gives a [`Reaction`], which says what whoever drives the machine has to do. An event that
 //! does not fit the state gives an empty one and changes nothing.
 
-#![allow(unused_imports, reason = "being built")]
-
 mod invite_client;
 mod invite_server;
 mod non_invite_client;

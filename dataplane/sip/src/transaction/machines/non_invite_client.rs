@@ -69,10 +69,10 @@ pub(crate) struct NonInviteClient {
 
 impl NonInviteClient {
     /// The request has been sent.
-    pub(crate) const fn sent(now: Tick, timers: &Timers, transport: Transport) -> Self {
+    pub(crate) const fn sent(now: Tick, timers: &Timers) -> Self {
         Self {
             state: NonInviteClientState::Trying,
-            request: Retransmission::start(now, timers.t1, transport),
+            request: Retransmission::start(now, timers.t1, timers.transport),
             end: now.plus(timers.t1_times_64()),
         }
     }
@@ -91,17 +91,12 @@ impl NonInviteClient {
     }
 
     /// A final response has come; repetitions are absorbed.
-    pub(crate) const fn last(
-        &mut self,
-        now: Tick,
-        timers: &Timers,
-        transport: Transport,
-    ) -> Reaction {
+    pub(crate) const fn last(&mut self, now: Tick, timers: &Timers) -> Reaction {
         if !self.is_open() {
             return Reaction::NOTHING;
         }
         self.request.stop();
-        if matches!(transport, Transport::Reliable) || timers.t4 == 0 {
+        if matches!(timers.transport, Transport::Reliable) || timers.t4 == 0 {
             self.state = NonInviteClientState::Terminated;
             return Reaction { ended: true, ..Reaction::PASS };
         }
@@ -161,19 +156,19 @@ impl NonInviteClient {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::super::tests::{Machine, RELIABLE, START, TIMERS, check_table, resends, run_out};
     use super::*;
 
     impl Machine for NonInviteClient {
         const EVENTS: &'static [&'static str] = &["1xx", "200", "unreachable"];
 
-        fn new(transport: Transport) -> Self {
-            Self::sent(START, &TIMERS, transport)
+        fn new(timers: &Timers) -> Self {
+            Self::sent(START, timers)
         }
-        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+        fn event(&mut self, event: &str, now: Tick, timers: &Timers) -> Reaction {
             match event {
-                "1xx" => self.provisional(&TIMERS),
-                "200" => self.last(now, &TIMERS, transport),
+                "1xx" => self.provisional(timers),
+                "200" => self.last(now, timers),
                 "unreachable" => self.unreachable(),
                 _ => panic!("{event}"),
             }
@@ -192,11 +187,11 @@ mod tests {
         }
     }
 
-    fn reach(state: &str, transport: Transport) -> NonInviteClient {
-        let mut client = NonInviteClient::new(transport);
+    fn reach(state: &str, timers: &Timers) -> NonInviteClient {
+        let mut client = NonInviteClient::new(timers);
         match state {
             "proceeding" => drop(client.provisional(&TIMERS)),
-            "completed" => drop(client.last(START, &TIMERS, Transport::Unreliable)),
+            "completed" => drop(client.last(START, &TIMERS)),
             "terminated" => drop(client.unreachable()),
             _ => {}
         }
@@ -227,32 +222,32 @@ mod tests {
 
     #[test]
     fn timers_e_and_f() {
-        let client = NonInviteClient::new(Transport::Unreliable);
+        let client = NonInviteClient::new(&TIMERS);
         let at = [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
         assert_eq!(run_out(client), resends(&at, (32_000, "timed-out ended")));
-        let client = NonInviteClient::new(Transport::Reliable);
+        let client = NonInviteClient::new(&RELIABLE);
         assert_eq!(run_out(client), resends(&[], (32_000, "timed-out ended")));
     }
 
     #[test]
     fn a_provisional_response_sets_timer_e_to_t2_when_it_fires_next() {
-        let mut client = NonInviteClient::new(Transport::Unreliable);
+        let mut client = NonInviteClient::new(&TIMERS);
         assert!(client.expire(START.plus(500), &TIMERS).resend);
         client.provisional(&TIMERS);
         let at = [1_500, 5_500, 9_500, 13_500, 17_500, 21_500, 25_500, 29_500];
         assert_eq!(run_out(client), resends(&at, (32_000, "timed-out ended")));
-        let mut client = NonInviteClient::new(Transport::Reliable);
+        let mut client = NonInviteClient::new(&RELIABLE);
         client.provisional(&TIMERS);
         assert_eq!(run_out(client), resends(&[], (32_000, "timed-out ended")));
     }
 
     #[test]
     fn timer_k() {
-        let mut client = NonInviteClient::new(Transport::Unreliable);
-        client.last(START, &TIMERS, Transport::Unreliable);
+        let mut client = NonInviteClient::new(&TIMERS);
+        client.last(START, &TIMERS);
         assert_eq!(run_out(client), resends(&[], (5_000, "ended")));
-        let mut client = NonInviteClient::new(Transport::Unreliable);
-        let ended = client.last(START, &Timers { t4: 0, ..TIMERS }, Transport::Unreliable);
+        let mut client = NonInviteClient::new(&TIMERS);
+        let ended = client.last(START, &Timers { t4: 0, ..TIMERS });
         assert!(ended.ended && client.is_over());
     }
 }

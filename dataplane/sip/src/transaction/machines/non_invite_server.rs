@@ -94,15 +94,10 @@ impl NonInviteServer {
     }
 
     /// A final response is to be sent.
-    pub(crate) const fn last(
-        &mut self,
-        now: Tick,
-        timers: &Timers,
-        transport: Transport,
-    ) -> Reaction {
+    pub(crate) const fn last(&mut self, now: Tick, timers: &Timers) -> Reaction {
         match self.state {
             NonInviteServerState::Trying | NonInviteServerState::Proceeding => {
-                if matches!(transport, Transport::Reliable) {
+                if matches!(timers.transport, Transport::Reliable) {
                     self.state = NonInviteServerState::Terminated;
                     return Reaction { ended: true, ..Reaction::PASS };
                 }
@@ -145,20 +140,20 @@ impl NonInviteServer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Machine, START, TIMERS, check_table, resends, run_out};
+    use super::super::tests::{Machine, RELIABLE, START, TIMERS, check_table, resends, run_out};
     use super::*;
 
     impl Machine for NonInviteServer {
         const EVENTS: &'static [&'static str] = &["request", "1xx", "200"];
 
-        fn new(_: Transport) -> Self {
+        fn new(_: &Timers) -> Self {
             Self::received()
         }
-        fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction {
+        fn event(&mut self, event: &str, now: Tick, timers: &Timers) -> Reaction {
             match event {
                 "request" => self.again(),
                 "1xx" => self.provisional(),
-                "200" => self.last(now, &TIMERS, transport),
+                "200" => self.last(now, timers),
                 _ => panic!("{event}"),
             }
         }
@@ -176,12 +171,12 @@ mod tests {
         }
     }
 
-    fn reach(state: &str, _: Transport) -> NonInviteServer {
+    fn reach(state: &str, _: &Timers) -> NonInviteServer {
         let mut server = NonInviteServer::received();
         match state {
             "proceeding" => drop(server.provisional()),
-            "completed" => drop(server.last(START, &TIMERS, Transport::Unreliable)),
-            "terminated" => drop(server.last(START, &TIMERS, Transport::Reliable)),
+            "completed" => drop(server.last(START, &TIMERS)),
+            "terminated" => drop(server.last(START, &RELIABLE)),
             _ => {}
         }
         server
@@ -211,7 +206,7 @@ mod tests {
 
     #[test]
     fn timer_j() {
-        let server = reach("completed", Transport::Unreliable);
+        let server = reach("completed", &TIMERS);
         assert_eq!(run_out(server), resends(&[], (32_000, "ended")));
     }
 }

@@ -14,6 +14,9 @@ use super::{
 pub(super) const TIMERS: Timers =
     Timers { t1: 500, t2: 4_000, t4: 5_000, transport: Transport::Unreliable };
 
+/// The same over a connection.
+pub(super) const RELIABLE: Timers = Timers { transport: Transport::Reliable, ..TIMERS };
+
 /// When the tests begin: time wraps around within the first minute.
 pub(super) const START: Tick = Tick::of_ms(u32::MAX as u64 - 20_000);
 
@@ -22,9 +25,9 @@ pub(super) trait Machine: Copy {
     /// What can happen to it; the first words of the rows of its table.
     const EVENTS: &'static [&'static str];
     /// In its first state at [`START`].
-    fn new(transport: Transport) -> Self;
+    fn new(timers: &Timers) -> Self;
     /// One of [`Self::EVENTS`].
-    fn event(&mut self, event: &str, now: Tick, transport: Transport) -> Reaction;
+    fn event(&mut self, event: &str, now: Tick, timers: &Timers) -> Reaction;
     /// Its `expire`.
     fn timer(&mut self, now: Tick) -> Reaction;
     /// Its `deadline`.
@@ -39,7 +42,7 @@ pub(super) trait Machine: Copy {
 /// `|` that of reliable transports where it is another one. The event `timer` is the next deadline.
 pub(super) fn check_table<M: Machine>(
     states: &[&str],
-    reach: impl Fn(&str, Transport) -> M,
+    reach: impl Fn(&str, &Timers) -> M,
     table: &str,
 ) {
     let mut rows = BTreeSet::new();
@@ -48,18 +51,16 @@ pub(super) fn check_table<M: Machine>(
         let (event, outcomes) = rest.trim().split_once(' ').expect("an event");
         let (unreliable, reliable) = outcomes.split_once('|').unwrap_or((outcomes, outcomes));
         assert!(rows.insert((state, event)), "twice: {row}");
-        for (transport, wanted) in
-            [(Transport::Unreliable, unreliable), (Transport::Reliable, reliable)]
-        {
-            let mut machine = reach(state, transport);
+        for (timers, wanted) in [(TIMERS, unreliable), (RELIABLE, reliable)] {
+            let mut machine = reach(state, &timers);
             assert_eq!(machine.name(), state, "{row}");
             let reaction = if event == "timer" {
                 machine.timer(machine.due().unwrap_or(START.plus(600_000)))
             } else {
-                machine.event(event, START.plus(100), transport)
+                machine.event(event, START.plus(100), &timers)
             };
             let got = std::format!("{}→ {}", words(reaction), machine.name());
-            assert_eq!(got, wanted.trim(), "{transport:?}: {row}");
+            assert_eq!(got, wanted.trim(), "{:?}: {row}", timers.transport);
             assert_eq!(machine.over(), machine.name() == "terminated");
         }
     }
@@ -104,8 +105,8 @@ fn events() -> impl Strategy<Value = Vec<(usize, u32)>> {
 }
 
 /// Time in one state is bounded, whatever happens; what is due lies ahead; the end comes once.
-fn live<M: Machine>(transport: Transport, events: &[(usize, u32)]) -> Result<(), TestCaseError> {
-    let mut machine = M::new(transport);
+fn live<M: Machine>(timers: &Timers, events: &[(usize, u32)]) -> Result<(), TestCaseError> {
+    let mut machine = M::new(timers);
     let (mut now, mut entered) = (START, START);
     let mut ends = 0;
     for &(event, pause) in events {
@@ -114,7 +115,7 @@ fn live<M: Machine>(transport: Transport, events: &[(usize, u32)]) -> Result<(),
         let fired = machine.timer(now);
         prop_assert!(machine.due().is_none_or(|due| !due.has_come(now)), "due at {now:?}");
         let happened = match M::EVENTS.get(event) {
-            Some(event) => machine.event(event, now, transport),
+            Some(event) => machine.event(event, now, timers),
             None => Reaction::NOTHING,
         };
         prop_assert!(machine.due().is_none_or(|due| !due.has_come(now)), "due at {now:?}");
@@ -135,11 +136,11 @@ fn live<M: Machine>(transport: Transport, events: &[(usize, u32)]) -> Result<(),
 proptest! {
     #[test]
     fn nothing_keeps_a_machine_alive_beyond_its_bound(events in events(), reliable: bool) {
-        let transport = if reliable { Transport::Reliable } else { Transport::Unreliable };
-        live::<InviteClient>(transport, &events)?;
-        live::<NonInviteClient>(transport, &events)?;
-        live::<InviteServer>(transport, &events)?;
-        live::<NonInviteServer>(transport, &events)?;
+        let timers = if reliable { RELIABLE } else { TIMERS };
+        live::<InviteClient>(&timers, &events)?;
+        live::<NonInviteClient>(&timers, &events)?;
+        live::<InviteServer>(&timers, &events)?;
+        live::<NonInviteServer>(&timers, &events)?;
     }
 }
 
