@@ -76,7 +76,8 @@ pub struct SheddingCounts {
 pub(super) struct Shedding {
     /// Since when no queue ran empty; [`NEVER`] while they do.
     stands_since_ns: u64,
-    is_shedding: bool,
+    /// Whether new work is taken in part only.
+    is_active: bool,
     /// The part of INVITE and REGISTER that is taken, of [`ALL`].
     first: u32,
     /// The part of other requests outside of dialogs.
@@ -99,7 +100,7 @@ impl Default for Shedding {
     fn default() -> Self {
         Self {
             stands_since_ns: NEVER,
-            is_shedding: false,
+            is_active: false,
             first: ALL,
             other: ALL,
             next_ns: 0,
@@ -130,7 +131,7 @@ impl Shedding {
     #[inline]
     pub(super) fn set_time(&mut self, now_ns: u64, plan: &OverloadPlan) {
         self.now_ns = now_ns;
-        if self.is_shedding || self.stands_since_ns != NEVER {
+        if self.is_active || self.stands_since_ns != NEVER {
             self.reckon(plan);
         }
     }
@@ -138,13 +139,13 @@ impl Shedding {
     /// Whether new work is taken in part only.
     #[inline]
     pub(super) fn is_shedding(&self) -> bool {
-        self.is_shedding
+        self.is_active
     }
 
     /// Whether messages must be judged.
     #[inline]
     pub(super) fn judges(&self) -> bool {
-        self.is_shedding || self.now_ns < self.acks_until_ns
+        self.is_active || self.now_ns < self.acks_until_ns
     }
 
     /// The parts of INVITE and REGISTER, and of other requests outside of dialogs, that are taken: in thousandths.
@@ -159,11 +160,11 @@ impl Shedding {
 
     fn reckon(&mut self, plan: &OverloadPlan) {
         let stands_ns = self.stands_ns();
-        if !self.is_shedding {
+        if !self.is_active {
             if plan.target_ns == 0 || stands_ns < plan.interval_ns {
                 return;
             }
-            (self.is_shedding, self.next_ns) = (true, self.now_ns);
+            (self.is_active, self.next_ns) = (true, self.now_ns);
             self.counts.episodes += 1;
         }
         if plan.target_ns == 0 {
@@ -200,7 +201,7 @@ impl Shedding {
             self.other = more(self.other);
         } else {
             self.first = more(self.first);
-            self.is_shedding = self.first < ALL;
+            self.is_active = self.first < ALL;
         }
     }
 

@@ -28,7 +28,6 @@ impl SourceNet {
 
     /// The one that an address belongs to.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is meant")]
     pub fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self(Self::IPV4 | u64::from(address.to_bits())),
