@@ -87,7 +87,7 @@ impl Overload {
     /// Whether new work is taken in part only.
     #[inline]
     pub fn is_shedding(&self) -> bool {
-        self.shedding.is_active()
+        self.shedding.is_shedding()
     }
 
     /// What becomes of a message that came over `transport`.

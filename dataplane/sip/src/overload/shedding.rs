@@ -76,6 +76,7 @@ pub struct SheddingCounts {
 pub(super) struct Shedding {
     /// Since when no queue ran empty; [`NEVER`] while they do.
     stands_since_ns: u64,
+    /// Whether new work is taken in part only.
     is_active: bool,
     /// The part of INVITE and REGISTER that is taken, of [`ALL`].
     first: u32,
@@ -137,7 +138,7 @@ impl Shedding {
 
     /// Whether new work is taken in part only.
     #[inline]
-    pub(super) fn is_active(&self) -> bool {
+    pub(super) fn is_shedding(&self) -> bool {
         self.is_active
     }
 
