@@ -26,7 +26,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match u16::try_from(payload.len()).unwrap() {
         length @ 0..=125 => frame.push(0x80 | u8::try_from(length).unwrap()),
         length => {
-            frame.push(0x80 | 126);
+            frame.push(0xfe);
             frame.extend(length.to_be_bytes());
         }
     }
@@ -142,6 +142,7 @@ fn websocket_messages_may_come_in_pieces() {
 #[test]
 fn what_breaks_websocket_is_closed_with_its_code() {
     let setup = Setup::new("ws", "", true);
+    let long = b"O".repeat(40_000);
     let huge = [0x82, 0xff, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0];
     let broken = [
         (1002, "no mask", vec![0x81, 1, b'O']),
@@ -155,11 +156,7 @@ fn what_breaks_websocket_is_closed_with_its_code() {
         (1002, "half a code", frame(0x88, b"\x03")),
         (1007, "no UTF-8", frame(0x81, b"\xff")),
         (1009, "a long frame", huge.to_vec()),
-        (
-            1009,
-            "long fragments",
-            [frame(0x01, &[b'O'; 40_000]), frame(0x80, &[b'O'; 40_000])].concat(),
-        ),
+        (1009, "long fragments", [frame(0x01, &long), frame(0x80, &long)].concat()),
     ];
     for (count, (code, what, bytes)) in broken.into_iter().enumerate() {
         let (mut client, _) = client(&setup);
