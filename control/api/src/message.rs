@@ -64,7 +64,6 @@ pub enum ToDataplane<S> {
 
 /// From the data plane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to a socket")]
 pub enum FromDataplane {
     /// First message on a connection.
     Hello {
