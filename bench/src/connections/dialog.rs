@@ -71,10 +71,12 @@ impl Phone {
     pub(super) fn acknowledge_and_end(&self, number: u64, response: &[u8]) -> Option<String> {
         let contact = value(response, "Contact")?;
         let target = contact.split_once('<')?.1.split_once('>')?.0;
+        let mut routes = String::new();
         // RFC 3261 section 12.1.2: in reverse order.
-        let mut routes: Vec<&str> = values(response, "Record-Route").collect();
-        routes.reverse();
-        let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
+        let recorded: Vec<&str> = values(response, "Record-Route").collect();
+        for route in recorded.iter().rev() {
+            let _ = write!(routes, "Route: {route}\r\n");
+        }
         let (from, to) = (value(response, "From")?, value(response, "To")?);
         let call_id = value(response, "Call-ID")?;
         let mut both = String::new();

@@ -169,7 +169,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<std::process::ExitCode> {
     }
     json::write(&stood, arguments.json.to_str().context("a file name that is no text")?)?;
     stood.print();
-    Ok(if stood.is_good() { 0 } else { 1 }.into())
+    Ok(u8::from(!stood.is_good()).into())
 }
 
 /// What the steps of a run have in common.

@@ -102,7 +102,7 @@ impl Peer {
             match self.socket.write(bytes) {
                 Ok(length) => self.unsent.extend_from_slice(&bytes[length..]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.unsent.extend_from_slice(bytes)
+                    self.unsent.extend_from_slice(bytes);
                 }
                 Err(error) => return Err(error),
             }
