@@ -47,6 +47,7 @@ pub struct WorkerPort {
 }
 
 /// A poll-mode worker over the queue pairs of `Io`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     io: Io,
     ports: Vec<Port<Io::Packet>>,
