@@ -50,7 +50,7 @@ pub struct WorkerPort {
 }
 
 /// A poll-mode worker over the queue pairs of `Io`.
-#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     io: Io,
     ports: Vec<Port<Io::Packet>>,

@@ -10,6 +10,8 @@ use std::time::Instant;
 
 /// Messages are sent at least this often, a bunch at a time.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Most messages of a bunch, so that a flood that cannot keep its rate ends in time.
+const BUNCH: u32 = 1_024;
 
 /// A flood, as a process of its own in the generator's namespace.
 #[derive(clap::Args)]
@@ -35,8 +37,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let garbage = [0xff_u8; 300];
     let mut sent = 0_u64;
     while begin.elapsed() < length {
-        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53")]
-        while (sent as f64) < begin.elapsed().as_secs_f64() * arguments.rate {
+        let due = begin.elapsed().as_secs_f64() * arguments.rate;
+        for _ in 0..BUNCH {
+            #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53")]
+            let is_ahead = sent as f64 >= due;
+            if is_ahead {
+                break;
+            }
             let invite = invite(arguments.from, sent);
             let message = if sent.is_multiple_of(2) { invite.as_bytes() } else { &garbage };
             // What finds no room is as good as lost on the way.
