@@ -223,8 +223,8 @@ pub(crate) fn call_at(
     steps: &[Step],
 ) {
     let file = scenario(folder, "caller", steps);
-    let text = read_to_string(&file).expect("the scenario");
-    write(&file, text.replace("[remote_ip]:[remote_port]", host)).expect("a scenario");
+    let scenario = read_to_string(&file).expect("the scenario");
+    write(&file, scenario.replace("[remote_ip]:[remote_port]", host)).expect("a scenario");
     let file = file.display().to_string();
     let errors = folder.join("caller.err");
     let _ = std::fs::remove_file(&errors);

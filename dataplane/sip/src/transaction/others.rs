@@ -278,7 +278,8 @@ impl Transactions {
         is_asked
     }
 
-    /// A flow has failed: asks another one of its instance (RFC 5626 section 5.3).
+    /// A flow or an address of a name has failed: asks another one of its instance (RFC 5626 section 5.3) or name (RFC
+    /// 3263 section 4.3).
     #[cold]
     pub(super) fn ask_flow<E: Egress>(
         &mut self,
@@ -301,6 +302,7 @@ impl Transactions {
                 };
                 if asked & 1 << number == 0 && this.ask_target(slot, number, &target, true, around)
                 {
+                    this.counts.failed_over += 1;
                     return true;
                 }
             }

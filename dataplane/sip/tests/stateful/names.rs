@@ -67,6 +67,7 @@ fn a_503_an_icmp_error_and_silence_bring_in_the_next_address() {
     assert_eq!(third.to, CALLEES[2]);
     let ok = proxy.receive(&third.to, &third.response("200 OK"));
     assert_eq!(only(&ok, "200").to, CALLER);
+    assert_eq!(proxy.counts().failed_over, 2);
 
     let mut proxy = knowing(&relay(Relay::Stateful(Fork::No)), three());
     proxy.receive(CALLER, &request("INVITE", "c"));
