@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let system = system::start(SystemKind::Trunkline, arguments.work, &network, &CORES[..1])?;
     let bench = Bench { arguments, network: &network, system: &system, interrupt };
-    bench.set_overload(0, "")?;
+    Bench::set_overload(0, "")?;
     let _cap = Cap::on_worker(&system.pids()?, CORES[0], arguments.period_ms)?;
     let capacity = bench.capacity()?;
     let mut result = Overloaded {
@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let targets = [0, arguments.period_ms * 3 / 2];
     for target_ms in targets.into_iter().skip(usize::from(arguments.only_shedding)) {
-        bench.set_overload(target_ms, "")?;
+        Bench::set_overload(target_ms, "")?;
         for factor in &arguments.factors {
             let report = bench.calls(capacity * factor, arguments.seconds)?;
             eprintln!(
@@ -125,13 +125,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(stem) = &arguments.plot {
         report::plot(&result, stem)?;
     }
-    match arguments.json.as_deref() {
-        Some(path) => json::write(&result, path),
-        None => {
-            print!("{result}");
-            Ok(())
-        }
+    if let Some(path) = arguments.json.as_deref() {
+        return json::write(&result, path);
     }
+    print!("{result}");
+    Ok(())
 }
 
 /// What the runs have in common.
@@ -144,7 +142,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Changes `[overload]` of the running appliance; 0 sheds nothing.
-    fn set_overload(&self, target_ms: u32, sources: &str) -> Result<()> {
+    fn set_overload(target_ms: u32, sources: &str) -> Result<()> {
         let directory = Path::new(DIRECTORY).join(SystemKind::Trunkline.to_string());
         let file = directory.join("trunkline.toml");
         let text = std::fs::read_to_string(&file).context("the appliance's configuration")?;
@@ -228,7 +226,7 @@ impl Bench<'_> {
         let limits = "[overload.sources]\nrate = 100\nburst = 100\nban_after_seconds = 1\n";
         let mut shares = [0.0; 2];
         for (share, sources) in shares.iter_mut().zip(["", limits]) {
-            self.set_overload(target_ms, sources)?;
+            Self::set_overload(target_ms, sources)?;
             let mut flood = self.ourselves()?;
             flood.args([
                 "flood",
