@@ -28,9 +28,10 @@ const ALL: u32 = 1 << 16;
 /// The least of INVITE and REGISTER that is taken: below that, other requests are shed too.
 const LEAST: u32 = ALL / 256;
 
-/// Of so many messages that are taken one may be answered with 503: an answer costs about as much as a message that
-/// is forwarded, and what is spent on answers is not done for calls. Who gets none sends the request again.
-const MESSAGES_PER_ANSWER: u32 = 8;
+/// For so many messages that are taken one may be answered with 503: an answer costs about twice what it takes to
+/// forward a message (`trunkline-bench micro`), and what is spent on answers is not done for calls. Who gets none
+/// sends the request again.
+const MESSAGES_PER_ANSWER: u32 = 16;
 
 /// Parts grow for at most so many target times that were missed while nothing came.
 const MISSED_MAX: u64 = 1_024;
