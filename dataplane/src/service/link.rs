@@ -116,8 +116,9 @@ impl Service {
                     return self.serve_location(socket).await;
                 }
                 ToDataplane::Names(ToNames::Attach) => return self.serve_names(socket).await,
-                ToDataplane::Names(_) => anyhow::bail!("the peer did not attach first"),
-                ToDataplane::Location(_) => anyhow::bail!("the peer did not attach first"),
+                ToDataplane::Names(_) | ToDataplane::Location(_) => {
+                    anyhow::bail!("the peer did not attach first")
+                }
                 ToDataplane::Status => send(socket, &FromDataplane::Status(self.status())).await?,
                 ToDataplane::Unreachable => {
                     send(socket, &FromDataplane::Unreachable(self.take_unreachable())).await?;

@@ -54,14 +54,12 @@ pub(crate) fn next_hop(
     }
     let host = if params.maddr.exists() { params.maddr.value } else { uri.host };
     let Some(address) = uri::ip_literal(host.of(bytes)) else {
-        return match host.of(bytes).first() {
-            Some(b'[') => Err(Reply::Parse(malformed)),
-            _ => {
-                let transport = params.transport.exists().then_some(transport);
-                let port = if uri.port_span.is_empty() { 0 } else { uri.port() };
-                Ok(NextHop::Name(HostName { host, port, transport }))
-            }
-        };
+        if host.of(bytes).first() == Some(&b'[') {
+            return Err(Reply::Parse(malformed));
+        }
+        let transport = params.transport.exists().then_some(transport);
+        let port = if uri.port_span.is_empty() { 0 } else { uri.port() };
+        return Ok(NextHop::Name(HostName { host, port, transport }));
     };
     if !is_one_host(address) {
         return Err(Reply::Forbidden);
