@@ -59,7 +59,7 @@ impl Records {
         options.negative_max_ttl = Some(negative[1]);
         // A truncated answer, or a server that is only reached so.
         options.try_tcp_on_error = true;
-        let servers = config.name_servers().iter().flat_map(|server| {
+        let servers = config.name_servers().iter().filter_map(|server| {
             server.connections.first().map(|first| SocketAddr::new(server.ip, first.port))
         });
         let servers = servers.collect();
