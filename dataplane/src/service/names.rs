@@ -80,7 +80,7 @@ impl NameRelay {
                 self.unsent.borrow_mut().push_back(question);
                 self.news.notify_one();
             } else {
-                let answer = Arc::new(failed(question));
+                let answer = Arc::new(failed(&question));
                 self.undelivered.borrow_mut().push_back((worker, answer));
             }
         }
@@ -112,7 +112,7 @@ impl NameRelay {
         self.unsent.borrow_mut().clear();
         let asked = std::mem::take(&mut *self.asked.borrow_mut());
         for (question, workers) in asked {
-            self.answer(failed(question), workers);
+            self.answer(failed(&question), workers);
         }
     }
 
@@ -172,9 +172,8 @@ async fn send(socket: &UnixSeqpacket, message: FromNames) -> anyhow::Result<()> 
     Ok(())
 }
 
-#[expect(clippy::large_types_passed_by_value, reason = "it becomes a part of the answer")]
-fn failed(question: NameQuestion) -> NameAnswer {
-    NameAnswer { question, outcome: NameOutcome::Failed, ttl_ms: FAILED_MS, stale_ms: 0 }
+fn failed(question: &NameQuestion) -> NameAnswer {
+    NameAnswer { question: *question, outcome: NameOutcome::Failed, ttl_ms: FAILED_MS, stale_ms: 0 }
 }
 
 fn to_control(question: &NameQuestion) -> NameAsked {

@@ -22,6 +22,7 @@ use crate::rewrite::branch::Branch;
 use crate::route::outcome::Reply;
 use crate::route::request::RequestRoute;
 use crate::route::tables::Tables;
+use crate::settings::Transport;
 
 /// Answers of a bucket.
 const WAYS: usize = 4;
@@ -129,7 +130,7 @@ impl Names {
         let mut hasher = self.hasher;
         hasher.write(question.name());
         hasher.write_u16(question.port());
-        hasher.write_u8(question.transport().map_or(u8::MAX, crate::settings::Transport::number));
+        hasher.write_u8(question.transport().map_or(u8::MAX, Transport::number));
         hasher.finish()
     }
 

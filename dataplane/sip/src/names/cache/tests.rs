@@ -2,7 +2,6 @@ use std::prelude::v1::*;
 
 use super::*;
 use crate::names::NameTarget;
-use crate::settings::Transport;
 
 const SECOND: u64 = 1_000;
 
