@@ -38,11 +38,16 @@ fn frame(host: &str, call: u32) -> Vec<u8> {
     frames::udp(CALLER, US, options(host, call).as_bytes())
 }
 
-fn answer(question: NameQuestion, address: Option<&str>) -> Command {
+fn answer(question: &NameQuestion, address: Option<&str>) -> Command {
     let target = |at: &str| NameTarget::new(at.parse().expect("an address"), Transport::Udp, 0, 0);
     let outcome = address
         .map_or(NameOutcome::NoSuchName, |address| NameOutcome::Found(vec![target(address)]));
-    Command::Name(Arc::new(NameAnswer { question, outcome, ttl_ms: 60_000, stale_ms: 0 }))
+    Command::Name(Arc::new(NameAnswer {
+        question: *question,
+        outcome,
+        ttl_ms: 60_000,
+        stale_ms: 0,
+    }))
 }
 
 fn conserved(appliance: &Appliance) {
@@ -71,11 +76,11 @@ fn requests_wait_for_their_name_and_then_leave_in_their_order() {
     assert_eq!(appliance.status()[0].parked, 4);
     conserved(&appliance);
 
-    appliance.command(answer(questions[0], Some("10.77.2.2:5060")));
+    appliance.command(answer(&questions[0], Some("10.77.2.2:5060")));
     appliance.worker.attend();
     assert_eq!(appliance.sent().len(), 3);
     assert_eq!((appliance.status()[0].parked, appliance.status()[0].forwarded), (1, 3));
-    appliance.command(answer(questions[1], None));
+    appliance.command(answer(&questions[1], None));
     appliance.worker.attend();
     assert_eq!(start(&appliance.sent()[0].1), "SIP/2.0 404 No Such Host");
     conserved(&appliance);
@@ -119,7 +124,7 @@ fn a_request_from_the_kernel_or_a_connection_waits_as_well() {
     let question = appliance.service.questions.pop().unwrap();
     assert_eq!(appliance.status()[2].parked, 1);
     conserved(&appliance);
-    appliance.command(answer(question, Some("10.77.2.2:5060")));
+    appliance.command(answer(&question, Some("10.77.2.2:5060")));
     appliance.worker.attend();
     let parcel = std::iter::from_fn(|| appliance.service.parcels.next()).next().unwrap();
     assert_eq!(parcel.target, "10.77.2.2:5060".parse().unwrap());
