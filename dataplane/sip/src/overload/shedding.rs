@@ -288,9 +288,9 @@ mod tests {
     fn run(shedding: &mut Shedding, stands: bool, [from_ms, to_ms]: [u64; 2]) {
         for now_ms in from_ms..to_ms {
             if stands {
-                shedding.note_full(now_ms * MS)
+                shedding.note_full(now_ms * MS);
             } else {
-                shedding.note_empty()
+                shedding.note_empty();
             }
             shedding.set_time(now_ms * MS, &plan());
         }

@@ -254,9 +254,9 @@ mod tests {
                 ban = Some(new);
             }
         }
-        let Some(Ban { source, until_ns }) = ban else { panic!("no ban") };
+        let Some(Ban { source, until_ns }) = ban else { std::panic!("no ban") };
         assert_eq!(source.address(), address("203.0.113.1"));
-        assert!(until_ns >= 14 * SECOND && until_ns < 15 * SECOND, "{until_ns}");
+        assert!((14 * SECOND..15 * SECOND).contains(&until_ns), "{until_ns}");
         assert_eq!(
             send(&mut sources, "203.0.113.1", until_ns - SECOND, 0, 50),
             (0, Some(Excess::Banned))

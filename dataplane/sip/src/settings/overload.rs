@@ -41,7 +41,7 @@ pub struct SourceLimits {
 impl Default for OverloadSettings {
     fn default() -> Self {
         let sources = SourceLimits::default();
-        Self { target_ms: 5, interval_ms: 100, retry_after_s: [4, 12], feedback: true, sources }
+        Self { target_ms: 0, interval_ms: 100, retry_after_s: [4, 12], feedback: true, sources }
     }
 }
 

@@ -74,11 +74,11 @@ fn a_full_table_puts_one_in_the_place_of_another() {
     let mut retired = 0;
     for number in 0..64 {
         retired +=
-            usize::from(names.learn(answer(&format!("a{number}.example"), found(1))).is_some());
+            u64::from(names.learn(answer(&format!("a{number}.example"), found(1))).is_some());
     }
     let counts = names.counts();
-    assert_eq!(counts.cached as usize + retired, 64);
-    assert!(counts.cached as usize <= 4 * WAYS && counts.cached > 8, "{counts:?}");
+    assert_eq!(counts.cached + retired, 64);
+    assert!(counts.cached <= 4 * WAYS as u64 && counts.cached > 8, "{counts:?}");
     assert_eq!(known(&mut names, "a63.example"), Some(found(1)));
     assert!(Names::none().learn(answer("a.example", found(1))).is_some());
 }
