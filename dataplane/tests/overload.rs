@@ -88,7 +88,9 @@ fn request(method: &str, number: usize, to_tag: &str) -> String {
 
 #[test]
 fn a_queue_that_stands_sheds_new_work_and_ends_when_it_is_empty() {
-    let mut setup = Setup::new(&lab_settings());
+    let mut settings = lab_settings();
+    settings.overload.target_ms = 5;
+    let mut setup = Setup::new(&settings);
     // Twice as many as are taken: 32 each millisecond.
     for number in 0..64 * 400 {
         setup.push(CALLER, &request("INVITE", number, ""));

@@ -16,6 +16,7 @@ const MS: u64 = 1_000_000;
 /// Tables whose sources may send so much, and an overload state with them.
 fn limited(rate: u32) -> (Tables, Overload) {
     let mut settings = lab_settings();
+    settings.overload.target_ms = 5;
     settings.overload.sources = SourceLimits { rate, burst: 1, ..SourceLimits::default() };
     let tables = Tables::build(&settings).expect("the settings are right");
     (tables, Overload::new(SOURCES, &settings.secret))

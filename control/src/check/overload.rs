@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn limits_are_said_in_words() {
-        let mut settings = Overload::default();
+        let mut settings = Overload { target_ms: 5, ..Overload::default() };
         let words = overload(&settings);
         assert!(words.contains("behind for 100 ms") && words.contains("as they like"), "{words}");
         (settings.target_ms, settings.sources.rate) = (0, 50);

@@ -267,12 +267,13 @@ mod tests {
     use std::prelude::v1::*;
 
     use super::*;
-    use crate::settings::Settings;
+    use crate::settings::{OverloadSettings, Settings};
 
     const MS: u64 = 1_000_000;
 
     fn plan() -> OverloadPlan {
-        OverloadPlan::new(&Settings::default()).unwrap()
+        let overload = OverloadSettings { target_ms: 5, ..OverloadSettings::default() };
+        OverloadPlan::new(&Settings { overload, ..Settings::default() }).unwrap()
     }
 
     fn request(method: &str, number: u64, to_tag: &str) -> Vec<u8> {
