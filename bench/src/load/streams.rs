@@ -252,7 +252,7 @@ mod tests {
         for end in [3, 20, ANSWER.len() - 1] {
             assert_eq!(message_length(&ANSWER[..end]), None, "{end}");
         }
-        assert_eq!(message_length(b"SIP/2.0 200 OK\r\nl : 1\r\n\r\nx"), Some(27));
+        assert_eq!(message_length(b"SIP/2.0 200 OK\r\nl : 1\r\n\r\nx"), Some(26));
         assert_eq!(message_length(b"SIP/2.0 200 OK\r\n\r\nx"), Some(18));
     }
 
