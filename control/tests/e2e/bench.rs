@@ -233,7 +233,7 @@ fn what_cannot_be_measured_is_said_in_one_line() {
     for (arguments, expected) in [
         (&["load", "no-such-scenario", "--direct"][..], "proxy200"),
         (&["load", "--target", "127.0.0.1:9"], "nothing listens on 127.0.0.1:9"),
-        (&["load", "--direct", "--wire", "smoke"], "sockets, ring or af_xdp"),
+        (&["load", "--direct", "--wire", "smoke"], "sockets, ring, af_xdp"),
         (&["load", "--wire", "ring", "--target", "192.0.2.1:5060"], "--direct"),
         (&["search", "opensips", "stateless"], "missing"),
     ] {
