@@ -57,6 +57,10 @@ pub(crate) fn next_hop(
         if host.of(bytes).starts_with(b"[") {
             return Err(Reply::Parse(malformed));
         }
+        // A tel URI in a Route header names no host.
+        if uri.scheme != Scheme::Sip || host.of(bytes).is_empty() {
+            return Err(Reply::NextHopName);
+        }
         let transport = params.transport.exists().then_some(transport);
         let port = if uri.port_span.is_empty() { 0 } else { uri.port() };
         return Ok(NextHop::Name(HostName { host, port, transport }));
