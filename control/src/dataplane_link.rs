@@ -200,20 +200,31 @@ impl Link {
         }
     }
 
-    async fn ask<S: Serialize>(
+    /// Says something and gives the answer.
+    pub(crate) async fn ask<S: Serialize>(
         &mut self,
         message: &ToDataplane<S>,
     ) -> Result<FromDataplane, LinkError> {
         let exchange = async {
-            for packet in frame::encode(message)? {
-                self.socket.send(&packet).await?;
-            }
+            self.send(message).await?;
             self.receive().await
         };
         timeout(ANSWER_MAX, exchange).await.unwrap_or(Err(LinkError::TimedOut))
     }
 
-    async fn receive(&mut self) -> Result<FromDataplane, LinkError> {
+    pub(crate) async fn send<S: Serialize>(
+        &self,
+        message: &ToDataplane<S>,
+    ) -> Result<(), LinkError> {
+        for packet in frame::encode(message)? {
+            self.socket.send(&packet).await?;
+        }
+        Ok(())
+    }
+
+    /// The next message. Nothing is lost when this is dropped before it is done: a message that came is
+    /// taken at once.
+    pub(crate) async fn receive(&mut self) -> Result<FromDataplane, LinkError> {
         loop {
             let received = self.socket.recv(&mut self.packet).await?.bytes_read();
             if received == 0 {

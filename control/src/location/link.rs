@@ -1,14 +1,13 @@
 //! The connection to the data plane for location.
 
+use crate::dataplane_link::Link;
 use crate::limits::{LOCATION_PATIENCE, LOCATION_RETRY, RECONNECT_FIRST, RECONNECT_MAX};
 use crate::location::keeper::{Confirm, KeeperHandle, Piece, Pieces, StoreState};
-use anyhow::{Context, Result, bail, ensure};
-use control_api::frame::{self, Assembler, PACKET_MAX};
-use control_api::{API_VERSION, FromDataplane, FromLocation, ToDataplane, ToLocation};
+use anyhow::{Context, Result, bail};
+use control_api::{FromDataplane, FromLocation, ToDataplane, ToLocation};
 use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_seqpacket::UnixSeqpacket;
 use tracing::{error, info, warn};
 
 /// Records for the workers that run, beside those of the start.
@@ -20,7 +19,7 @@ pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored
     // Something was restored that the workers have not got.
     let mut is_behind = false;
     loop {
-        match Link::attach(&socket).await {
+        match attach(&socket).await {
             Ok((link, is_loaded)) => {
                 pause = RECONNECT_FIRST;
                 let has_all = is_loaded && !std::mem::take(&mut is_behind);
@@ -41,54 +40,12 @@ pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored
     }
 }
 
-/// A connection on which the data plane has answered `Attached`.
-struct Link {
-    socket: UnixSeqpacket,
-    assembler: Assembler,
-    packet: Vec<u8>,
-}
-
-impl Link {
-    async fn attach(path: &Path) -> Result<(Self, bool)> {
-        let socket = UnixSeqpacket::connect(path).await?;
-        let mut link =
-            Self { socket, assembler: Assembler::default(), packet: vec![0; PACKET_MAX] };
-        link.send_message(&ToDataplane::Hello { api_version: API_VERSION }).await?;
-        match link.receive().await? {
-            FromDataplane::Hello { api_version: API_VERSION, .. } => {}
-            FromDataplane::Hello { api_version, .. } => {
-                bail!("the data plane speaks version {api_version}, we speak {API_VERSION}")
-            }
-            _ => bail!("the data plane did not say hello"),
-        }
-        link.send(ToLocation::Attach).await?;
-        match link.receive().await? {
-            FromDataplane::Location(FromLocation::Attached { is_loaded }) => Ok((link, is_loaded)),
-            _ => bail!("the data plane answered out of turn"),
-        }
-    }
-
-    async fn send(&self, message: ToLocation) -> Result<()> {
-        self.send_message(&ToDataplane::Location(message)).await
-    }
-
-    async fn send_message(&self, message: &ToDataplane<()>) -> Result<()> {
-        for packet in frame::encode(message)? {
-            self.socket.send(&packet).await?;
-        }
-        Ok(())
-    }
-
-    /// The next message. Nothing is lost when this is dropped before it is done: a message that came is
-    /// taken at once.
-    async fn receive(&mut self) -> Result<FromDataplane> {
-        loop {
-            let received = self.socket.recv(&mut self.packet).await?.bytes_read();
-            ensure!(received > 0, "the data plane closed the connection");
-            if let Some(message) = self.assembler.push(&self.packet[..received])? {
-                return Ok(message);
-            }
-        }
+/// A connection on which the data plane has answered `Attached`, and whether it has what is stored.
+async fn attach(path: &Path) -> Result<(Link, bool)> {
+    let mut link = Link::connect(path).await?;
+    match link.ask(&ToDataplane::<()>::Location(ToLocation::Attach)).await? {
+        FromDataplane::Location(FromLocation::Attached { is_loaded }) => Ok((link, is_loaded)),
+        _ => bail!("the data plane answered out of turn"),
     }
 }
 
@@ -160,9 +117,9 @@ impl<'a> Conversation<'a> {
                     };
                 }
                 Event::Confirmed((worker, number)) => {
-                    self.link.send(ToLocation::Flushed { worker, number }).await?;
+                    self.say(ToLocation::Flushed { worker, number }).await?;
                 }
-                Event::Restored(records) => self.link.send(ToLocation::Load { records }).await?,
+                Event::Restored(records) => self.say(ToLocation::Load { records }).await?,
                 Event::Store => {
                     let StoreState { trouble, set_aside } = self.store.borrow_and_update().clone();
                     let message = match trouble {
@@ -171,10 +128,14 @@ impl<'a> Conversation<'a> {
                         None if !matches!(self.loading, Loading::Done) => continue,
                         None => ToLocation::StoreWell { set_aside },
                     };
-                    self.link.send(message).await?;
+                    self.say(message).await?;
                 }
             }
         }
+    }
+
+    async fn say(&self, message: ToLocation) -> Result<()> {
+        Ok(self.link.send(&ToDataplane::<()>::Location(message)).await?)
     }
 
     fn hear(&self, message: FromDataplane) -> Result<()> {
@@ -201,12 +162,12 @@ impl<'a> Conversation<'a> {
     async fn load(&mut self, piece: Option<Piece>) -> Result<()> {
         match piece {
             Some(Piece::Records(records)) => {
-                return self.link.send(ToLocation::Load { records }).await;
+                return self.say(ToLocation::Load { records }).await;
             }
             Some(Piece::End) => {
                 self.loading = Loading::Done;
                 self.store.mark_changed();
-                return self.link.send(ToLocation::Loaded).await;
+                return self.say(ToLocation::Loaded).await;
             }
             None => {}
         }
@@ -224,7 +185,7 @@ impl<'a> Conversation<'a> {
                     "{reason}: the workers begin without what is stored; users are unknown until they register \
                      again or the store can be read"
                 );
-                self.link.send(ToLocation::StoreIll { reason }).await.context("StoreIll")?;
+                self.say(ToLocation::StoreIll { reason }).await.context("StoreIll")?;
             }
         }
         Ok(())

@@ -133,7 +133,8 @@ impl Service {
     }
 }
 
-async fn send(socket: &UnixSeqpacket, message: &FromDataplane) -> anyhow::Result<()> {
+/// Sends a message to control.
+pub(super) async fn send(socket: &UnixSeqpacket, message: &FromDataplane) -> anyhow::Result<()> {
     for packet in frame::encode(message)? {
         socket.send(&packet).await?;
     }

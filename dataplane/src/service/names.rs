@@ -3,11 +3,12 @@
 //! Each question goes to control once, however many workers ask it. While control is away every question fails at
 //! once: workers then go on with what they knew, or answer 503.
 
+use super::link::send;
 use super::state::Service;
 use crate::limits::NAMES_ASKED_MAX;
 use crate::mailbox::{Command, ServiceEnd};
 use anyhow::Context;
-use control_api::frame::{self, Assembler, PACKET_MAX};
+use control_api::frame::{Assembler, PACKET_MAX};
 use control_api::names::NAMES_AT_ONCE;
 use control_api::{
     FromDataplane, FromNames, NameAsked, NameReply, Resolved, ResolvedAddress, ToDataplane, ToNames,
@@ -124,7 +125,7 @@ impl NameRelay {
 
     /// Sends questions until a newer connection comes.
     async fn speak(&self, socket: &UnixSeqpacket, connection: u64) -> anyhow::Result<()> {
-        send(socket, FromNames::Attached).await?;
+        send(socket, &FromDataplane::Names(FromNames::Attached)).await?;
         loop {
             let news = self.news.notified();
             anyhow::ensure!(self.connection.get() == connection, "a newer connection has come");
@@ -136,7 +137,7 @@ impl NameRelay {
             if questions.is_empty() {
                 news.await;
             } else {
-                send(socket, FromNames::Questions(questions)).await?;
+                send(socket, &FromDataplane::Names(FromNames::Questions(questions))).await?;
             }
         }
     }
@@ -163,13 +164,6 @@ impl NameRelay {
             self.deliver();
         }
     }
-}
-
-async fn send(socket: &UnixSeqpacket, message: FromNames) -> anyhow::Result<()> {
-    for packet in frame::encode(&FromDataplane::Names(message))? {
-        socket.send(&packet).await?;
-    }
-    Ok(())
 }
 
 fn failed(question: &NameQuestion) -> NameAnswer {

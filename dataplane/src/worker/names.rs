@@ -90,7 +90,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Held::Frame { packet, datagram, port } => {
                 self.take(packet, &datagram, port, now, deadline_ns);
             }
-            Held::Parcel(parcel) => self.take_message(parcel, deadline_ns),
+            Held::Parcel(parcel) => self.take_message(parcel, self.clock.raw(), deadline_ns),
         }
     }
 

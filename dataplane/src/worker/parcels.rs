@@ -26,7 +26,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 }
                 Errand::HandedIn => {
                     self.mailbox.parcels.counters().handed_in.add(1);
-                    self.take_message(parcel, None);
+                    self.take_message(parcel, self.clock.raw(), None);
                 }
                 Errand::Sent(origin, is_sent) => {
                     self.count_sent(origin, is_sent, parcel.message().len());
@@ -57,10 +57,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
 
     /// Takes a message unless its source sends too many.
     fn admit(&mut self, parcel: Parcel) {
-        let now_ns = self.clock_ns(self.clock.raw());
+        let began = self.clock.raw();
+        let now_ns = self.clock_ns(began);
         self.fast_path.set_load_time(now_ns);
         match self.fast_path.admit(parcel.source.ip(), now_ns) {
-            Ok(()) => self.take_message(parcel, None),
+            Ok(()) => self.take_message(parcel, began, None),
             Err(reason) => {
                 self.mailbox.parcels.counters().drop_for(reason);
                 self.mailbox.parcels.send_home(parcel);
@@ -69,9 +70,13 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
     }
 
-    /// Takes one message the whole way. `deadline_ns` is set for one that has waited before.
-    pub(super) fn take_message(&mut self, mut parcel: Parcel, deadline_ns: Option<u64>) {
-        let began = self.clock.raw();
+    /// Takes one message the whole way, from `began` on. `deadline_ns` is set for one that has waited before.
+    pub(super) fn take_message(
+        &mut self,
+        mut parcel: Parcel,
+        began: u64,
+        deadline_ns: Option<u64>,
+    ) {
         if self.fast_path.keeps_time() {
             self.set_time(began);
         }

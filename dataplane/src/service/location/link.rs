@@ -2,7 +2,8 @@
 
 use super::{LocationRelay, Service};
 use crate::location_log::Errand;
-use control_api::frame::{self, Assembler, PACKET_MAX};
+use crate::service::link::send;
+use control_api::frame::{Assembler, PACKET_MAX};
 use control_api::{FromDataplane, FromLocation, ToDataplane, ToLocation};
 use sip_core::Settings;
 use tokio_seqpacket::UnixSeqpacket;
@@ -92,7 +93,7 @@ impl LocationRelay {
             anyhow::ensure!(self.connection.get() == connection, "a newer connection has come");
             let answer = self.answers.borrow_mut().pop_front();
             match answer.or_else(|| self.next_unsent()) {
-                Some(message) => send(socket, message).await?,
+                Some(message) => send(socket, &FromDataplane::Location(message)).await?,
                 None => news.await,
             }
         }
@@ -110,11 +111,4 @@ impl LocationRelay {
         }
         None
     }
-}
-
-async fn send(socket: &UnixSeqpacket, message: FromLocation) -> anyhow::Result<()> {
-    for packet in frame::encode(&FromDataplane::Location(message))? {
-        socket.send(&packet).await?;
-    }
-    Ok(())
 }
