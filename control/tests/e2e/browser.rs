@@ -48,7 +48,7 @@ fn browse(folder: &Path, name: &str, query: &str) -> (Running, PathBuf) {
     let home = format!("HOME={}", folder.display());
     let profile = format!("--user-data-dir={}/{name}", folder.display());
     let page = format!("file://{}/phone.html?{query}", folder.display());
-    let command = ["timeout", "40", "env", &home, "chromium", "--headless=new", "--no-sandbox"];
+    let command = ["timeout", "90", "env", &home, "chromium", "--headless=new", "--no-sandbox"];
     let files = ["--disable-gpu", &profile, "--allow-file-access-from-files", &trusted];
     let media = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
     let rest = ["--autoplay-policy=no-user-gesture-required", "--enable-logging=stderr", &page];
@@ -83,7 +83,7 @@ fn telephone_calls(log: &Path, telephone: &str, seconds: &str) {
 fn call_each_other(lab: &Lab, folder: &Path, telephone: &str, name: &str, query: &str) {
     let log = |end: &str| folder.join(format!("{name}-{end}.log"));
     let waiting = log("waiting");
-    let command = ["timeout", "40", "baresip", "-s", "-f", telephone];
+    let command = ["timeout", "90", "baresip", "-s", "-f", telephone];
     let bob = Running::start("uas", &waiting, &command);
     // It may not have waited for the end of its last registration.
     wait_for(&waiting, "200 OK () [");
@@ -96,7 +96,7 @@ fn call_each_other(lab: &Lab, folder: &Path, telephone: &str, name: &str, query:
         ";received=10.77.1.2;rport=",
         "dtls_srtp: verified sha-256 fingerprint OK",
         "incoming rtp for 'audio' established",
-        "terminated (duration:",
+        ": session closed: Connection reset by peer",
     ] {
         wait_for(&waiting, words);
     }

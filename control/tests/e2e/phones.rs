@@ -14,10 +14,13 @@ fn said(log: &Path) -> String {
     read_to_string(log).expect("a log")
 }
 
+/// How long a program may take to say something: a browser has hundreds of megabytes to read first.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) fn wait_for(log: &Path, words: &str) {
     let start = Instant::now();
     while !said(log).contains(words) {
-        assert!(start.elapsed() < Duration::from_secs(10), "no `{words}`:\n{}", said(log));
+        assert!(start.elapsed() < PATIENCE, "no `{words}`:\n{}", said(log));
         sleep(Duration::from_millis(50));
     }
 }
