@@ -187,7 +187,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if is_mailbox_round {
             self.attend();
         }
-        let mut is_busy = false;
+        let mut is_busy = self.has_parcels;
+        if self.has_parcels {
+            self.take_parcels();
+        }
         for port in 0..self.ports.len() {
             is_busy |= self.poll_port(port);
         }

@@ -4,6 +4,7 @@ use super::bans::Bans;
 use super::kernel_sockets::KernelSockets;
 use super::location::{LocationRelay, RecordOwner};
 use super::names::NameRelay;
+use super::pace::IDLE_PAUSE;
 use crate::fib::{Fib, PathMtus};
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
@@ -23,9 +24,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Pause between two looks at the workers' events: the longest that a first packet to a new
-/// neighbour waits for us, and a thousand wake-ups a second on a core that does little else.
-pub(super) const EVENTS_INTERVAL: Duration = Duration::from_millis(1);
 /// How long workers may take to acknowledge an epoch; they look into their mailbox every few
 /// thousand polls, so only a dead one takes this long.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -182,16 +180,17 @@ impl Service {
     /// Takes the workers' events for ever. `resolve` asks the kernel for a neighbour.
     pub async fn serve_workers(&self, resolve: impl Fn(crate::fib::NextHop)) -> ! {
         loop {
+            let mut has_found = false;
             for (index, worker) in self.parts.workers.iter().enumerate() {
                 while let Some(event) = worker.next() {
                     self.take_event(index, event, &resolve);
                 }
-                self.kernel.take_parcels(index);
+                has_found |= self.kernel.take_parcels(index);
                 self.location.take_batches(index);
                 self.names.take_questions(index);
             }
             self.names.deliver();
-            sleep(EVENTS_INTERVAL).await;
+            self.kernel.pace.pause(has_found).await;
         }
     }
 
@@ -294,7 +293,7 @@ impl Service {
                 Err(_) if Instant::now() >= deadline => return false,
                 Err(back) => command = back,
             }
-            sleep(EVENTS_INTERVAL).await;
+            sleep(IDLE_PAUSE).await;
         }
     }
 
