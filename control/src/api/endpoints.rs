@@ -19,6 +19,7 @@ use axum::{Extension, Json};
 use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, MemberState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sip_core::Transport;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -196,6 +197,8 @@ pub struct WhereQuestion {
     pub from: SocketAddr,
     /// The listen point that it came to; without it the one that this machine would answer from.
     pub to: Option<SocketAddr>,
+    /// What it came over; without it UDP.
+    pub transport: Option<Transport>,
 }
 
 pub(super) async fn find_where(
@@ -212,11 +215,12 @@ pub(super) async fn find_where(
         let running = sources.running.borrow().clone();
         let config = &running.loaded.config;
         let appliance = Appliance::new(config, sources.secret, &impaired)?;
-        let listen = appliance.listen(question.from, question.to)?;
+        let transport = question.transport.unwrap_or_default();
+        let listen = appliance.listen(transport, question.from, question.to)?;
         let mut answer = appliance.ask(question.message.as_bytes(), question.from, listen);
         let machine = nic_config::Machine::probe();
         match machine.map(|machine| nic_config::plan(&config.nic, &machine)) {
-            Ok(Ok(plan)) => answer.queues = queues(&plan),
+            Ok(Ok(plan)) => answer.queues = queues(&plan, transport),
             Ok(Err(error)) => answer.notes.push(format!("the queue is not known here: {error}")),
             Err(error) => answer.notes.push(format!("the queue is not known here: {error}")),
         }
