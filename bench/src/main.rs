@@ -19,7 +19,6 @@ mod network;
 mod overload;
 mod pcap;
 mod pipeline;
-mod plot;
 mod search;
 mod shell;
 mod system;

@@ -10,6 +10,7 @@
 //! - [`health`]: members of destination sets are probed; [`operator`] is where operators ask and drain.
 //! - [`supervisor`]: both processes, kept alive.
 //! - [`check`], [`status_report`], [`member_report`], [`connection_report`], [`whereis`], [`top`]: what the operator asks.
+//! - [`rss`]: plans for the queues of a port.
 //! - [`lab`]: a small network on one machine, with the appliance in it.
 #![forbid(unsafe_code)]
 
@@ -37,6 +38,7 @@ pub mod operator;
 pub mod process;
 pub mod publisher;
 pub mod realm_report;
+pub mod rss;
 pub mod service;
 pub mod state;
 pub mod status_report;

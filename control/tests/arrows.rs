@@ -9,10 +9,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sip-core", &[]),
     ("control-api", &[]),
     ("capsule-ffi", &[]),
+    ("plot", &[]),       // charts know nothing of what they show
     ("nic-config", &[]), // the plan alone: control uses it and must not link DPDK
     ("dataplane", &["sip-core", "control-api", "nic-config", "capsule-ffi"]),
-    ("control", &["sip-core", "control-api", "nic-config"]),
-    ("bench", &["sip-core", "control-api", "nic-config", "capsule-ffi", "dataplane", "control"]),
+    ("control", &["sip-core", "control-api", "nic-config", "plot"]),
+    (
+        "bench",
+        &["sip-core", "control-api", "nic-config", "capsule-ffi", "dataplane", "control", "plot"],
+    ),
 ];
 
 /// The only packages that may see capsule, and with it mbufs.

@@ -11,6 +11,8 @@
 //! 6. [`eal`]: the plan as capsule's runtime configuration and EAL arguments.
 //! 7. [`xdp`]: the program that hands SIP to the AF_XDP ports and the rest to the kernel.
 //!
+//! Beside it stands [`rss`], which knows where a flow goes and how the queues could be even.
+//!
 //! Nothing here links DPDK: control uses the same plan for `trunkline check`.
 #![forbid(unsafe_code)]
 
@@ -25,6 +27,7 @@ pub mod mempool;
 pub mod plan;
 mod plan_report;
 pub mod registrar;
+pub mod rss;
 pub mod settings;
 pub mod transactions;
 pub mod xdp;

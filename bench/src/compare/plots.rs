@@ -1,10 +1,10 @@
 //! The comparison as plots: rate against latency, rate against loss, cost per stage.
 
 use super::{Comparison, Point};
-use crate::plot::{Chart, Series, lines, stacked_bars};
 use crate::system::Work;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use plot::{Chart, Series, lines, stacked_bars};
 use serde::Deserialize;
 use std::path::Path;
 use std::process::{Command, Stdio};

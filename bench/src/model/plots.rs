@@ -3,8 +3,8 @@
 use super::memory::TouchCost;
 use super::predict::{CORES, Costs, Work};
 use super::report::ModelReport;
-use crate::plot::{Chart, Series, lines, stacked_bars};
 use anyhow::Result;
+use plot::{Chart, Series, lines, stacked_bars};
 use std::path::Path;
 
 /// Writes `model-cores`, `model-stages` and `model-memory` into `folder`, each as SVG and PNG.

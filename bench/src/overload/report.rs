@@ -1,9 +1,9 @@
 //! What was found, as text, JSON and a chart.
 
 use crate::load::{LoadReport, grouped};
-use crate::plot::{Chart, Series, lines};
 use crate::system::Work;
 use anyhow::Result;
+use plot::{Chart, Series, lines};
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;

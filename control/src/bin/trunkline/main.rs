@@ -10,6 +10,7 @@ mod fault;
 mod lab;
 mod location;
 mod reload;
+mod rss;
 mod run;
 mod sources;
 mod status;
@@ -42,6 +43,7 @@ Begin here:
   trunkline sources                   who is banned because it sends too much
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
   trunkline location show USER@DOMAIN where a registered user is
+  trunkline rss plan --queues N --peers FILE.csv     a key and a table that make the queues even
 
 Exit status: 0 success, 1 failure, 2 wrong arguments, configuration or privileges."
 )]
@@ -66,6 +68,7 @@ enum Command {
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
+    Rss(rss::Arguments),
     Lab(lab::Arguments),
     #[command(hide = true)]
     Fault(fault::Arguments),
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
         Command::Location(arguments) => location::main(arguments),
+        Command::Rss(arguments) => rss::main(&arguments),
         Command::Lab(arguments) => lab::main(arguments),
         Command::Fault(arguments) => fault::main(&arguments),
     };

@@ -9,6 +9,9 @@ const INTERVALS: f64 = 6.0;
 /// At most so many different values become the ticks of a logarithmic axis themselves.
 const OWN_TICKS_MAX: usize = 9;
 
+/// Of more groups than this only some get their number.
+const GROUPS_NUMBERED: usize = 32;
+
 /// How a number of the data becomes a pixel.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
@@ -61,6 +64,21 @@ impl Axis {
             tick += 1.0;
         }
         Self { log: false, low: begin * step, high: end * step, ticks }
+    }
+
+    /// Groups of columns, at 0, 1, 2 and so on; with many of them not each has a number.
+    pub(super) fn of_groups(groups: usize) -> Self {
+        let last = groups.saturating_sub(1);
+        #[expect(clippy::cast_precision_loss, reason = "a number of groups")]
+        let ticks = (0..=last).step_by(last / GROUPS_NUMBERED + 1).map(|group| group as f64);
+        #[expect(clippy::cast_precision_loss, reason = "a number of groups")]
+        let high = last as f64 + 0.5;
+        Self { log: false, low: -0.5, high, ticks: ticks.collect() }
+    }
+
+    /// The least and the greatest value that it shows.
+    pub(super) fn ends(&self) -> [f64; 2] {
+        [self.low, self.high]
     }
 
     /// Whether the axis has a place for `value`.

@@ -8,29 +8,29 @@ use std::path::Path;
 
 /// Points of one name, joined in their order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Series {
+pub struct Series {
     /// Name in the legend.
-    pub(crate) name: String,
+    pub name: String,
     /// Horizontal and vertical value.
-    pub(crate) points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, f64)>,
     /// Draws the points hollow, for what is not to be trusted as the others are.
-    pub(crate) marked: bool,
+    pub marked: bool,
     /// Draws a dashed line without points, for limits.
-    pub(crate) dashed: bool,
+    pub dashed: bool,
 }
 
 impl Series {
     /// Ordinary points.
-    pub(crate) fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
         Self { name: name.into(), points, ..Self::default() }
     }
 }
 
-/// Writes `stem.svg` and `stem.png` with one line for each series.
+/// Writes one line for each series to `file`, or, unless its name ends in `.svg` or `.png`, to both files with these endings.
 ///
 /// # Errors
 /// When there is no point to draw, the font is missing or a file cannot be written.
-pub(crate) fn lines(stem: &Path, chart: &Chart, series: &[Series]) -> Result<()> {
+pub fn lines(file: &Path, chart: &Chart, series: &[Series]) -> Result<()> {
     let shown =
         |point: &(f64, f64)| Axis::shows(chart.x_log, point.0) && Axis::shows(chart.y_log, point.1);
     let mut series = series.to_vec();
@@ -40,7 +40,7 @@ pub(crate) fn lines(stem: &Path, chart: &Chart, series: &[Series]) -> Result<()>
     let points = || series.iter().flat_map(|one| &one.points);
     let x = Axis::over(points().map(|point| point.0), chart.x_log, true)?;
     let y = Axis::over(points().map(|point| point.1), chart.y_log, false)?;
-    write(stem, &Lines { chart, series: &series, x, y })
+    write(file, &Lines { chart, series: &series, x, y })
 }
 
 struct Lines<'a> {

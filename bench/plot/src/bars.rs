@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
 /// A bar's name, and its parts from left to right, each with a value of at least 0.
-pub(crate) type Bar = (String, Vec<(String, f64)>);
+pub type Bar = (String, Vec<(String, f64)>);
 
 /// A part narrower than this many pixels has no room for its value.
 const ROOM_FOR_A_VALUE: i32 = 30;
@@ -22,11 +22,11 @@ const ABOVE: i32 = 14;
 /// No bar is thicker.
 const THICKEST: i32 = 70;
 
-/// Writes `stem.svg` and `stem.png` with one bar below the other. `x_log` and `y_label` of the chart mean nothing here.
+/// Writes one bar below the other to `file`, or, unless its name ends in `.svg` or `.png`, to both files with these endings. `x_log` and `y_label` of the chart mean nothing here.
 ///
 /// # Errors
 /// When there is no bar to draw, the font is missing or a file cannot be written.
-pub(crate) fn stacked_bars(stem: &Path, chart: &Chart, bars: &[Bar]) -> Result<()> {
+pub fn stacked_bars(file: &Path, chart: &Chart, bars: &[Bar]) -> Result<()> {
     ensure!(!bars.is_empty(), "there is no bar to draw");
     let total = |bar: &Bar| bar.1.iter().map(|part| part.1).sum::<f64>();
     let x = Axis::over(bars.iter().map(total).chain([0.0]), false, false)?;
@@ -36,7 +36,7 @@ pub(crate) fn stacked_bars(stem: &Path, chart: &Chart, bars: &[Bar]) -> Result<(
             parts.push(name);
         }
     }
-    write(stem, &Bars { chart, all: bars, x, parts })
+    write(file, &Bars { chart, all: bars, x, parts })
 }
 
 struct Bars<'a> {

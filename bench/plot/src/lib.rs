@@ -1,18 +1,22 @@
 //! Charts as SVG for the reader and PNG for tools that know nothing else; both show the same.
+#![forbid(unsafe_code)]
 
 mod axis;
 mod bars;
+mod columns;
 mod font;
 mod lines;
 
-pub(crate) use bars::stacked_bars;
-pub(crate) use lines::{Series, lines};
+pub use bars::{Bar, stacked_bars};
+pub use columns::{Columns, columns};
+pub use lines::{Series, lines};
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 /// Width and height of every chart in pixels.
 const SIZE: (u32, u32) = (1000, 600);
@@ -39,19 +43,19 @@ const FAINT: RGBColor = RGBColor(90, 90, 90);
 
 /// What stands around the data.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Chart {
+pub struct Chart {
     /// What the chart shows.
-    pub(crate) title: String,
+    pub title: String,
     /// The command and the machine, so that a chart that travels alone can be checked; lines are split at `\n`.
-    pub(crate) subtitle: String,
+    pub subtitle: String,
     /// What the horizontal axis counts, with its unit.
-    pub(crate) x_label: String,
+    pub x_label: String,
     /// What the vertical axis counts, with its unit. Bars have none.
-    pub(crate) y_label: String,
+    pub y_label: String,
     /// Logarithmic horizontal axis; points at zero or below are left out.
-    pub(crate) x_log: bool,
+    pub x_log: bool,
     /// Logarithmic vertical axis; points at zero or below are left out.
-    pub(crate) y_log: bool,
+    pub y_log: bool,
 }
 
 /// A chart that can be drawn on any of the two backends.
@@ -61,20 +65,30 @@ trait Draw {
 
 type Area<DB> = DrawingArea<DB, Shift>;
 
-/// Writes `stem.svg` and `stem.png`.
-fn write(stem: &Path, drawing: &impl Draw) -> Result<()> {
+/// Writes the one file whose name ends in `.svg` or `.png`, and else both with these endings.
+fn write(file: &Path, drawing: &impl Draw) -> Result<()> {
     font::register()?;
     let path = |extension: &str| {
         // Not `with_extension`, which would cut a stem such as "rate-0.5".
-        let mut path = stem.as_os_str().to_owned();
+        let mut path = file.as_os_str().to_owned();
         path.push(extension);
-        std::path::PathBuf::from(path)
+        PathBuf::from(path)
     };
-    let (svg, png) = (path(".svg"), path(".png"));
-    finish(&SVGBackend::new(&svg, SIZE).into_drawing_area(), drawing)
-        .with_context(|| format!("cannot write {}", svg.display()))?;
-    finish(&BitMapBackend::new(&png, SIZE).into_drawing_area(), drawing)
-        .with_context(|| format!("cannot write {}", png.display()))
+    match file.extension().and_then(OsStr::to_str) {
+        Some("svg") => svg(file, drawing),
+        Some("png") => png(file, drawing),
+        _ => svg(&path(".svg"), drawing).and_then(|()| png(&path(".png"), drawing)),
+    }
+}
+
+fn svg(path: &Path, drawing: &impl Draw) -> Result<()> {
+    finish(&SVGBackend::new(path, SIZE).into_drawing_area(), drawing)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn png(path: &Path, drawing: &impl Draw) -> Result<()> {
+    finish(&BitMapBackend::new(path, SIZE).into_drawing_area(), drawing)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn finish<DB: DrawingBackend>(area: &Area<DB>, drawing: &impl Draw) -> Result<()> {
@@ -153,6 +167,21 @@ mod tests {
         let bars = [("ours".to_owned(), parts(112.0)), ("peer".to_owned(), parts(300.0))];
         stacked_bars(&folder.path().join("stages"), &chart(), &bars).expect("drawn");
         assert_written(folder.path(), "stages");
+        let queues = Columns { name: "before".to_owned(), values: vec![0.5, 1.5] };
+        let limits = [("best possible".to_owned(), 1.0)];
+        columns(&folder.path().join("queues"), &chart(), &[queues], &limits).expect("drawn");
+        assert_written(folder.path(), "queues");
+    }
+
+    #[test]
+    fn a_name_with_an_ending_is_one_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let queues = [Columns { name: "before".to_owned(), values: vec![0.5, 1.5] }];
+        for name in ["queues.svg", "queues.png"] {
+            columns(&folder.path().join(name), &chart(), &queues, &[]).expect("drawn");
+            assert!(folder.path().join(name).exists());
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);
     }
 
     #[test]
@@ -164,5 +193,6 @@ mod tests {
             assert!(format!("{error:#}").contains("no point"), "{error:#}");
         }
         assert!(stacked_bars(&folder.path().join("none"), &chart(), &[]).is_err());
+        assert!(columns(&folder.path().join("none"), &chart(), &[], &[]).is_err());
     }
 }
