@@ -169,7 +169,10 @@ impl Families<'_> {
                 line(&mut family, &labels, &Value::flag(state == member.state))?;
             }
         }
-        Ok(())
+        let asked = members.iter().filter_map(|member| Some((labels(member), member.load?)));
+        let asked: Vec<_> = asked.collect();
+        let asked: Vec<_> = asked.iter().map(|(labels, load)| (labels.clone(), load)).collect();
+        if asked.is_empty() { Ok(()) } else { self.all(MEMBER_LOAD, &asked) }
     }
 
     fn connections(&mut self, status: &ConnectionsStatus) -> fmt::Result {

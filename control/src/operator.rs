@@ -60,6 +60,8 @@ pub struct Answers {
     pub connections: Connections,
     /// Where host names lead.
     pub names: Names,
+    /// Socket of the data plane, which knows what members say of their load.
+    pub dataplane: PathBuf,
     /// Where it is written down who changed what.
     pub audit: Audit,
 }
@@ -92,7 +94,7 @@ fn who(socket: &UnixSeqpacket) -> String {
 
 /// One connection, until the other side closes it.
 async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()> {
-    let Answers { monitor, bindings, realms, connections, names, audit } = answers;
+    let Answers { monitor, bindings, realms, connections, names, dataplane, audit } = answers;
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -103,7 +105,9 @@ async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()
                 continue;
             }
             _ if !is_greeted => bail!("no hello"),
-            ToControl::Members => FromControl::Members(monitor.report().await),
+            ToControl::Members => {
+                FromControl::Members(with_loads(monitor.report().await, dataplane).await)
+            }
             ToControl::Realms => FromControl::Realms(realms.borrow().clone()),
             ToControl::Names => FromControl::Names(names.status()),
             ToControl::Drain { set, address, drained } => {
@@ -286,7 +290,16 @@ mod tests {
         let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
         let (monitor, connections) = (handle, Connections::default());
         let (names, audit_of) = (Names::none(), audit.clone());
-        let answers = Answers { monitor, bindings, realms, connections, names, audit: audit_of };
+        let dataplane = directory.path().join("nobody.sock");
+        let answers = Answers {
+            monitor,
+            bindings,
+            realms,
+            connections,
+            names,
+            dataplane,
+            audit: audit_of,
+        };
         tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();

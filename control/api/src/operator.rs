@@ -97,6 +97,8 @@ pub struct MemberReport {
     pub for_ms: u64,
     /// The last probe, sign or command.
     pub reason: String,
+    /// How many requests fewer it wants, when it is asked and the data plane is there.
+    pub load: Option<MemberLoad>,
 }
 
 /// What control knows about the users of a realm.

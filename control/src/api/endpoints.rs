@@ -87,9 +87,14 @@ pub(super) async fn openapi() -> Response {
 /// Counters for Prometheus; while the data plane is away, those of control alone.
 pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, ApiError> {
     let realms = sources.realms.borrow().clone();
+    let mut members = sources.monitor.report().await;
+    let dataplane = dataplane_link::status(&sources.dataplane).await.ok();
+    if let Some(status) = &dataplane {
+        set_loads(&mut members, status);
+    }
     let snapshot = metrics::Snapshot {
-        dataplane: dataplane_link::status(&sources.dataplane).await.ok(),
-        members: sources.monitor.report().await,
+        dataplane,
+        members,
         realms,
         connections: connections_of(&sources, 0).await?,
         names: sources.names.status(),
@@ -136,7 +141,7 @@ async fn connections_of(sources: &Sources, most: usize) -> Result<ConnectionsSta
 }
 
 pub(super) async fn destinations(State(sources): State<Sources>) -> Json<Vec<MemberReport>> {
-    Json(sources.monitor.report().await)
+    Json(with_loads(sources.monitor.report().await, &sources.dataplane).await)
 }
 
 pub(super) async fn drain(

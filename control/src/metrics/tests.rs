@@ -28,6 +28,7 @@ fn snapshot(dataplane: Option<Status>) -> Snapshot {
         is_in_use: false,
         for_ms: 5,
         reason: String::new(),
+        load: Some(MemberLoad { percent: 77_002 % 100, left_ms: 5, heard: 77_003, diverted: 77_004, refused: 77_005 }),
     };
     let realm = RealmReport { realm: "a".into(), users: Some(5), trouble: None };
     Snapshot {
