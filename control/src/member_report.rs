@@ -37,7 +37,11 @@ impl fmt::Display for MemberTable<'_> {
         let set = width(3, |member| member.set.clone());
         let address = width(6, |member| member.address.to_string());
         let is_asked = self.0.iter().any(|member| member.load.is_some());
-        let loads = if is_asked { format!("  {:>5}  {:>9}  {:>9}", "fewer", "diverted", "refused") } else { String::new() };
+        let loads = if is_asked {
+            format!("  {:>5}  {:>9}  {:>9}", "fewer", "diverted", "refused")
+        } else {
+            String::new()
+        };
         let mut lines = format!(
             "{:<set$}  {:<address$}  {:<8}  {:<6}  {:>8}{loads}  why\n",
             "set", "member", "state", "in use", "since"
@@ -103,7 +107,8 @@ mod tests {
         assert_eq!(columns.len(), 3);
         assert!(text.contains("draining  no           2 h  answered"), "{text}");
         assert!(text.contains("up        yes          5 s  answered"), "{text}");
-        let load = MemberLoad { percent: 20, diverted: 7, refused: 1_234_567, ..MemberLoad::default() };
+        let load =
+            MemberLoad { percent: 20, diverted: 7, refused: 1_234_567, ..MemberLoad::default() };
         members[0].load = Some(load);
         let text = MemberTable(&members).to_string();
         assert!(text.contains("5 s   20 %          7    1234567  answered"), "{text}");

@@ -13,8 +13,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use tables::{
-    CONNECTION_THREAD, CONNECTIONS, KERNEL, Metric, NAMES, QUEUE, STATUS, STORE, TRANSPORT, Value,
-    WORKER,
+    CONNECTION_THREAD, CONNECTIONS, KERNEL, MEMBER_LOAD, Metric, NAMES, QUEUE, STATUS, STORE,
+    TRANSPORT, Value, WORKER,
 };
 
 /// How the text says what it is.

@@ -8,6 +8,7 @@ use crate::dns::Names;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
+use crate::member_report::with_loads;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::frame::{self, Assembler, PACKET_MAX};
 use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, RealmReport, ToControl};
@@ -17,7 +18,7 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
@@ -291,15 +292,8 @@ mod tests {
         let (monitor, connections) = (handle, Connections::default());
         let (names, audit_of) = (Names::none(), audit.clone());
         let dataplane = directory.path().join("nobody.sock");
-        let answers = Answers {
-            monitor,
-            bindings,
-            realms,
-            connections,
-            names,
-            dataplane,
-            audit: audit_of,
-        };
+        let answers =
+            Answers { monitor, bindings, realms, connections, names, dataplane, audit: audit_of };
         tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();

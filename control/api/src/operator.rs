@@ -2,6 +2,7 @@
 //! Both sides send `Hello` first; then the command asks and control answers, in order.
 
 use crate::names::NamesStatus;
+use crate::status::MemberLoad;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};

@@ -8,6 +8,7 @@ use crate::configuration::history::Generation;
 use crate::dataplane_link;
 use crate::health::Impaired;
 use crate::location::json::{AorLine, aor_of, lines};
+use crate::member_report::{set_loads, with_loads};
 use crate::metrics;
 use crate::status_report::StatusReport;
 use crate::whereis::{Answer, Appliance, queues};

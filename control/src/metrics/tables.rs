@@ -2,7 +2,9 @@
 
 use control_api::NamesStatus;
 use control_api::operator::{ConnectionThread, ConnectionsStatus, TransportStatus};
-use control_api::status::{KernelStatus, QueueStatus, Status, StoreStatus, WorkerStatus};
+use control_api::status::{
+    KernelStatus, MemberLoad, QueueStatus, Status, StoreStatus, WorkerStatus,
+};
 use prometheus_client::metrics::MetricType;
 
 /// A metric of things of one kind.
@@ -219,6 +221,7 @@ pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
 #[rustfmt::skip]
 pub(super) const MEMBER_LOAD: &[Metric<MemberLoad>] = &[
     Metric { name: "member_fewer_ratio", help: "Part of requests outside of dialogs that a member wants fewer now (RFC 7339).", value: |s| Value::permille(u64::from(s.percent) * 10) },
+    Metric { name: "member_fewer_left_seconds", help: "For how long it wants fewer, unless it says so again.", value: |s| Value::millis(s.left_ms) },
     Metric { name: "member_fewer_heard", help: "Responses in which a member said how many requests it wants.", value: |s| Value::Count(s.heard) },
     Metric { name: "member_fewer_diverted", help: "Requests that a member did not want, given to other members.", value: |s| Value::Count(s.diverted) },
     Metric { name: "member_fewer_refused", help: "Requests that a member did not want, answered with 503.", value: |s| Value::Count(s.refused) },

@@ -7,8 +7,9 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
-    Arrival, BranchId, Choices, Egress, ListenId, Owner, Recognised, Request, RequestRoute, Response,
-    ResponseFate, Tables, Transport, begin_route, finish_route, rewrite_located, rewrite_request,
+    Arrival, BranchId, Choices, Egress, ListenId, Owner, Recognised, Request, RequestRoute,
+    Response, ResponseFate, Tables, Transport, begin_route, finish_route, rewrite_located,
+    rewrite_request,
 };
 
 /// What transactions are to know of the message in hand as it leaves.

@@ -75,8 +75,8 @@ impl Ours {
             [] | [b',', ..] => end,
             params => end + asked(params)?,
         };
-        let is_ours = bytes.get(sent_by_end..start) == Some(b";branch=")
-            && tables.writes_sent_by(sent_by);
+        let is_ours =
+            bytes.get(sent_by_end..start) == Some(b";branch=") && tables.writes_sent_by(sent_by);
         is_ours.then_some(Self { branch, end })
     }
 

@@ -39,9 +39,8 @@ impl Transactions {
             let Some((request, _)) = self.kept_request(slot) else { return false };
             let call = around.tables.keys.call(compose::call_id(request));
             let is_new = set.asks() && compose::is_new(request);
-            let is_out = |one| {
-                self.was_asked(slot, one) || is_new && around.egress.holds_back(one, call)
-            };
+            let is_out =
+                |one| self.was_asked(slot, one) || is_new && around.egress.holds_back(one, call);
             let Some(target) = set.choose_other(call, is_out) else {
                 return false;
             };
@@ -95,8 +94,7 @@ impl Transactions {
         let mut tier_of = opens.then_some(record.first.target);
         let mut is_asked = false;
         let spared = self.call_to_spare(slot, set, around.tables);
-        let holds_back =
-            |one, egress: &E| spared.is_some_and(|call| egress.holds_back(one, call));
+        let holds_back = |one, egress: &E| spared.is_some_and(|call| egress.holds_back(one, call));
         // Whoever is asked counts as tried, so that each turn finds another one.
         while let Some(target) =
             set.untried(|one| self.was_asked(slot, one) || holds_back(one, around.egress))
