@@ -247,8 +247,8 @@ impl Transactions {
 
     /// The branch text of a branch of ours.
     pub(super) fn branch_text(&self, id: BranchId, tables: &Tables) -> BranchText {
-        let set = self.table.get(id.slot).and_then(|found| tables.set(found.set));
-        let asks = set.is_some_and(Set::asks);
+        let set = || self.table.get(id.slot).and_then(|found| tables.set(found.set));
+        let asks = tables.asks_members() && set().is_some_and(Set::asks);
         place::branch_text(id, self.worker, self.boot, asks, tables)
     }
 
