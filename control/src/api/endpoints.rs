@@ -8,6 +8,7 @@ use crate::configuration::history::Generation;
 use crate::dataplane_link;
 use crate::health::Impaired;
 use crate::location::json::{AorLine, aor_of, lines};
+use crate::member_report::{set_loads, with_loads};
 use crate::metrics;
 use crate::status_report::StatusReport;
 use crate::whereis::{Answer, Appliance, queues};
@@ -88,9 +89,14 @@ pub(super) async fn openapi() -> Response {
 /// Counters for Prometheus; while the data plane is away, those of control alone.
 pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, ApiError> {
     let realms = sources.realms.borrow().clone();
+    let mut members = sources.monitor.report().await;
+    let dataplane = dataplane_link::status(&sources.dataplane).await.ok();
+    if let Some(status) = &dataplane {
+        set_loads(&mut members, status);
+    }
     let snapshot = metrics::Snapshot {
-        dataplane: dataplane_link::status(&sources.dataplane).await.ok(),
-        members: sources.monitor.report().await,
+        dataplane,
+        members,
         realms,
         connections: connections_of(&sources, 0).await?,
         names: sources.names.status(),
@@ -137,7 +143,7 @@ async fn connections_of(sources: &Sources, most: usize) -> Result<ConnectionsSta
 }
 
 pub(super) async fn destinations(State(sources): State<Sources>) -> Json<Vec<MemberReport>> {
-    Json(sources.monitor.report().await)
+    Json(with_loads(sources.monitor.report().await, &sources.dataplane).await)
 }
 
 pub(super) async fn drain(

@@ -6,10 +6,11 @@ use super::location::{LocationRelay, RecordOwner};
 use super::names::NameRelay;
 use super::pace::IDLE_PAUSE;
 use crate::fib::{Fib, PathMtus};
+use crate::load_counters::load_of;
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{QueueStatus, Status, WorkerStatus};
+use control_api::status::{MemberLoadStatus, QueueStatus, Status, WorkerStatus};
 use control_api::{BannedSource, DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -464,7 +465,16 @@ impl Service {
             kernel: self.kernel.status(),
             store: self.location.status(),
             banned_sources: self.bans.count(self.now_ns()),
+            member_loads: self.member_loads(),
         }
+    }
+
+    /// What members of destination sets that are asked have said of their load.
+    fn member_loads(&self) -> Vec<MemberLoadStatus> {
+        let (now_ms, current) = (self.now_ms(), self.current.borrow());
+        let workers = || self.parts.workers.iter().map(|worker| &worker.counters.loads);
+        let members = current.iter().flat_map(|epoch| epoch.tables.asked_members());
+        members.map(|(place, member)| load_of(member, place, now_ms, workers())).collect()
     }
 }
 
