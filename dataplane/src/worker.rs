@@ -20,7 +20,7 @@ mod siblings;
 mod transmit;
 
 use crate::awaiting::{Awaiting, Held};
-use crate::decode::{Datagram, DecodeRules, decode};
+use crate::decode::{Datagram, DecodeRules, locate, verify};
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
 use crate::held_replies::HeldReplies;
@@ -333,8 +333,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 if !packet.is_contiguous() {
                     return Err(DropReason::FrameMultiSegment);
                 }
-                let datagram = decode(packet.frame(), rules)?;
+                // What is not taken is told as early as can be: a flood comes faster than its checksums are reckoned.
+                let datagram = locate(packet.frame())?;
                 self.fast_path.admit(datagram.source.ip(), now_ns)?;
+                self.fast_path.skim(&packet.frame()[datagram.payload.clone()])?;
+                verify(packet.frame(), &datagram, rules)?;
                 Ok(datagram)
             })
             .collect();

@@ -99,6 +99,13 @@ impl Overload {
         self.shedding.judge(message, transport, tables.overload())
     }
 
+    /// Whether a message that came by UDP is to be dropped at once, without an answer: told from its beginning alone,
+    /// as cheaply as can be. What is not dropped is [judged](Self::judge) later.
+    #[inline]
+    pub fn skims(&mut self, message: &[u8], tables: &Tables) -> bool {
+        self.shedding.is_shedding() && self.shedding.skims(message, tables.overload())
+    }
+
     /// What clients that ask for it are told now, in every response.
     #[inline]
     pub fn feedback(&self, tables: &Tables) -> Option<Feedback> {
