@@ -78,6 +78,12 @@ impl Overload {
         self.shedding.note_empty();
     }
 
+    /// So many nanoseconds were spent on messages.
+    #[inline]
+    pub fn note_busy(&mut self, spent_ns: u64) {
+        self.shedding.note_busy(spent_ns);
+    }
+
     /// Says what time it is, before the messages of a burst are judged.
     #[inline]
     pub fn set_time(&mut self, now_ns: u64, tables: &Tables) {

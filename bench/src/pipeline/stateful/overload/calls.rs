@@ -117,7 +117,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Nobody calls; calls last for `hold_ns`.
+    /// Nobody calls; calls last for `hold_ns` on average.
     pub(super) fn new(hold_ns: u64) -> Self {
         Self {
             calls: Vec::new(),
@@ -303,7 +303,7 @@ impl Calls {
             let call = &mut self.calls[number as usize];
             (call.state, call.bye) = (State::Up, letter);
             self.standing += 1;
-            self.delays.again(now_ns, number, Due::HangUp, 0);
+            self.delays.hold(now_ns, number);
         }
     }
 
@@ -369,13 +369,13 @@ mod tests {
         let [Out::FromCaller(ack)] = out(&mut calls)[..] else { panic!("no ACK") };
         let ack = calls.letter(ack).to_owned();
         calls.take(ack.as_bytes(), 3).unwrap();
-        calls.pass(12);
+        calls.pass(1_000_000);
         assert_eq!(out(&mut calls), [Out::Bye(0)]);
         let bye = calls.bye(0).unwrap().to_owned();
-        calls.take(bye.as_bytes(), 13).unwrap();
+        calls.take(bye.as_bytes(), 1_000_001).unwrap();
         let [Out::FromCallee(answer)] = out(&mut calls)[..] else { panic!("no 200") };
         let answer = calls.letter(answer).to_owned();
-        calls.take(answer.as_bytes(), 14).unwrap();
+        calls.take(answer.as_bytes(), 1_000_002).unwrap();
         let counts = Counts { offered: 1, invites: 1, set_up: 1, ended: 1, ..Counts::default() };
         assert_eq!((calls.counts, calls.standing), (counts, 0));
     }

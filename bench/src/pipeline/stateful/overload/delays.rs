@@ -1,7 +1,11 @@
-//! What is due later. All delays are a few fixed ones, so each has a queue of its own, in which what was put in first
-//! is due first.
+//! What is due later. Most delays are a few fixed ones, so each has a queue of its own, in which what was put in first
+//! is due first. How long a call lasts is random, so that calls which began together do not end together.
 
-use std::collections::VecDeque;
+use core::cmp::Reverse;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution as _, Exp};
+use std::collections::{BinaryHeap, VecDeque};
 
 /// What happens when its time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +39,38 @@ const T2_NS: u64 = 8 * T1_NS;
 /// After so long nobody waits any longer.
 const GIVE_UP_NS: u64 = 64 * T1_NS;
 
-/// One queue for each power of two of T1 up to 32, and one for the time that calls last.
+/// One queue for each power of two of T1 up to 32, and calls that end.
 #[derive(Debug)]
 pub(super) struct Delays {
-    queues: [VecDeque<Later>; 7],
-    hold_ns: u64,
+    queues: [VecDeque<Later>; 6],
+    /// When callers hang up, and who.
+    ends: BinaryHeap<Reverse<(u64, u32)>>,
+    holds: Exp<f64>,
+    random: SmallRng,
 }
 
 impl Delays {
-    /// Nothing is due; calls last `hold_ns`.
+    /// Nothing is due; calls last for `hold_ns` on average, one as likely as another to end now.
+    #[expect(clippy::cast_precision_loss, reason = "an average")]
     pub(super) fn new(hold_ns: u64) -> Self {
-        Self { queues: std::array::from_fn(|_| VecDeque::new()), hold_ns }
+        Self {
+            queues: std::array::from_fn(|_| VecDeque::new()),
+            ends: BinaryHeap::new(),
+            holds: Exp::new(1.0 / hold_ns.max(1) as f64).expect("a positive rate"),
+            random: SmallRng::seed_from_u64(11),
+        }
+    }
+
+    /// The caller of this call will hang up.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "nanoseconds")]
+    pub(super) fn hold(&mut self, now_ns: u64, call: u32) {
+        let hold_ns = self.holds.sample(&mut self.random) as u64;
+        self.ends.push(Reverse((now_ns + hold_ns, call)));
     }
 
     /// Notes that something has happened for the `step`th time at `now_ns`. Gives false when it does not happen again,
     /// since it has been tried for 64 T1.
     pub(super) fn again(&mut self, now_ns: u64, call: u32, what: Due, step: u8) -> bool {
-        if what == Due::HangUp {
-            self.put(6, Later { at_ns: now_ns + self.hold_ns, call, what, step });
-            return true;
-        }
         let doubled = T1_NS << step.min(6);
         let capped = if what == Due::Invite { doubled } else { doubled.min(T2_NS) };
         if elapsed(what, step) + capped > GIVE_UP_NS {
@@ -73,13 +89,21 @@ impl Delays {
 
     /// The next one that is due at `now_ns`.
     pub(super) fn next(&mut self, now_ns: u64) -> Option<Later> {
+        if let Some(Reverse((at_ns, call))) = self.ends.peek().copied()
+            && at_ns <= now_ns
+        {
+            self.ends.pop();
+            return Some(Later { at_ns, call, what: Due::HangUp, step: 0 });
+        }
         let due = |queue: &&mut VecDeque<Later>| queue.front().is_some_and(|it| it.at_ns <= now_ns);
         self.queues.iter_mut().find(due)?.pop_front()
     }
 
     /// When the next one is due.
     pub(super) fn earliest(&self) -> Option<u64> {
-        self.queues.iter().filter_map(|queue| queue.front().map(|later| later.at_ns)).min()
+        let end = self.ends.peek().map(|Reverse((at_ns, _))| *at_ns);
+        let again = self.queues.iter().filter_map(|queue| queue.front().map(|later| later.at_ns));
+        again.chain(end).min()
     }
 }
 
@@ -121,10 +145,15 @@ mod tests {
     #[test]
     fn what_is_due_first_comes_first() {
         let mut delays = Delays::new(20);
-        assert!(delays.again(0, 1, Due::Invite, 0) && delays.again(5, 2, Due::HangUp, 0));
-        assert_eq!(delays.earliest(), Some(25));
-        assert_eq!(delays.next(24), None);
-        assert_eq!(delays.next(25).map(|later| later.call), Some(2));
+        assert!(delays.again(0, 1, Due::Invite, 0));
+        delays.hold(5, 2);
+        let end_ns = delays.earliest().unwrap();
+        assert!((5..5_000).contains(&end_ns), "{end_ns}");
+        assert_eq!(delays.next(end_ns - 1), None);
+        assert_eq!(
+            delays.next(end_ns).map(|later| (later.call, later.what)),
+            Some((2, Due::HangUp))
+        );
         assert_eq!(delays.earliest(), Some(T1_NS));
     }
 }

@@ -70,10 +70,11 @@ pub(crate) struct Arguments {
     /// Length of each run in seconds of the worker
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
-    /// What comes before that, uncounted, in seconds of the worker
-    #[arg(long, default_value_t = 2.5, value_parser = seconds)]
+    /// What comes before that, uncounted, in seconds of the worker: so long calls that can be carried, and as long what
+    /// is offered then
+    #[arg(long, default_value_t = 1.5, value_parser = seconds)]
     warm_up: f64,
-    /// For how long a call lasts, in seconds
+    /// For how long a call lasts, in seconds, on average
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     hold_seconds: f64,
     /// Multiples of the capacity that are offered

@@ -18,16 +18,34 @@ pub(super) struct Offer {
     gaps: Option<Exp<f64>>,
     random: SmallRng,
     next_ns: f64,
+    /// What, and how many messages of it per second, evenly.
     flood: Option<(Flood, f64)>,
     flooded: u64,
+    flood_began_ns: u64,
 }
 
 impl Offer {
-    /// So many calls per second that know nothing of each other (a Poisson process), and messages of a flood per
-    /// second, evenly.
-    pub(super) fn new(calls_per_second: f64, flood: Option<(Flood, f64)>) -> Self {
-        let gaps = Exp::new(calls_per_second / 1e9).ok();
-        Self { gaps, random: SmallRng::seed_from_u64(7), next_ns: 0.0, flood, flooded: 0 }
+    /// So many calls per second that know nothing of each other (a Poisson process), and no flood.
+    pub(super) fn new(calls_per_second: f64) -> Self {
+        Self {
+            gaps: Exp::new(calls_per_second / 1e9).ok(),
+            random: SmallRng::seed_from_u64(7),
+            next_ns: 0.0,
+            flood: None,
+            flooded: 0,
+            flood_began_ns: 0,
+        }
+    }
+
+    /// From now on calls come at another rate, and a flood.
+    pub(super) fn change(
+        &mut self,
+        now_ns: u64,
+        calls_per_second: f64,
+        flood: Option<(Flood, f64)>,
+    ) {
+        self.gaps = Exp::new(calls_per_second / 1e9).ok();
+        (self.flood, self.flooded, self.flood_began_ns) = (flood, 0, now_ns);
     }
 
     /// Nothing comes any more.
@@ -56,7 +74,7 @@ impl Offer {
     )]
     pub(super) fn flood(&mut self, now_ns: u64) -> (usize, Flood) {
         let Some((kind, per_second)) = self.flood else { return (0, Flood::Garbage) };
-        let due = (now_ns as f64 / 1e9 * per_second) as u64;
+        let due = ((now_ns - self.flood_began_ns) as f64 / 1e9 * per_second) as u64;
         let count = due - self.flooded;
         self.flooded = due;
         (count as usize, kind)
@@ -76,7 +94,8 @@ mod tests {
 
     #[test]
     fn calls_come_at_their_rate() {
-        let mut offer = Offer::new(10_000.0, Some((Flood::Garbage, 1_000.0)));
+        let mut offer = Offer::new(10_000.0);
+        offer.change(0, 10_000.0, Some((Flood::Garbage, 1_000.0)));
         let (mut calls, mut flood) = (0, 0);
         for ms in 0..=10_000 {
             calls += offer.calls(ms * 1_000_000);

@@ -17,6 +17,8 @@ const T1_MS: u32 = 20;
 const SIZES: TransactionSizes = TransactionSizes { transactions: 1_500_000, buffers: 4_500_000 };
 /// The first rate of the search for the capacity, calls per second.
 const FIRST_RATE: f64 = 50_000.0;
+/// Part of the capacity that is offered before it is more.
+const USUAL: f64 = 0.8;
 /// Steps of the search, and its last one.
 const STEP: f64 = 1.1;
 const FINEST: f64 = 1.02;
@@ -30,6 +32,8 @@ const DRAIN: Duration = Duration::from_secs(45);
 struct Run {
     sheds: bool,
     limits: bool,
+    /// Before it begins to be too much.
+    usual: f64,
     calls_per_second: f64,
     flood: Option<(Flood, f64)>,
     seconds: f64,
@@ -55,7 +59,9 @@ pub(super) fn series(queues: DpdkQueues, arguments: &Arguments) -> Result<Overlo
     let mut result = Overloaded::new(arguments, capacity);
     for &sheds in if arguments.only_shedding { &[true][..] } else { &[true, false] } {
         for factor in &arguments.factors {
-            let outcome = series.run(&series.calls(sheds, capacity * factor))?;
+            let usual = capacity * USUAL;
+            let run = Run { usual, ..series.calls(sheds, capacity * factor) };
+            let outcome = series.run(&run)?;
             let point = Point::new(sheds, *factor, capacity, &outcome.figures());
             eprintln!("{point}");
             result.points.push(point);
@@ -93,20 +99,24 @@ struct Series<'a> {
 impl Series<'_> {
     fn calls(&self, sheds: bool, calls_per_second: f64) -> Run {
         let seconds = self.arguments.seconds;
-        Run { sheds, limits: false, calls_per_second, flood: None, seconds }
+        let usual = calls_per_second;
+        Run { sheds, limits: false, usual, calls_per_second, flood: None, seconds }
     }
 
     fn run(&mut self, run: &Run) -> Result<Outcome> {
         let settings = settings(self.arguments, run);
         let queues = self.queues.take().context("a run before failed")?;
-        let offer = Offer::new(run.calls_per_second, run.flood);
+        let usual = run.usual.min(run.calls_per_second);
         let hold = Duration::from_secs_f64(self.arguments.hold_seconds);
         let sizes = match self.arguments.work {
             Work::Stateful => SIZES,
             Work::Stateless => TransactionSizes { transactions: 0, buffers: 0 },
         };
-        let mut site = Site::new(queues, &settings, sizes, offer, hold)?;
-        site.run(Duration::from_secs_f64(self.arguments.warm_up))?;
+        let mut site = Site::new(queues, &settings, sizes, Offer::new(usual), hold)?;
+        let warm_up = Duration::from_secs_f64(self.arguments.warm_up);
+        site.run(warm_up)?;
+        site.offer.change(site.now_ns, run.calls_per_second, run.flood);
+        site.run(warm_up)?;
         let before = site.moment();
         site.run(Duration::from_secs_f64(run.seconds))?;
         let after = site.moment();

@@ -76,7 +76,7 @@ pub(super) struct Site {
     flood: Template,
     garbage: Vec<u8>,
     pub(super) calls: Calls,
-    offer: Offer,
+    pub(super) offer: Offer,
     spare: Vec<Frame>,
     answers: Vec<Out>,
     pub(super) now_ns: u64,
