@@ -31,7 +31,7 @@ const LEAST: u32 = ALL / 256;
 /// For so many messages that are taken one may be answered with 503: an answer costs about twice what it takes to
 /// forward a message (`trunkline-bench micro`), and its ACK as much as a drop; what is spent on that is not done for
 /// calls. Who gets none sends the request again.
-const MESSAGES_PER_ANSWER: u32 = 32;
+const MESSAGES_PER_ANSWER: u32 = 128;
 
 /// Parts grow for at most so many target times that were missed while nothing came.
 const MISSED_MAX: u64 = 1_024;
@@ -218,9 +218,10 @@ impl Shedding {
     }
 
     /// By a little, and by half of the part of the time that was idle: who was refused while calls that had been
-    /// taken before came to their end is soon taken again. A sixteenth of the time stays free.
+    /// taken before came to their end is soon taken again. A thirty-second of the time
+    /// stays free.
     fn take_more(&mut self, idle: u32) {
-        let idle = idle.saturating_sub(ALL / 16) / 2;
+        let idle = idle.saturating_sub(ALL / 32) / 2;
         let more = |part: u32| {
             let by_idle = u64::from(part) * u64::from(idle) / u64::from(ALL);
             (part + part / 64 + ALL / 1_024 + u32::try_from(by_idle).unwrap_or(0)).min(ALL)
@@ -394,10 +395,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_at_a_glance_is_new_work_that_would_be_dropped() {
+        let mut shedding = Shedding::default();
+        let skims = |shedding: &mut Shedding, message: &[u8]| shedding.skims(message, &plan());
+        assert!(!skims(&mut shedding, &request("INVITE", 1, "")), "nothing is shed");
+        run(&mut shedding, true, [1_000, 1_215]);
+        shedding.answers = 0;
+        let mut dropped = 0;
+        for number in 0..1_000 {
+            let before = shedding.counts.unanswered;
+            let is_shed = skims(&mut shedding, &request("INVITE", number, ""));
+            assert_eq!(shedding.counts.unanswered - before, u64::from(is_shed));
+            dropped += u32::from(is_shed);
+            let judgement = shedding.judge(&request("INVITE", number, ""), Transport::Udp, &plan());
+            assert_eq!(is_shed, judgement == Judgement::Drop, "{number}");
+            for (method, tag) in [("INVITE", "7"), ("ACK", "7"), ("BYE", ""), ("CANCEL", "")] {
+                assert!(!skims(&mut shedding, &request(method, number, tag)), "{method}");
+            }
+        }
+        assert!((200..800).contains(&dropped), "{dropped}");
+        shedding.answers = 1;
+        assert!((0..1_000).all(|number| !skims(&mut shedding, &request("INVITE", number, ""))));
+    }
+
+    /// While calls that were taken before end, new work is taken again as fast as there is time for it.
+    #[test]
+    fn idle_time_is_soon_used() {
+        let quick = |busy_ns: u64| {
+            let mut shedding = Shedding::default();
+            run(&mut shedding, true, [1_000, 1_130]);
+            let [before, _] = shedding.parts();
+            for now_ms in 1_130..1_150 {
+                shedding.note_busy(busy_ns);
+                run(&mut shedding, false, [now_ms, now_ms + 1]);
+            }
+            (before, shedding.parts()[0])
+        };
+        let (before, idle) = quick(0);
+        let (_, busy) = quick(MS);
+        assert!(before < 600 && idle >= (before * 4).min(1_000), "{before} {idle}");
+        assert!(busy > before && busy < before * 12 / 10 + 10, "{before} {busy}");
+    }
+
+    #[test]
     fn answers_are_a_share_of_what_is_taken_and_their_ack_is_known() {
         let mut shedding = Shedding::default();
         run(&mut shedding, true, [1_000, 2_000]);
-        for number in 0..80 {
+        for number in 0..10 * u64::from(MESSAGES_PER_ANSWER) {
             shedding.judge(&request("BYE", number, "1"), Transport::Udp, &plan());
         }
         run(&mut shedding, true, [2_000, 2_006]);

@@ -68,11 +68,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Work::Stateful)]
     work: Work,
     /// Length of each run in seconds of the worker
-    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
     /// What comes before that, uncounted, in seconds of the worker: so long calls that can be carried, and as long what
     /// is offered then
-    #[arg(long, default_value_t = 1.5, value_parser = seconds)]
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     warm_up: f64,
     /// For how long a call lasts, in seconds, on average
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]

@@ -11,10 +11,11 @@ use dataplane::mbuf::DpdkQueues;
 use dataplane::testing::appliance::{lab_settings, lab_settings_stateful};
 use sip_core::{Settings, SourceLimits, TransactionSizes};
 
-/// T1 of the worker, so that a transaction lasts 1.28 s and a table of a million is one of all calls of that time.
+/// T1 of the worker, so that a transaction lasts 1.28 s: as many end as begin after that, and a table of some hundred
+/// thousand is enough.
 const T1_MS: u32 = 20;
 /// Room for them.
-const SIZES: TransactionSizes = TransactionSizes { transactions: 1_500_000, buffers: 4_500_000 };
+const SIZES: TransactionSizes = TransactionSizes { transactions: 800_000, buffers: 2_400_000 };
 /// The first rate of the search for the capacity, calls per second.
 const FIRST_RATE: f64 = 50_000.0;
 /// Part of the capacity that is offered before it is more.
@@ -22,8 +23,10 @@ const USUAL: f64 = 0.8;
 /// Steps of the search, and its last one.
 const STEP: f64 = 1.1;
 const FINEST: f64 = 1.02;
-/// Of the calls that begin, so many must be set up.
-const CARRIED: f64 = 0.999;
+/// Of the calls that begin, so many must be set up: what is lost in between is sent again.
+const CARRIED: f64 = 0.995;
+/// For so many calls one message may be lost in the ring: now and then something that is not the worker's has the core.
+const LOST_PART: u64 = 100;
 /// Calls that stand at the end have so long to end: longer than anybody waits.
 const DRAIN: Duration = Duration::from_secs(45);
 
@@ -133,9 +136,9 @@ impl Series<'_> {
         let mut carries = |rate: f64| -> Result<Option<Figures>> {
             let run = Run { seconds: short, ..self.calls(false, rate) };
             let figures = self.run(&run)?.figures();
-            let is_carried = figures.counts.set_up as f64
-                >= CARRIED * figures.counts.offered as f64
-                && figures.lost_in_ring() == 0;
+            let counts = &figures.counts;
+            let is_carried = counts.set_up as f64 >= CARRIED * counts.offered as f64
+                && figures.lost_in_ring() < counts.offered / LOST_PART;
             eprintln!(
                 "{rate:.0} calls/s: {}, busy {:.1} %",
                 if is_carried { "carried" } else { "too much" },

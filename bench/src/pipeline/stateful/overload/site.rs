@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use control_api::status::OverloadStatus;
 use core::time::Duration;
 use dataplane::decode::DecodeRules;
-use dataplane::limits::SOURCES;
+use dataplane::limits::{BURST_MAX, SOURCES};
 use dataplane::mailbox::{Command, ServiceEnd, mailbox};
 use dataplane::mbuf::{DpdkQueues, Frame};
 use dataplane::packet_io::PacketIo as _;
@@ -24,6 +24,9 @@ use std::sync::Arc;
 
 /// Descriptors of a receive queue, as the appliance has them by default.
 pub(super) const RING: usize = 2_048;
+/// Callers and callees have their turn after so long at the latest, ns: about as long as a burst of messages that are
+/// all forwarded takes.
+const TURN_NS: u64 = 25_000;
 /// An idle worker looks again after so long, ns.
 const IDLE_NS: u64 = 2_000;
 /// While calls end, nothing else comes, and time may go by faster, ns.
@@ -202,7 +205,21 @@ impl Site {
         wire.into_queues()
     }
 
+    /// Rounds of the worker while its ring has full bursts for it, one behind the other as on a core of its own: its
+    /// memory stays in the caches. Then the others have their turn.
     fn round(&mut self, idle_ns: u64) -> Result<()> {
+        let until_ns = self.now_ns + TURN_NS;
+        self.work(idle_ns);
+        while self.now_ns < until_ns && self.worker.io_mut().arrived.len() >= BURST_MAX {
+            self.work(idle_ns);
+        }
+        while self.service.next().is_some() {}
+        self.deliver()?;
+        self.arrive()
+    }
+
+    /// One round of the worker, which makes time go by.
+    fn work(&mut self, idle_ns: u64) {
         let round = timed_round(&mut self.worker, &self.counters, &self.clock);
         let took_ns = if round.is_busy || !self.worker.io_mut().sent.is_empty() {
             let took_ns = self.believe(
@@ -218,9 +235,7 @@ impl Site {
         self.rounds += 1;
         self.now_ns += took_ns;
         self.time.increment(Duration::from_nanos(took_ns));
-        while self.service.next().is_some() {}
-        self.deliver()?;
-        self.arrive()
+        self.waiting += self.worker.io_mut().arrived.len() as u64;
     }
 
     /// What a round took: what was measured, unless something else had the core meanwhile.
@@ -282,7 +297,6 @@ impl Site {
         fresh.clear();
         self.answers = answers;
         self.calls.out = fresh;
-        self.waiting += self.worker.io_mut().arrived.len() as u64;
         Ok(())
     }
 
