@@ -5,7 +5,7 @@ use super::offer::{Flood, Offer};
 use super::report::{FloodPoint, Overloaded, Point};
 use super::site::{Moment, Site};
 use super::{Arguments, MESSAGES_PER_CALL, Work};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use core::time::Duration;
 use dataplane::mbuf::DpdkQueues;
 use dataplane::testing::appliance::{lab_settings, lab_settings_stateful};
@@ -20,8 +20,10 @@ const SIZES: TransactionSizes = TransactionSizes { transactions: 800_000, buffer
 const FIRST_RATE: f64 = 50_000.0;
 /// Part of the capacity that is offered before it is more.
 const USUAL: f64 = 0.8;
-/// Steps of the search, and its last one.
-const STEP: f64 = 1.1;
+/// A worker carries more than it does in the time that it is idle at a low rate, since its bursts become larger; at
+/// most by so much.
+const MORE: f64 = 1.3;
+/// The search ends when it knows the capacity as well as that.
 const FINEST: f64 = 1.02;
 /// Of the calls that begin, so many must be set up: what is lost in between is sent again.
 const CARRIED: f64 = 0.995;
@@ -136,40 +138,27 @@ impl Series<'_> {
         let mut carries = |rate: f64| -> Result<Option<Figures>> {
             let run = Run { seconds: short, ..self.calls(false, rate) };
             let figures = self.run(&run)?.figures();
-            let counts = &figures.counts;
-            let is_carried = counts.set_up as f64 >= CARRIED * counts.offered as f64
-                && figures.lost_in_ring() < counts.offered / LOST_PART;
+            let (set_up, offered) = (figures.counts.set_up as f64, figures.counts.offered);
+            let is_carried =
+                set_up >= CARRIED * offered as f64 && figures.lost_in_ring() < offered / LOST_PART;
             eprintln!(
-                "{rate:.0} calls/s: {}, busy {:.1} %",
+                "{rate:.0} calls/s: {}, busy {:.1} %, {:.2} % set up, {} messages lost in the ring",
                 if is_carried { "carried" } else { "too much" },
-                figures.busy * 100.0
+                figures.busy * 100.0,
+                set_up / offered.max(1) as f64 * 100.0,
+                figures.lost_in_ring(),
             );
             Ok(is_carried.then_some(figures))
         };
         let first = carries(FIRST_RATE)?;
         let first = first.with_context(|| format!("not even {FIRST_RATE} calls/s are carried"))?;
-        let (mut rate, mut step) = (FIRST_RATE / first.busy, STEP);
-        let mut best = FIRST_RATE;
-        let mut too_much = f64::INFINITY;
-        while step >= FINEST {
-            if rate >= too_much {
-                step = step.sqrt();
-                rate = best * step;
-                continue;
-            }
-            if carries(rate)?.is_some() {
-                best = rate;
-                rate *= step;
-            } else {
-                too_much = rate;
-                rate /= step;
-            }
-            ensure!(rate > FIRST_RATE / 2.0, "no rate is carried");
-            if too_much / best < FINEST {
-                break;
-            }
+        let busy = FIRST_RATE / first.busy;
+        let (mut low, mut high) = (FIRST_RATE, busy * MORE);
+        while high / low > FINEST {
+            let middle = (low.max(busy / 2.0) * high).sqrt();
+            if carries(middle)?.is_some() { low = middle } else { high = middle }
         }
-        Ok(best)
+        Ok(low)
     }
 }
 
