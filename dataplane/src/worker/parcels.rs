@@ -88,7 +88,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         let outcome = self.fast_path.process_parcel(&mut parcel, &mut self.probe);
         let counters = self.mailbox.parcels.counters();
-        counters.busy_ns.add(self.clock.delta_as_nanos(began, self.clock.raw()));
+        let spent_ns = self.clock.delta_as_nanos(began, self.clock.raw());
+        counters.busy_ns.add(spent_ns);
+        self.fast_path.overload().note_busy(spent_ns);
         match outcome {
             Ok(is_reply) => self.send_parcel(parcel, self.ports.len(), sent_as(is_reply)),
             Err(Verdict::Handoff(owner)) => {
