@@ -11,6 +11,8 @@ use dataplane::testing::{appliance::Appliance, frames};
 
 /// The caller beside the appliance.
 pub(crate) const CALLER: &str = "10.77.1.2:5060";
+/// Who floods the appliance, beside the caller.
+pub(crate) const FLOODER: &str = "10.77.1.3:5060";
 /// The appliance's address towards the caller.
 pub(crate) const CALLER_SIDE: &str = "10.77.1.1:5060";
 /// The callee, reached through the appliance's other port.

@@ -16,7 +16,6 @@ mod machine;
 mod micro;
 mod model;
 mod network;
-mod overload;
 mod pcap;
 mod pipeline;
 mod search;
@@ -54,11 +53,8 @@ enum Command {
     Model(model::Arguments),
     Hold(hold::Arguments),
     Connections(connections::Arguments),
-    Overload(overload::Arguments),
+    Overload(pipeline::overload::Arguments),
     Forward(forward::Arguments),
-    /// What an attacker sends, for `overload`.
-    #[command(hide = true)]
-    Flood(overload::flood::Arguments),
     /// One case of `micro` and nothing else, for callgrind and perf.
     #[command(hide = true)]
     MicroCase(micro::CaseArguments),
@@ -78,8 +74,7 @@ fn main() -> ExitCode {
         Command::Model(arguments) => done(model::run(&arguments)),
         Command::Connections(arguments) => connections::run(&arguments),
         Command::Hold(arguments) => done(hold::run(&arguments)),
-        Command::Overload(arguments) => done(overload::run(&arguments)),
-        Command::Flood(arguments) => overload::flood::run(&arguments),
+        Command::Overload(arguments) => done(pipeline::overload::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
         Command::MicroCase(arguments) => done(micro::run_case(&arguments)),
         Command::MicroTiming(arguments) => {

@@ -1,6 +1,7 @@
 //! HTTP and JSON for operators and their programs: [`server`] listens, [`caller`] says who asks and what they may,
 //! the endpoints stand in one list, and `openapi.json` describes them.
 
+mod banned;
 pub mod caller;
 pub mod client;
 mod configuration;
@@ -72,7 +73,7 @@ type Handler = fn(MethodFilter) -> MethodRouter<Sources>;
 
 /// All of them, in the order of the documentation.
 fn endpoints() -> Vec<Endpoint> {
-    use {configuration as c, endpoints as e};
+    use {banned as b, configuration as c, endpoints as e};
     let read = |path: &'static str, handler: Handler| Endpoint {
         method: Method::GET,
         path,
@@ -98,6 +99,8 @@ fn endpoints() -> Vec<Endpoint> {
         read("/v1/destinations", |m| on(m, e::destinations)),
         change("/v1/destinations/{set}/{member}/drain", |m| on(m, e::drain)),
         change("/v1/destinations/{set}/{member}/undrain", |m| on(m, e::undrain)),
+        read("/v1/sources", |m| on(m, b::list)),
+        change("/v1/sources/{address}/unban", |m| on(m, b::unban)),
         read("/v1/locations/{aor}", |m| on(m, e::location)),
         Endpoint { method: Method::POST, ..read("/v1/where", |m| on(m, e::find_where)) },
         read("/v1/configuration", |m| on(m, c::summary)),

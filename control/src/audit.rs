@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,7 @@ pub struct Entry {
     pub time: String,
     /// `uid 0 (root)`, `token NAME` or `signal SIGHUP`.
     pub who: String,
-    /// `reload`, `rollback`, `drain`, `undrain`, `restore`, `start`.
+    /// `reload`, `rollback`, `drain`, `undrain`, `unban`, `restore`, `start`.
     pub what: String,
     /// `done`, `unchanged` or `refused`.
     pub outcome: String,
@@ -77,6 +77,12 @@ impl Audit {
         let what = if drained { "drain" } else { "undrain" };
         let outcome = if refused.is_some() { "refused" } else { "done" };
         self.write(who, what, outcome, json!({ "set": set, "member": member, "note": refused }));
+    }
+
+    /// Writes down that somebody ended the ban of a source, if the data plane was there to do so.
+    pub fn unbanned(&self, who: &str, address: IpAddr, is_done: bool) {
+        let outcome = if is_done { "done" } else { "refused" };
+        self.write(who, "unban", outcome, json!({ "address": address }));
     }
 
     fn append(&self, entry: &Entry) -> Result<()> {

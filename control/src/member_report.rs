@@ -1,7 +1,29 @@
 //! The members of destination sets, for people and as JSON.
 
+use crate::dataplane_link;
 use control_api::operator::MemberReport;
+use control_api::status::Status;
 use std::fmt::{self, Write};
+use std::path::Path;
+
+/// The members with what the data plane at this socket has heard of their load; without it, when it is away.
+pub(crate) async fn with_loads(
+    mut members: Vec<MemberReport>,
+    dataplane: &Path,
+) -> Vec<MemberReport> {
+    if let Ok(status) = dataplane_link::status(dataplane).await {
+        set_loads(&mut members, &status);
+    }
+    members
+}
+
+/// Adds what the data plane has heard of the load of members.
+pub(crate) fn set_loads(members: &mut [MemberReport], status: &Status) {
+    for member in members {
+        let heard = status.member_loads.iter().find(|load| load.member == member.address);
+        member.load = heard.map(|heard| heard.load);
+    }
+}
 
 /// The members of all sets, ready to be shown.
 #[derive(Clone, Debug)]
@@ -14,15 +36,22 @@ impl fmt::Display for MemberTable<'_> {
         };
         let set = width(3, |member| member.set.clone());
         let address = width(6, |member| member.address.to_string());
+        let is_asked = self.0.iter().any(|member| member.load.is_some());
+        let loads = if is_asked {
+            format!("  {:>5}  {:>9}  {:>9}", "fewer", "diverted", "refused")
+        } else {
+            String::new()
+        };
         let mut lines = format!(
-            "{:<set$}  {:<address$}  {:<8}  {:<6}  {:>8}  why\n",
+            "{:<set$}  {:<address$}  {:<8}  {:<6}  {:>8}{loads}  why\n",
             "set", "member", "state", "in use", "since"
         );
         for member in self.0 {
+            let load = if is_asked { load(member) } else { String::new() };
             let in_use = if member.is_in_use { "yes" } else { "no" };
             let _ = writeln!(
                 lines,
-                "{:<set$}  {:<address$}  {:<8}  {in_use:<6}  {:>8}  {}",
+                "{:<set$}  {:<address$}  {:<8}  {in_use:<6}  {:>8}{load}  {}",
                 member.set,
                 member.address.to_string(),
                 member.state.name(),
@@ -32,6 +61,13 @@ impl fmt::Display for MemberTable<'_> {
         }
         f.write_str(&lines)
     }
+}
+
+/// What a member wants fewer, and what became of that.
+fn load(member: &MemberReport) -> String {
+    let Some(load) = member.load else { return format!("  {:>5}  {:>9}  {:>9}", "-", "-", "-") };
+    let fewer = format!("{} %", load.percent);
+    format!("  {fewer:>5}  {:>9}  {:>9}", load.diverted, load.refused)
 }
 
 /// How long something has lasted, in the unit that people would choose.
@@ -49,6 +85,7 @@ fn lasted(ms: u64) -> String {
 mod tests {
     use super::{MemberTable, lasted};
     use control_api::operator::{MemberReport, MemberState};
+    use control_api::status::MemberLoad;
 
     #[test]
     fn columns_fit_what_stands_in_them() {
@@ -59,8 +96,9 @@ mod tests {
             is_in_use,
             for_ms,
             reason: "answered OPTIONS with 200".into(),
+            load: None,
         };
-        let members = [
+        let mut members = [
             member("core", "192.0.2.1:5060", MemberState::Up, true, 5_000),
             member("a-long-name", "[2001:db8::1]:5060", MemberState::Draining, false, 7_300_000),
         ];
@@ -69,6 +107,12 @@ mod tests {
         assert_eq!(columns.len(), 3);
         assert!(text.contains("draining  no           2 h  answered"), "{text}");
         assert!(text.contains("up        yes          5 s  answered"), "{text}");
+        let load =
+            MemberLoad { percent: 20, diverted: 7, refused: 1_234_567, ..MemberLoad::default() };
+        members[0].load = Some(load);
+        let text = MemberTable(&members).to_string();
+        assert!(text.contains("5 s   20 %          7    1234567  answered"), "{text}");
+        assert!(text.contains("2 h      -          -          -  answered"), "{text}");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use tables::{
-    CONNECTION_THREAD, CONNECTIONS, KERNEL, Metric, NAMES, QUEUE, STATUS, STORE, TRANSPORT, Value,
-    WORKER,
+    CONNECTION_THREAD, CONNECTIONS, KERNEL, MEMBER_LOAD, Metric, NAMES, QUEUE, STATUS, STORE,
+    TRANSPORT, Value, WORKER,
 };
 
 /// How the text says what it is.
@@ -169,7 +169,10 @@ impl Families<'_> {
                 line(&mut family, &labels, &Value::flag(state == member.state))?;
             }
         }
-        Ok(())
+        let asked = members.iter().filter_map(|member| Some((labels(member), member.load?)));
+        let asked: Vec<_> = asked.collect();
+        let asked: Vec<_> = asked.iter().map(|(labels, load)| (labels.clone(), load)).collect();
+        if asked.is_empty() { Ok(()) } else { self.all(MEMBER_LOAD, &asked) }
     }
 
     fn connections(&mut self, status: &ConnectionsStatus) -> fmt::Result {

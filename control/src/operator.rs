@@ -8,6 +8,7 @@ use crate::dns::Names;
 use crate::health::MonitorHandle;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
+use crate::member_report::with_loads;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::frame::{self, Assembler, PACKET_MAX};
 use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, RealmReport, ToControl};
@@ -17,7 +18,7 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
@@ -60,6 +61,8 @@ pub struct Answers {
     pub connections: Connections,
     /// Where host names lead.
     pub names: Names,
+    /// Socket of the data plane, which knows what members say of their load.
+    pub dataplane: PathBuf,
     /// Where it is written down who changed what.
     pub audit: Audit,
 }
@@ -92,7 +95,7 @@ fn who(socket: &UnixSeqpacket) -> String {
 
 /// One connection, until the other side closes it.
 async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()> {
-    let Answers { monitor, bindings, realms, connections, names, audit } = answers;
+    let Answers { monitor, bindings, realms, connections, names, dataplane, audit } = answers;
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -103,7 +106,9 @@ async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()
                 continue;
             }
             _ if !is_greeted => bail!("no hello"),
-            ToControl::Members => FromControl::Members(monitor.report().await),
+            ToControl::Members => {
+                FromControl::Members(with_loads(monitor.report().await, dataplane).await)
+            }
             ToControl::Realms => FromControl::Realms(realms.borrow().clone()),
             ToControl::Names => FromControl::Names(names.status()),
             ToControl::Drain { set, address, drained } => {
@@ -286,7 +291,9 @@ mod tests {
         let (_reports, realms) = tokio::sync::watch::channel(Vec::new());
         let (monitor, connections) = (handle, Connections::default());
         let (names, audit_of) = (Names::none(), audit.clone());
-        let answers = Answers { monitor, bindings, realms, connections, names, audit: audit_of };
+        let dataplane = directory.path().join("nobody.sock");
+        let answers =
+            Answers { monitor, bindings, realms, connections, names, dataplane, audit: audit_of };
         tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();

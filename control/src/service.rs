@@ -133,6 +133,7 @@ async fn start(
         bindings: bindings.clone(),
         realms: users.clone(),
         connections: connections.clone(),
+        dataplane: appliance.socket(),
         audit: audit.clone(),
     };
     let answering = operator::serve(listener, answers);

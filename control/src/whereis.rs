@@ -10,7 +10,7 @@ pub use report::{Answer, Fate, Member, RuleLine};
 use crate::config::{Config, explain_routes};
 use crate::health::Impaired;
 use crate::health::states::set_states;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use control_api::DropReason;
 use sip_core::{
     Arrival, Choices, Criterion, EditList, Explanation, HashKey, Headers, ListenId, ListenPoint,
@@ -40,32 +40,38 @@ impl<'a> Appliance<'a> {
         Ok(Self { config, settings, tables })
     }
 
-    /// The listen point that a message from `from` met: `to` if it is one; without it the only one of
+    /// The listen point that a message from `from` met over `transport`: `to` if it is one; without it the only one of
     /// the family, or the one that this machine's route to `from` leaves from.
     ///
     /// # Errors
     /// The listen points to choose from.
-    pub fn listen(&self, from: SocketAddr, to: Option<SocketAddr>) -> Result<ListenId> {
-        let udp = |point: &&ListenPoint| point.transport == Transport::Udp;
-        let all: Vec<_> = self.settings.listen.iter().filter(udp).map(|one| one.address).collect();
+    pub fn listen(
+        &self,
+        transport: Transport,
+        from: SocketAddr,
+        to: Option<SocketAddr>,
+    ) -> Result<ListenId> {
+        let speaks = |point: &&ListenPoint| point.transport == transport;
+        let listen = self.settings.listen.iter().filter(speaks);
+        let all: Vec<_> = listen.map(|one| one.address).collect();
+        ensure!(!all.is_empty(), "no listen point speaks {}", transport.via());
         let list =
             |of: &[SocketAddr]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if let Some(to) = to {
-            let id = self.tables.listen_id(to);
+            let id = self.tables.listen_id_of(transport, to);
             return id.with_context(|| format!("{to} is no listen point, but {}", list(&all)));
         }
         let family: Vec<_> =
             all.iter().copied().filter(|at| at.is_ipv4() == from.is_ipv4()).collect();
         match family.as_slice() {
-            [only] => self.tables.listen_id(*only).context("a listen point"),
+            [only] => self.tables.listen_id_of(transport, *only).context("a listen point"),
             [] => bail!(
                 "no listen point has the family of {from}: name one with --to, of {}",
                 list(&all)
             ),
             some => {
                 let source = source_of_route(from);
-                let id =
-                    source.and_then(|source| self.tables.listen_for(Transport::Udp, source, 5060));
+                let id = source.and_then(|source| self.tables.listen_for(transport, source, 5060));
                 id.with_context(|| {
                     format!("which listen point did it come to? --to one of {}", list(some))
                 })
@@ -76,8 +82,8 @@ impl<'a> Appliance<'a> {
     /// What becomes of the message in `datagram`.
     pub fn ask(&self, datagram: &[u8], from: SocketAddr, listen: ListenId) -> Answer {
         let arrival = Arrival { source: from, listen };
-        let to = self.tables.listen_point(listen).address;
-        let mut answer = Answer { from, to, ..Answer::default() };
+        let ListenPoint { address: to, transport } = *self.tables.listen_point(listen);
+        let mut answer = Answer { from, to, transport, ..Answer::default() };
         match &parse(datagram, &mut Headers::default()) {
             Ok(Message::Request(request)) => {
                 self.ask_request(request, datagram, &arrival, &mut answer);
@@ -142,7 +148,7 @@ impl<'a> Appliance<'a> {
         rewrite_request(request, &route, &self.tables, arrival, from, &mut edits);
         answer.rewritten = applied(&edits, &datagram[..request.body_end()]);
         answer.transaction = route.is_stateful();
-        answer.fate = self.forwarded(route.next_hop, egress, source);
+        answer.fate = self.forwarded(route.transport, route.next_hop, egress, source);
     }
 
     fn ask_response(&self, response: &Response<'_>, datagram: &[u8], answer: &mut Answer) {
@@ -155,7 +161,10 @@ impl<'a> Appliance<'a> {
                 rewrite_response(response, &route, &mut edits);
                 answer.rewritten = applied(&edits, &datagram[..response.body_end()]);
                 let source = source_of_route(route.next_hop);
-                answer.fate = self.forwarded(route.next_hop, route.leave_from, source);
+                let transport = route
+                    .leave_from
+                    .map_or(Transport::Udp, |listen| self.tables.listen_point(listen).transport);
+                answer.fate = self.forwarded(transport, route.next_hop, route.leave_from, source);
             }
         }
     }
@@ -216,11 +225,13 @@ impl<'a> Appliance<'a> {
 
     fn forwarded(
         &self,
+        transport: Transport,
         next_hop: SocketAddr,
         leaves: Option<ListenId>,
         source: Option<IpAddr>,
     ) -> Fate {
         Fate::Forwarded {
+            transport,
             next_hop,
             leaves_from: leaves.map(|listen| self.tables.listen_point(listen).address),
             source,

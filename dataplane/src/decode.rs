@@ -48,21 +48,29 @@ pub struct DecodeRules {
     pub verify_checksums: bool,
 }
 
-/// Reads the headers of one frame.
+/// Reads the headers of one frame, and verifies its checksums.
 ///
 /// # Errors
 /// The reason for which the frame is to be dropped.
 pub fn decode(frame: &[u8], rules: DecodeRules) -> Result<Datagram, DropReason> {
+    let datagram = locate(frame)?;
+    verify(frame, &datagram, rules)?;
+    Ok(datagram)
+}
+
+/// Reads the headers of one frame; what lies behind them is not looked at.
+///
+/// # Errors
+/// The reason for which the frame is to be dropped.
+#[inline]
+pub fn locate(frame: &[u8]) -> Result<Datagram, DropReason> {
     let (ethertype, packet) = ethernet(frame)?;
     let (source, target, udp) = match ethertype {
         ETHERTYPE_IPV4 => ipv4(frame, packet)?,
         ETHERTYPE_IPV6 => ipv6(frame, packet)?,
         _ => return Err(DropReason::EtherType),
     };
-    let (ports, payload) = self::udp(frame, udp.clone())?;
-    if rules.verify_checksums {
-        verify_udp(frame, udp, source, target)?;
-    }
+    let (ports, payload) = self::udp(frame, udp)?;
     if ports[0] == 0 {
         return Err(DropReason::PortZero);
     }
@@ -71,6 +79,19 @@ pub fn decode(frame: &[u8], rules: DecodeRules) -> Result<Datagram, DropReason> 
         target: SocketAddr::new(target, ports[1]),
         payload,
     })
+}
+
+/// Verifies the UDP checksum of the datagram that was located in the frame, if the port wants that.
+///
+/// # Errors
+/// That it is wrong.
+#[inline]
+pub fn verify(frame: &[u8], datagram: &Datagram, rules: DecodeRules) -> Result<(), DropReason> {
+    if !rules.verify_checksums {
+        return Ok(());
+    }
+    let udp = datagram.payload.start - UDP_LEN..datagram.payload.end;
+    verify_udp(frame, udp, datagram.source.ip(), datagram.target.ip())
 }
 
 /// Gives the EtherType behind at most one VLAN tag, and where the packet starts.

@@ -6,6 +6,7 @@
 
 mod at_home;
 mod held;
+mod loads;
 mod names;
 mod overload;
 mod own;
@@ -139,6 +140,7 @@ impl FastPath {
 
     /// Swaps the epoch; the old one is to be freed elsewhere.
     pub fn swap_epoch(&mut self, epoch: Arc<Epoch>) -> Option<Arc<Epoch>> {
+        self.scratch.choices.note_tables();
         self.epoch.replace(epoch)
     }
 
@@ -455,7 +457,8 @@ impl Way<'_> {
         scratch.egress.target = route.next_hop;
         let port = self.datagram.target.port();
         let known = route.leave_from().filter(|listen| self.is_known(*listen));
-        let way = || self.ways().connection_towards(route.next_hop, route.transport, port);
+        let ways = self.ways(&scratch.choices);
+        let way = || ways.connection_towards(route.next_hop, route.transport, port);
         known.or_else(way).ok_or(Verdict::Drop(DropReason::NoRoute))
     }
 

@@ -16,7 +16,7 @@
 //! - [`fib`] knows the next hop's MAC address; [`parked`] keeps messages while it does not, and [`awaiting`]
 //!   those whose next hop is a name that nobody has resolved yet.
 //! - [`encode`] writes the new headers, [`checksum`] their sums.
-//! - [`verdict`] is how each packet ends, [`stats`] counts it.
+//! - [`verdict`] is how each packet ends, [`stats`] counts it; [`load_counters`] say what members say of their load.
 //! - [`handoff`] takes it to the worker that owns its transaction.
 //! - [`parcel`] carries messages larger than the MTU between a worker and the kernel's sockets.
 //! - [`location_log`] carries changed bindings to the store, [`held_replies`] keeps answers until they are there.
@@ -35,6 +35,7 @@ pub mod held_replies;
 pub mod huge_pages;
 pub mod kernel;
 pub mod limits;
+pub mod load_counters;
 pub mod location_log;
 pub mod mailbox;
 pub mod mbuf;

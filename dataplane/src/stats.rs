@@ -3,6 +3,7 @@
 
 use crate::awaiting::Awaiting;
 use crate::held_replies::HeldReplies;
+use crate::load_counters::LoadCounters;
 use crate::probe::StageCounters;
 use control_api::DropReason;
 use control_api::status::{
@@ -143,6 +144,8 @@ pub struct WorkerCounters {
     pub names: NameCounters,
     /// Of what it does while there is too much to do.
     pub overload: OverloadCounters,
+    /// Of what members of destination sets say of their load.
+    pub loads: LoadCounters,
     /// Of the time that its stages take.
     pub stages: StageCounters,
     /// How often it has looked after its own affairs: a worker whose count stands still hangs.

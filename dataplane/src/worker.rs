@@ -20,7 +20,7 @@ mod siblings;
 mod transmit;
 
 use crate::awaiting::{Awaiting, Held};
-use crate::decode::{Datagram, DecodeRules, decode};
+use crate::decode::{Datagram, DecodeRules, locate, verify};
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
 use crate::held_replies::HeldReplies;
@@ -67,6 +67,8 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     is_behind: bool,
     /// A queue, or what comes by other ways, gave as much as is taken at once in this round.
     found_full: bool,
+    /// When the last poll began, if it gave anything.
+    busy_since: Option<u64>,
     /// More parcels wait than were taken at the last look.
     has_parcels: bool,
     /// The service core has been told that it runs.
@@ -116,6 +118,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             rounds: 0,
             is_behind: false,
             found_full: false,
+            busy_since: None,
             has_parcels: false,
             has_started: false,
             is_stopped: false,
@@ -187,7 +190,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if is_mailbox_round {
             self.attend();
         }
-        let mut is_busy = false;
+        let mut is_busy = self.has_parcels;
+        if self.has_parcels {
+            self.take_parcels();
+        }
         for port in 0..self.ports.len() {
             is_busy |= self.poll_port(port);
         }
@@ -294,12 +300,14 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
 
     fn poll_port(&mut self, port: usize) -> bool {
         let began = self.clock.raw();
+        self.note_poll(began);
         self.probe.start();
         let mut burst = Burst::new();
         self.io.rx_burst(port, &mut burst);
         if burst.is_empty() {
             return false;
         }
+        self.busy_since = Some(began);
         self.probe.end(Stage::Receive);
         if self.fast_path.keeps_time() {
             self.set_time(began);
@@ -333,8 +341,11 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 if !packet.is_contiguous() {
                     return Err(DropReason::FrameMultiSegment);
                 }
-                let datagram = decode(packet.frame(), rules)?;
+                // What is not taken is told as early as can be: a flood comes faster than its checksums are reckoned.
+                let datagram = locate(packet.frame())?;
                 self.fast_path.admit(datagram.source.ip(), now_ns)?;
+                self.fast_path.skim(&packet.frame()[datagram.payload.clone()])?;
+                verify(packet.frame(), &datagram, rules)?;
                 Ok(datagram)
             })
             .collect();

@@ -3,7 +3,7 @@
 use control_api::DropReason;
 use control_api::status::QueueStatus;
 use dataplane::decode::DecodeRules;
-use dataplane::limits::WORKER_PARCELS;
+use dataplane::limits::{PARCELS_PER_LOOK, WORKER_PARCELS};
 use dataplane::mailbox::{Command, Event};
 use dataplane::parcel::{Errand, PAYLOAD_MAX, Parcel, service_parcels};
 use dataplane::testing::appliance::{Appliance, lab_epoch, lab_fib, lab_settings};
@@ -103,6 +103,19 @@ fn what_came_in_fragments_goes_on_whatever_its_size_and_its_neighbour() {
         assert_eq!(home.errand, Errand::Empty);
         assert!(appliance.sent().is_empty());
     }
+}
+
+#[test]
+fn many_that_come_at_once_do_not_wait_for_the_mailbox() {
+    let mut appliance = Appliance::default();
+    let message = invite(100);
+    for _ in 0..4 * PARCELS_PER_LOOK {
+        appliance.service.parcels.send(received(&message));
+    }
+    appliance.worker.attend();
+    // Fewer rounds than lie between two looks into the mailbox.
+    while appliance.worker.run_once() {}
+    assert_eq!(conserved(&appliance)[2].received, 4 * PARCELS_PER_LOOK as u64);
 }
 
 #[test]

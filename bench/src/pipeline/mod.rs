@@ -9,6 +9,7 @@ mod stateful;
 pub(crate) use lcore::{Rate, cost_of_a_mark, cpu_seconds};
 pub(crate) use measure::{Measured, Setup};
 pub(crate) use report::StageCost;
+pub(crate) use stateful::overload;
 
 use crate::disturbance::{Disturbance, Watch};
 use crate::testpmd;

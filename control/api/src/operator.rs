@@ -2,6 +2,7 @@
 //! Both sides send `Hello` first; then the command asks and control answers, in order.
 
 use crate::names::NamesStatus;
+use crate::status::MemberLoad;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -97,6 +98,8 @@ pub struct MemberReport {
     pub for_ms: u64,
     /// The last probe, sign or command.
     pub reason: String,
+    /// How many requests fewer it wants, when it is asked and the data plane is there.
+    pub load: Option<MemberLoad>,
 }
 
 /// What control knows about the users of a realm.

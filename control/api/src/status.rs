@@ -3,6 +3,7 @@
 
 use crate::reasons::DropReason;
 use alloc::{string::String, vec::Vec};
+use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 /// A snapshot of the data plane's counters. All counts run since the data plane started.
@@ -28,6 +29,32 @@ pub struct Status {
     pub store: StoreStatus,
     /// Sources that some worker has banned now.
     pub banned_sources: u32,
+    /// What members of destination sets with `overload_control` have said of their load.
+    pub member_loads: Vec<MemberLoadStatus>,
+}
+
+/// What a member of a destination set has said of its load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberLoadStatus {
+    /// Its address.
+    pub member: SocketAddr,
+    /// What it wants.
+    pub load: MemberLoad,
+}
+
+/// How many requests fewer a member wants (RFC 7339), and what became of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberLoad {
+    /// Per cent of requests outside of dialogs that it wants fewer now; of several workers the one that keeps back most.
+    pub percent: u8,
+    /// For how long, unless it says so again, in milliseconds.
+    pub left_ms: u64,
+    /// Responses that said how many it wants.
+    pub heard: u64,
+    /// Requests that went to other members instead.
+    pub diverted: u64,
+    /// Requests that were answered with 503 instead.
+    pub refused: u64,
 }
 
 /// The way of changed bindings to control's store, from the side of the data plane.

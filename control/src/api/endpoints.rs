@@ -8,6 +8,7 @@ use crate::configuration::history::Generation;
 use crate::dataplane_link;
 use crate::health::Impaired;
 use crate::location::json::{AorLine, aor_of, lines};
+use crate::member_report::{set_loads, with_loads};
 use crate::metrics;
 use crate::status_report::StatusReport;
 use crate::whereis::{Answer, Appliance, queues};
@@ -19,6 +20,7 @@ use axum::{Extension, Json};
 use control_api::operator::{ConnectionsStatus, FromControl, MemberReport, MemberState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sip_core::Transport;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -87,9 +89,14 @@ pub(super) async fn openapi() -> Response {
 /// Counters for Prometheus; while the data plane is away, those of control alone.
 pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, ApiError> {
     let realms = sources.realms.borrow().clone();
+    let mut members = sources.monitor.report().await;
+    let dataplane = dataplane_link::status(&sources.dataplane).await.ok();
+    if let Some(status) = &dataplane {
+        set_loads(&mut members, status);
+    }
     let snapshot = metrics::Snapshot {
-        dataplane: dataplane_link::status(&sources.dataplane).await.ok(),
-        members: sources.monitor.report().await,
+        dataplane,
+        members,
         realms,
         connections: connections_of(&sources, 0).await?,
         names: sources.names.status(),
@@ -136,7 +143,7 @@ async fn connections_of(sources: &Sources, most: usize) -> Result<ConnectionsSta
 }
 
 pub(super) async fn destinations(State(sources): State<Sources>) -> Json<Vec<MemberReport>> {
-    Json(sources.monitor.report().await)
+    Json(with_loads(sources.monitor.report().await, &sources.dataplane).await)
 }
 
 pub(super) async fn drain(
@@ -196,6 +203,8 @@ pub struct WhereQuestion {
     pub from: SocketAddr,
     /// The listen point that it came to; without it the one that this machine would answer from.
     pub to: Option<SocketAddr>,
+    /// What it came over; without it UDP.
+    pub transport: Option<Transport>,
 }
 
 pub(super) async fn find_where(
@@ -212,11 +221,12 @@ pub(super) async fn find_where(
         let running = sources.running.borrow().clone();
         let config = &running.loaded.config;
         let appliance = Appliance::new(config, sources.secret, &impaired)?;
-        let listen = appliance.listen(question.from, question.to)?;
+        let transport = question.transport.unwrap_or_default();
+        let listen = appliance.listen(transport, question.from, question.to)?;
         let mut answer = appliance.ask(question.message.as_bytes(), question.from, listen);
         let machine = nic_config::Machine::probe();
         match machine.map(|machine| nic_config::plan(&config.nic, &machine)) {
-            Ok(Ok(plan)) => answer.queues = queues(&plan),
+            Ok(Ok(plan)) => answer.queues = queues(&plan, transport),
             Ok(Err(error)) => answer.notes.push(format!("the queue is not known here: {error}")),
             Err(error) => answer.notes.push(format!("the queue is not known here: {error}")),
         }

@@ -13,9 +13,11 @@ use crate::dns::Names;
 use crate::health::Monitor;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
+use crate::testing;
 use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
+use control_api::{API_VERSION, BannedSource, FromDataplane, ToDataplane};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -103,7 +105,7 @@ async fn every_endpoint_asks_for_its_role() {
     let bench = Bench::new();
     for endpoint in endpoints() {
         let path = endpoint.path.replace("{set}", "core").replace("{member}", "192.0.2.2:5060");
-        let path = path.replace("{aor}", "a@example.com");
+        let path = path.replace("{aor}", "a@example.com").replace("{address}", "192.0.2.9");
         let ask =
             async |token| bench.ask(endpoint.method.as_str(), &path, token, "no JSON").await.0;
         let Some(role) = endpoint.role else {
@@ -218,6 +220,36 @@ async fn a_message_is_explained() {
     assert_eq!(status, StatusCode::OK, "{body}");
     let answer: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(answer["fate"]["forwarded"]["next_hop"], "192.0.2.2:5060", "{body}");
+}
+
+#[tokio::test]
+async fn bans_are_listed_and_ended() {
+    let mut bench = Bench::new();
+    let banned = BannedSource { address: [192, 0, 2, 9].into(), seconds_left: 7, workers: 1 };
+    let hello = FromDataplane::Hello { api_version: API_VERSION, epoch: 1 };
+    let answers = vec![hello, FromDataplane::Sources(vec![banned])];
+    let dataplane = testing::Peer::with_answers(answers.clone());
+    bench.sources.dataplane = dataplane.path().to_owned();
+    let (status, body) = bench.ask("GET", "/v1/sources", "look", "").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let list: Value = serde_json::from_str(&body).unwrap();
+    assert_fits(&list[0], "BannedSource");
+    assert_eq!(list, json!([{ "address": "192.0.2.9", "seconds_left": 7, "workers": 1 }]));
+
+    let unban = "/v1/sources/192.0.2.9/unban";
+    let (status, body) = bench.ask("POST", unban, "change", "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    dataplane.serve(answers);
+    assert_eq!(bench.ask("POST", unban, "change", "").await.0, StatusCode::OK);
+    let asked = dataplane.asked.lock().unwrap().last().cloned();
+    let unbanned = Some([192, 0, 2, 9].into());
+    assert!(
+        matches!(asked, Some(ToDataplane::Sources { unban }) if unban == unbanned),
+        "{asked:?}"
+    );
+    let last = bench.sources.audit.last(2).unwrap();
+    let seen: Vec<_> = last.iter().map(|one| [one.what.as_str(), one.outcome.as_str()]).collect();
+    assert_eq!(seen, [["unban", "refused"], ["unban", "done"]]);
 }
 
 #[tokio::test]

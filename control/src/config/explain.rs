@@ -124,7 +124,9 @@ fn describe_set(set: &DestinationSet) -> String {
         };
         format!("{address}{role}{limit}")
     };
-    format!(" ({})", set.members.iter().map(share).collect::<Vec<_>>().join(", "))
+    let asked =
+        if set.overload_control { "; each is asked how many requests it wants" } else { "" };
+    format!(" ({}{asked})", set.members.iter().map(share).collect::<Vec<_>>().join(", "))
 }
 
 /// `before` and the items with `or` between them; nothing when there are none.

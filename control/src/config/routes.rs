@@ -19,6 +19,9 @@ pub struct DestinationSet {
     /// What of a request is hashed. Default `call-id`.
     #[serde(default)]
     pub hash: sip::HashKey,
+    /// Whether requests with a transaction ask the members to say how much less they want (RFC 7339). Default false.
+    #[serde(default)]
+    pub overload_control: bool,
     /// The next hops. Required; 1 to 256.
     pub members: Vec<Member>,
     /// How members are probed with OPTIONS. Default on; `false` switches it off.
@@ -226,6 +229,7 @@ impl DestinationSet {
             name: self.name.clone(),
             algorithm: self.algorithm,
             hash: self.hash,
+            overload_control: self.overload_control,
             members: self.members.iter().map(member).collect(),
         }
     }

@@ -220,6 +220,12 @@ fn stateful_routes_and_timers_become_settings() {
         let refusal = refusal(from, to);
         assert!(refusal.starts_with(expected), "{to}: {refusal}");
     }
+    let asking = text.replace("name = \"core\"\n", "name = \"core\"\noverload_control = true\n");
+    assert!(parsed(&asking).unwrap().to_settings([0; 16]).sets[0].overload_control);
+    assert!(words(&asking).contains("75 %; each is asked how many requests it wants)"));
+    let nobody = asking.replace("stateful = true\nfork = \"parallel\"\n", "");
+    let refusal = refusals(&nobody).remove(0);
+    assert!(refusal.contains("destination_sets[0].overload_control|only requests"), "{refusal}");
     let reject = WHOLE.replace("reject =", "stateful = true\nreject =");
     let expected = "21|routes[0].stateful|a rejected request is answered at once; leave it out";
     assert_eq!(refusals(&reject), [expected]);

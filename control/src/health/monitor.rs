@@ -227,6 +227,7 @@ impl Monitor {
                     is_in_use,
                     for_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
                     reason,
+                    load: None,
                 });
             }
         }

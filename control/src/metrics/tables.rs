@@ -2,7 +2,9 @@
 
 use control_api::NamesStatus;
 use control_api::operator::{ConnectionThread, ConnectionsStatus, TransportStatus};
-use control_api::status::{KernelStatus, QueueStatus, Status, StoreStatus, WorkerStatus};
+use control_api::status::{
+    KernelStatus, MemberLoad, QueueStatus, Status, StoreStatus, WorkerStatus,
+};
 use prometheus_client::metrics::MetricType;
 
 /// A metric of things of one kind.
@@ -213,6 +215,16 @@ pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
     Metric { name: "worker_names_failed", help: "Requests refused with 503, as nobody could say where the host name leads.", value: |s| Value::Count(s.names.failed) },
     Metric { name: "worker_names_refused_full", help: "Requests to host names refused with 503, as too many waited.", value: |s| Value::Count(s.names.refused_full) },
     Metric { name: "worker_names_timed_out", help: "Requests to host names refused with 503, as no answer came in time.", value: |s| Value::Count(s.names.timed_out) },
+];
+
+/// Each member that is asked to say how many requests it wants.
+#[rustfmt::skip]
+pub(super) const MEMBER_LOAD: &[Metric<MemberLoad>] = &[
+    Metric { name: "member_fewer_ratio", help: "Part of requests outside of dialogs that a member wants fewer now (RFC 7339).", value: |s| Value::permille(u64::from(s.percent) * 10) },
+    Metric { name: "member_fewer_left_seconds", help: "For how long it wants fewer, unless it says so again.", value: |s| Value::millis(s.left_ms) },
+    Metric { name: "member_fewer_heard", help: "Responses in which a member said how many requests it wants.", value: |s| Value::Count(s.heard) },
+    Metric { name: "member_fewer_diverted", help: "Requests that a member did not want, given to other members.", value: |s| Value::Count(s.diverted) },
+    Metric { name: "member_fewer_refused", help: "Requests that a member did not want, answered with 503.", value: |s| Value::Count(s.refused) },
 ];
 
 /// Control's connections as a whole.

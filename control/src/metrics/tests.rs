@@ -7,6 +7,7 @@ use control_api::operator::{
     ConnectionThread, ConnectionsStatus, Count, MemberReport, MemberState, RealmReport,
     TransportStatus,
 };
+use control_api::status::MemberLoad;
 use control_api::status::{Degraded, QueueStatus, Status, WorkerStatus};
 use control_api::{DropReason, NamesStatus};
 use openmetrics_parser::openmetrics::parse_openmetrics;
@@ -28,6 +29,13 @@ fn snapshot(dataplane: Option<Status>) -> Snapshot {
         is_in_use: false,
         for_ms: 5,
         reason: String::new(),
+        load: Some(MemberLoad {
+            percent: 77_002 % 100,
+            left_ms: 5,
+            heard: 77_003,
+            diverted: 77_004,
+            refused: 77_005,
+        }),
     };
     let realm = RealmReport { realm: "a".into(), users: Some(5), trouble: None };
     Snapshot {

@@ -3,6 +3,7 @@
 use nic_config::NicPlan;
 use nic_config::plan::Rss;
 use serde::Serialize;
+use sip_core::Transport;
 
 /// Where datagrams of one port arrive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,8 +16,11 @@ pub struct PortQueues {
     pub chosen_by: &'static str,
 }
 
-/// The queues of each port of the plan.
-pub fn queues(plan: &NicPlan) -> Vec<PortQueues> {
+/// The queues of each port of the plan that datagrams arrive at. What comes over connections arrives at none.
+pub fn queues(plan: &NicPlan, transport: Transport) -> Vec<PortQueues> {
+    if transport.is_connection() {
+        return Vec::new();
+    }
     let port = |port: &nic_config::plan::PortPlan| PortQueues {
         port: port.name.clone(),
         queues: plan

@@ -2,6 +2,7 @@
 
 use super::PortQueues;
 use serde::Serialize;
+use sip_core::Transport;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,6 +15,8 @@ pub struct Answer {
     pub from: SocketAddr,
     /// The listen point that it comes to.
     pub to: SocketAddr,
+    /// What it comes over.
+    pub transport: Transport,
     /// The queues that it may arrive at, port by port.
     pub queues: Vec<PortQueues>,
     /// Whether our mark proves that it belongs to a dialog: then no rule is asked.
@@ -68,6 +71,8 @@ pub enum Fate {
     NotAsked,
     /// It goes on.
     Forwarded {
+        /// Over what.
+        transport: Transport,
         /// Where to.
         next_hop: SocketAddr,
         /// The listen point that it leaves from; none when the route leaves with another address.
@@ -113,6 +118,7 @@ impl Default for Answer {
             message: String::new(),
             from: nowhere,
             to: nowhere,
+            transport: Transport::Udp,
             queues: Vec::new(),
             in_dialog: false,
             rules: Vec::new(),
@@ -131,7 +137,11 @@ impl fmt::Display for Answer {
         if !self.message.is_empty() {
             writeln!(f, "{}", self.message)?;
         }
-        writeln!(f, "arrives      from {} at listen point {}", self.from, self.to)?;
+        let over = over(self.transport);
+        writeln!(f, "arrives      from {} at listen point {}{over}", self.from, self.to)?;
+        if self.transport.is_connection() {
+            writeln!(f, "queue        none: over control, always to one worker for one source")?;
+        }
         for port in &self.queues {
             writeln!(f, "queue        {port}")?;
         }
@@ -165,12 +175,17 @@ impl fmt::Display for Answer {
     }
 }
 
+/// Words for a transport that is not the usual one.
+fn over(transport: Transport) -> String {
+    if transport.is_connection() { format!(" over {}", transport.via()) } else { String::new() }
+}
+
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAsked => Ok(()),
-            Self::Forwarded { next_hop, leaves_from, source } => {
-                writeln!(f, "next hop     {next_hop}")?;
+            Self::Forwarded { transport, next_hop, leaves_from, source } => {
+                writeln!(f, "next hop     {next_hop}{}", over(*transport))?;
                 match (leaves_from, source) {
                     (Some(listen), _) => writeln!(f, "leaves from  {listen}"),
                     (None, Some(source)) => writeln!(

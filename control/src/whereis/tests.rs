@@ -4,6 +4,7 @@ use super::{Appliance, Fate};
 use crate::config::Config;
 use crate::health::Impaired;
 use control_api::operator::MemberState;
+use sip_core::Transport;
 use std::path::Path;
 
 const CONFIG: &str = r#"
@@ -54,7 +55,7 @@ fn ask_with(config: &str, message: &str, impaired: &[Impaired]) -> super::Answer
     let config = Config::parse(config, Path::new("")).unwrap();
     let appliance = Appliance::new(&config, [7; 16], impaired).unwrap();
     let from = "127.0.0.9:5060".parse().unwrap();
-    let listen = appliance.listen(from, None).unwrap();
+    let listen = appliance.listen(Transport::Udp, from, None).unwrap();
     appliance.ask(message.as_bytes(), from, listen)
 }
 
@@ -140,7 +141,29 @@ fn the_listen_point_must_be_plain() {
     let config = Config::parse(CONFIG, Path::new("")).unwrap();
     let appliance = Appliance::new(&config, [7; 16], &[]).unwrap();
     let from = "127.0.0.9:5060".parse().unwrap();
-    let error = appliance.listen(from, Some("127.0.0.1:9".parse().unwrap())).unwrap_err();
+    let error =
+        appliance.listen(Transport::Udp, from, Some("127.0.0.1:9".parse().unwrap())).unwrap_err();
     let said = "127.0.0.1:9 is no listen point, but 127.0.0.1:5060, [::1]:5060";
     assert_eq!(error.to_string(), said);
+}
+
+#[test]
+fn messages_of_connections_come_and_go_over_theirs() {
+    let with_tcp = CONFIG.replacen(
+        "[[listen]]",
+        "[[listen]]\naddress = \"127.0.0.1:5060\"\ntransport = \"tcp\"\n\n[[listen]]",
+        1,
+    );
+    let config = Config::parse(&with_tcp, Path::new("")).unwrap();
+    let appliance = Appliance::new(&config, [7; 16], &[]).unwrap();
+    let from = "127.0.0.9:40000".parse().unwrap();
+    let listen = appliance.listen(Transport::Tcp, from, None).unwrap();
+    let request = message("INVITE", "bob").replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+    let answer = appliance.ask(request.as_bytes(), from, listen);
+    let said = answer.to_string();
+    assert!(said.contains("at listen point 127.0.0.1:5060 over TCP"), "{said}");
+    let Fate::Forwarded { transport, .. } = answer.fate else { panic!("{answer}") };
+    assert_eq!(transport, Transport::Udp, "the members of the set are on UDP");
+    let error = appliance.listen(Transport::Tls, from, None).unwrap_err();
+    assert_eq!(error.to_string(), "no listen point speaks TLS");
 }

@@ -86,6 +86,26 @@ fn the_pipeline_bench_measures_registrations() {
     }
 }
 
+/// Short, and with a capacity that any machine has: what is offered is what was asked for, and the ring is never full
+/// of it.
+#[test]
+#[ignore = "needs root and the machine for itself: make e2e"]
+fn the_overload_bench_offers_more_than_can_be_carried() {
+    let short = ["--seconds", "0.2", "--warm-up", "0.3", "--hold-seconds", "0.1", "--flood", "1"];
+    let given = ["overload", "--capacity", "20000", "--factors", "1,50", "--json", "-"];
+    for work in ["stateless", "stateful"] {
+        let report = report(&[&given[..], &short, &["--work", work]].concat());
+        let points = report["points"].as_array().expect("points");
+        let factors: Vec<_> = points.iter().map(|point| point["factor"].as_f64()).collect();
+        assert_eq!(factors, [1.0, 50.0, 1.0, 50.0].map(Some), "{report:#}");
+        let goodput = |at: usize| points[at]["goodput_of_capacity"].as_f64();
+        assert!(goodput(2) > Some(0.5), "{report:#}");
+        assert!(points[1]["silent"].as_u64() > Some(0), "{report:#}");
+        assert_eq!(points[3]["silent"], 0, "{report:#}");
+        assert_eq!(report["floods"].as_array().map(Vec::len), Some(4), "{report:#}");
+    }
+}
+
 #[test]
 #[ignore = "needs root and the machine for itself: make e2e"]
 fn the_model_prints_its_table_and_draws_it() {

@@ -19,6 +19,7 @@ mod interop;
 mod kernel;
 mod lab;
 mod large;
+mod loads;
 mod locations;
 mod names;
 mod nat;

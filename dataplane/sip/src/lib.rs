@@ -76,6 +76,7 @@ pub use rewrite::request::{rewrite_located, rewrite_request};
 pub use rewrite::response::rewrite_response;
 pub use route::build::SettingsError;
 pub use route::choices::{Choices, Share};
+pub use route::loads::MemberLoad;
 pub use route::outcome::{Refusal, Reply, SipDrop};
 pub use route::request::explain::{Criterion, Explanation, RuleFit, explain_request};
 pub use route::request::{RequestRoute, RouteReason, begin_route, finish_route, route_request};

@@ -61,6 +61,18 @@ pub const MEMBERS_MAX: usize = 256;
 /// Members with a capacity, all sets together; each worker counts each of them.
 pub const CAPACITIES_MAX: usize = 4096;
 
+/// Addresses of members that are asked to say how much less they want, all sets together: each worker remembers what each
+/// of them said.
+pub const ASKED_MAX: usize = 1024;
+
+/// For how long what a member says of its load counts at most, in milliseconds, however long it asks for: who was told
+/// to keep everything back hears no end of it.
+pub const TOLD_MS_MAX: u32 = 600_000;
+
+/// For how long an older word of a member may still come after a newer one, in milliseconds: as long as responses may be
+/// repeated (64 T1).
+pub const TOLD_ORDER_MS: u64 = 32_000;
+
 /// Requests per second that a member's capacity can say: what one worker can count in microseconds.
 pub const CAPACITY_MAX: u32 = 1_000_000;
 

@@ -51,6 +51,19 @@ impl FastPath {
         })
     }
 
+    /// Looks at the beginning of a message that came by UDP: whether it is new work that is dropped without an answer.
+    ///
+    /// # Errors
+    /// That it is.
+    #[inline]
+    pub fn skim(&mut self, message: &[u8]) -> Result<(), DropReason> {
+        let Some(epoch) = &self.epoch else { return Ok(()) };
+        if self.scratch.overload.skims(message, &epoch.tables) {
+            return Err(DropReason::Overload);
+        }
+        Ok(())
+    }
+
     /// The next source that was banned since the last call.
     #[inline]
     pub fn take_ban(&mut self) -> Option<Ban> {

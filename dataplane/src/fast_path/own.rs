@@ -119,8 +119,8 @@ impl FastPath {
     pub fn expire(&mut self, budget: u32) -> bool {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else { return false };
         let tables = &epoch.tables;
-        let Scratch { transactions, location, .. } = &mut self.scratch;
-        let is_behind = transactions.expire(budget, tables, &mut Ways { tables, fib });
+        let Scratch { transactions, location, choices, .. } = &mut self.scratch;
+        let is_behind = transactions.expire(budget, tables, &mut Ways { tables, fib, choices });
         location.expire(budget, tables) || is_behind
     }
 
@@ -129,11 +129,11 @@ impl FastPath {
     pub fn unreachable(&mut self, quoted: QuotedBranch) {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else { return };
         let tables = &epoch.tables;
-        let Scratch { transactions, location, .. } = &mut self.scratch;
+        let Scratch { transactions, location, choices, .. } = &mut self.scratch;
         if let Some(lost) = transactions.unreachable_flow(quoted, tables) {
             location.forget_flow(&lost, tables);
         }
-        transactions.unreachable(quoted, tables, &mut Ways { tables, fib });
+        transactions.unreachable(quoted, tables, &mut Ways { tables, fib, choices });
     }
 
     /// The next hop of the request just processed, when it does not answer and the request went, or will

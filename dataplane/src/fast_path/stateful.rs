@@ -7,8 +7,9 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
-    Arrival, BranchId, Egress, ListenId, Owner, Recognised, Request, RequestRoute, Response,
-    ResponseFate, Tables, Transport, begin_route, finish_route, rewrite_located, rewrite_request,
+    Arrival, BranchId, Choices, Egress, ListenId, Owner, Recognised, Request, RequestRoute,
+    Response, ResponseFate, Tables, Transport, begin_route, finish_route, rewrite_located,
+    rewrite_request,
 };
 
 /// What transactions are to know of the message in hand as it leaves.
@@ -27,10 +28,11 @@ pub(super) enum Remember {
 /// What an edge proxy answers when a flow of its is no more (RFC 5626 section 11.6).
 const FLOW_FAILED: u16 = 430;
 
-/// Routes and neighbours, as far as transactions must know them.
+/// Routes, neighbours, and what members say of their load, as far as transactions must know them.
 pub(super) struct Ways<'t> {
     pub(super) tables: &'t Tables,
     pub(super) fib: &'t Fib,
+    pub(super) choices: &'t Choices,
 }
 
 impl Egress for Ways<'_> {
@@ -51,6 +53,10 @@ impl Egress for Ways<'_> {
         };
         self.tables.listen_for(transport, adjacency.source, prefer_port)
     }
+
+    fn holds_back(&self, member: SocketAddr, call: u64) -> bool {
+        self.choices.holds_back(member, call, self.tables)
+    }
 }
 
 impl Ways<'_> {
@@ -68,15 +74,15 @@ impl Ways<'_> {
     }
 }
 
-impl<'t> Way<'t> {
+impl Way<'_> {
     /// Whether messages may have a transaction.
     #[inline]
     pub(super) fn has_transactions(&self, scratch: &Scratch) -> bool {
         self.tables.has_transactions() || !scratch.transactions.is_empty()
     }
 
-    pub(super) fn ways(&self) -> Ways<'t> {
-        Ways { tables: self.tables, fib: self.fib }
+    pub(super) fn ways<'w>(&'w self, choices: &'w Choices) -> Ways<'w> {
+        Ways { tables: self.tables, fib: self.fib, choices }
     }
 
     /// Routes a request, unless a transaction knows it.
@@ -89,7 +95,7 @@ impl<'t> Way<'t> {
     ) -> Result<(), Refused> {
         begin_route(request, route)?;
         let Scratch { transactions, choices, .. } = scratch;
-        let ways = &mut self.ways();
+        let ways = &mut self.ways(choices);
         match transactions.recognise(request, route, self.tables, arrival, ways) {
             Recognised::Absorbed => Err(Refused::Verdict(Verdict::Absorb)),
             Recognised::New(key) => {
@@ -197,7 +203,10 @@ impl<'t> Way<'t> {
         {
             scratch.location.forget_flow(&lost, self.tables);
         }
-        let fate = scratch.transactions.response(id, response, self.tables, &mut self.ways());
+        let Scratch { transactions, choices, .. } = scratch;
+        choices.hear(response, self.datagram.source, self.tables);
+        let ways = &mut self.ways(choices);
+        let fate = transactions.response(id, response, self.tables, ways);
         probe.end(Stage::Transaction);
         match fate {
             ResponseFate::Forward(route) => {
@@ -219,7 +228,8 @@ impl Scratch {
         match self.remember {
             Remember::Nothing => {}
             Remember::Request(id) | Remember::Unsent(id) => {
-                self.transactions.sent(id, start, kept, way.tables, &mut way.ways());
+                let ways = &mut way.ways(&self.choices);
+                self.transactions.sent(id, start, kept, way.tables, ways);
             }
             Remember::Response(id, status) => self.transactions.passed(id, status, start, kept),
         }

@@ -8,7 +8,6 @@
 
 use super::kernel_sockets::KernelSockets;
 use super::link;
-use super::state::EVENTS_INTERVAL;
 use crate::limits::{CONNECTION_LINK_BYTES, CONNECTION_PACKETS_KEPT};
 use crate::mailbox::Command;
 use crate::parcel::Parcel;
@@ -22,7 +21,6 @@ use std::path::Path;
 use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
-use tokio::time::sleep;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 
 /// The links to all connection threads.
@@ -204,7 +202,7 @@ impl KernelSockets {
         let mut parcel = loop {
             match self.take_free() {
                 Some(parcel) => break parcel,
-                None => sleep(EVENTS_INTERVAL).await, // Until parcels have come back.
+                None => self.home.notified().await,
             }
         };
         let length = record.bytes.len();

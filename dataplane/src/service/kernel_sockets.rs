@@ -5,6 +5,7 @@
 use super::connections::Connections;
 use super::icmp::{self, IcmpError, Told};
 use super::listen_socket::bind_patiently;
+use super::pace::Pace;
 use super::path_mtu::PathMtuTable;
 use super::unreachable::UnreachableHosts;
 use crate::fib::{Fib, PathMtus};
@@ -33,6 +34,10 @@ pub(super) struct KernelSockets {
     workers: Vec<ServiceEnd>,
     pub(super) connections: Connections,
     free: RefCell<Vec<Parcel>>,
+    /// Parcels have come back.
+    pub(super) home: Notify,
+    /// How often workers are looked at.
+    pub(super) pace: Pace,
     listen: RefCell<HashMap<SocketAddr, ListenPoint>>,
     fib: RefCell<Option<Arc<Fib>>>,
     unreachable: RefCell<UnreachableHosts>,
@@ -55,6 +60,8 @@ impl KernelSockets {
             workers,
             connections: Connections::default(),
             free: RefCell::new(service_parcels()),
+            home: Notify::new(),
+            pace: Pace::new(),
             listen: RefCell::default(),
             fib: RefCell::default(),
             unreachable: RefCell::default(),
@@ -88,9 +95,11 @@ impl KernelSockets {
         self.fib.replace(Some(fib));
     }
 
-    /// Does the errands of the parcels that a worker has sent.
-    pub(super) fn take_parcels(&self, worker: usize) {
+    /// Does the errands of the parcels that a worker has sent. Gives whether there were any.
+    pub(super) fn take_parcels(&self, worker: usize) -> bool {
+        let mut has_found = false;
         while let Some(mut parcel) = self.workers[worker].parcels.next() {
+            has_found = true;
             match parcel.errand {
                 Errand::Send(origin) => {
                     let is_sent = if parcel.transport.is_connection() {
@@ -108,9 +117,13 @@ impl KernelSockets {
                     parcel.errand = Errand::HandedIn;
                     self.workers[usize::from(owner)].parcels.send(parcel);
                 }
-                _ => self.free.borrow_mut().push(parcel),
+                _ => {
+                    self.free.borrow_mut().push(parcel);
+                    self.home.notify_waiters();
+                }
             }
         }
+        has_found
     }
 
     /// The signs of unreachable hosts since the last call.
@@ -161,7 +174,7 @@ impl KernelSockets {
             }
             self.receive(&socket, address);
             if self.free.borrow().is_empty() {
-                sleep(super::state::EVENTS_INTERVAL).await; // Until parcels have come back.
+                self.home.notified().await;
             }
             yield_now().await;
         }
@@ -195,6 +208,7 @@ impl KernelSockets {
         let worker = self.hasher.hash_one(parcel.source) % self.workers.len() as u64;
         #[expect(clippy::cast_possible_truncation, reason = "less than the workers")]
         self.workers[worker as usize].parcels.send(parcel);
+        self.pace.expect();
     }
 
     /// A parcel that is at home.

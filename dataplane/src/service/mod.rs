@@ -14,6 +14,7 @@ mod link;
 mod listen_socket;
 mod location;
 mod names;
+mod pace;
 mod path_mtu;
 mod state;
 mod unreachable;

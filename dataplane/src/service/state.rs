@@ -4,11 +4,13 @@ use super::bans::Bans;
 use super::kernel_sockets::KernelSockets;
 use super::location::{LocationRelay, RecordOwner};
 use super::names::NameRelay;
+use super::pace::IDLE_PAUSE;
 use crate::fib::{Fib, PathMtus};
+use crate::load_counters::load_of;
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{QueueStatus, Status, WorkerStatus};
+use control_api::status::{MemberLoadStatus, QueueStatus, Status, WorkerStatus};
 use control_api::{BannedSource, DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -23,9 +25,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Pause between two looks at the workers' events: the longest that a first packet to a new
-/// neighbour waits for us, and a thousand wake-ups a second on a core that does little else.
-pub(super) const EVENTS_INTERVAL: Duration = Duration::from_millis(1);
 /// How long workers may take to acknowledge an epoch; they look into their mailbox every few
 /// thousand polls, so only a dead one takes this long.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -182,16 +181,17 @@ impl Service {
     /// Takes the workers' events for ever. `resolve` asks the kernel for a neighbour.
     pub async fn serve_workers(&self, resolve: impl Fn(crate::fib::NextHop)) -> ! {
         loop {
+            let mut has_found = false;
             for (index, worker) in self.parts.workers.iter().enumerate() {
                 while let Some(event) = worker.next() {
                     self.take_event(index, event, &resolve);
                 }
-                self.kernel.take_parcels(index);
+                has_found |= self.kernel.take_parcels(index);
                 self.location.take_batches(index);
                 self.names.take_questions(index);
             }
             self.names.deliver();
-            sleep(EVENTS_INTERVAL).await;
+            self.kernel.pace.pause(has_found).await;
         }
     }
 
@@ -294,7 +294,7 @@ impl Service {
                 Err(_) if Instant::now() >= deadline => return false,
                 Err(back) => command = back,
             }
-            sleep(EVENTS_INTERVAL).await;
+            sleep(IDLE_PAUSE).await;
         }
     }
 
@@ -465,7 +465,16 @@ impl Service {
             kernel: self.kernel.status(),
             store: self.location.status(),
             banned_sources: self.bans.count(self.now_ns()),
+            member_loads: self.member_loads(),
         }
+    }
+
+    /// What members of destination sets that are asked have said of their load.
+    fn member_loads(&self) -> Vec<MemberLoadStatus> {
+        let (now_ms, current) = (self.now_ms(), self.current.borrow());
+        let workers = || self.parts.workers.iter().map(|worker| &worker.counters.loads);
+        let members = current.iter().flat_map(|epoch| epoch.tables.asked_members());
+        members.map(|(place, member)| load_of(member, place, now_ms, workers())).collect()
     }
 }
 

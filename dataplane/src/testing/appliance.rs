@@ -220,6 +220,7 @@ pub fn lab_fib(generation: u64, ports: [u8; 2], has_neighbours: bool) -> Fib {
         .address(CALLEES, address("fd77:2::1"), 64);
     let hosts = [
         (CALLERS, "10.77.1.2"),
+        (CALLERS, "10.77.1.3"),
         (CALLERS, "fd77:1::2"),
         (CALLEES, "10.77.2.2"),
         (CALLEES, "fd77:2::2"),

@@ -22,6 +22,15 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self.fast_path.overload().note_full(now_ns);
     }
 
+    /// A poll begins: until now the worker was busy with what the one before gave, timers and all.
+    #[inline]
+    pub(super) fn note_poll(&mut self, began: u64) {
+        if let Some(since) = self.busy_since.take() {
+            let spent_ns = self.clock.delta_as_nanos(since, began);
+            self.fast_path.overload().note_busy(spent_ns);
+        }
+    }
+
     /// Tells the service core whom this worker has banned.
     #[inline]
     pub(super) fn report_bans(&mut self) {

@@ -68,6 +68,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         counters.names.publish(&name_status(&self.fast_path.names().counts(), &self.awaiting));
         counters.overload.publish(&overload_status(&self.fast_path.overload().state()));
+        self.fast_path.publish_loads(&counters.loads);
         counters.auth.publish(&auth_status(&self.fast_path.digest_counts()));
         counters.beats.add(1);
     }

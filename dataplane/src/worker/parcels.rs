@@ -11,20 +11,22 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
-    /// Takes what the service core has sent: messages from the kernel, and word of those that went there.
+    /// Takes what the service core has sent: messages from the kernel, up to a bound, and word of those that went
+    /// there.
     pub(super) fn take_parcels(&mut self) {
+        let mut messages = 0;
         self.has_parcels = false;
-        for taken in 1..=PARCELS_PER_LOOK {
-            let Some(parcel) = self.mailbox.parcels.next() else { break };
-            self.has_parcels = taken == PARCELS_PER_LOOK;
+        while let Some(parcel) = self.mailbox.parcels.next() {
             match parcel.errand {
                 Errand::Received => {
+                    messages += 1;
                     let counters = self.mailbox.parcels.counters();
                     counters.received.add(1);
                     counters.received_bytes.add(parcel.message().len() as u64);
                     self.admit(parcel);
                 }
                 Errand::HandedIn => {
+                    messages += 1;
                     self.mailbox.parcels.counters().handed_in.add(1);
                     self.take_message(parcel, self.clock.raw(), None);
                 }
@@ -35,6 +37,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 Errand::Send(_) | Errand::HandOver(_) | Errand::Empty => {
                     self.mailbox.parcels.send_home(parcel);
                 }
+            }
+            if messages == PARCELS_PER_LOOK {
+                self.has_parcels = true;
+                return;
             }
         }
     }
@@ -82,7 +88,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         let outcome = self.fast_path.process_parcel(&mut parcel, &mut self.probe);
         let counters = self.mailbox.parcels.counters();
-        counters.busy_ns.add(self.clock.delta_as_nanos(began, self.clock.raw()));
+        let spent_ns = self.clock.delta_as_nanos(began, self.clock.raw());
+        counters.busy_ns.add(spent_ns);
+        self.fast_path.overload().note_busy(spent_ns);
         match outcome {
             Ok(is_reply) => self.send_parcel(parcel, self.ports.len(), sent_as(is_reply)),
             Err(Verdict::Handoff(owner)) => {

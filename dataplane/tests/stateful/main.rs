@@ -1,5 +1,6 @@
 //! Calls with transactions through whole workers over queues in memory, with a clock that the tests turn.
 
+mod loads;
 mod random;
 mod team;
 

@@ -1,6 +1,6 @@
 //! Frames of callers and callees, written over whatever lay in their buffers.
 
-use crate::corpus::{CALLEE, CALLEE_SIDE, CALLER, CALLER_SIDE};
+use crate::corpus::{CALLEE, CALLEE_SIDE, CALLER, CALLER_SIDE, FLOODER};
 use core::net::SocketAddr;
 use dataplane::checksum::{fold, pseudo_header, sum};
 use dataplane::packet::{MemoryPacket, PacketBuf};
@@ -18,17 +18,19 @@ const HEADROOM: usize = MemoryPacket::HEADROOM;
 pub(super) enum Side {
     Caller,
     Callee,
+    /// Who floods, beside the caller.
+    Flooder,
 }
 
-/// The headers of both sides.
-pub(super) struct Frames([Vec<u8>; 2], [u64; 2]);
+/// The headers of all sides.
+pub(super) struct Frames([Vec<u8>; 3], [u64; 3]);
 
 impl Frames {
     /// Headers between the hosts of the corpus.
     pub(super) fn new() -> Self {
         let address =
             |text: &str| -> SocketAddr { text.parse().expect("an address of the corpus") };
-        let sides = [(CALLER, CALLER_SIDE), (CALLEE, CALLEE_SIDE)];
+        let sides = [(CALLER, CALLER_SIDE), (CALLEE, CALLEE_SIDE), (FLOODER, CALLER_SIDE)];
         let sides = sides.map(|(from, to)| (address(from), address(to)));
         Self(
             sides.map(|(from, to)| udp_between(from, to, &[])),

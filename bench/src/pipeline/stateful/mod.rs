@@ -12,6 +12,7 @@ mod ends;
 mod frame;
 mod home;
 mod lcore;
+pub(crate) mod overload;
 mod report;
 mod sent;
 mod site;

@@ -92,6 +92,11 @@ impl<'a> Sent<'a> {
         );
     }
 
+    /// The first header line that begins so.
+    pub(super) fn line(&self, name: &str) -> Option<&'a str> {
+        self.lines().find(|line| line.starts_with(name))
+    }
+
     fn lines(&self) -> impl Iterator<Item = &'a str> {
         self.headers.split("\r\n").filter(|line| !line.is_empty())
     }

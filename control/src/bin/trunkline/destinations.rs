@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// Show every member of every destination set: whether it takes new calls, its state, since when and why
 ///
 /// up is in use; probing was down and answers again; draining was taken out by an operator (`trunkline drain`);
-/// down does not answer.
+/// down does not answer. Members of sets with `overload_control` also show how many per cent of new requests fewer they
+/// want now, and how many were diverted to other members and refused instead.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

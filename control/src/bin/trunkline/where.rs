@@ -7,6 +7,7 @@ use control::health::Impaired;
 use control::operator::members_blocking;
 use control::whereis::{Answer, Appliance, Fate, queues};
 use control_api::operator::{MemberReport, MemberState};
+use sip_core::Transport;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ Examples:
   trunkline where --config trunkline.toml --from 192.0.2.7:5060 invite.sip
   trunkline where --config trunkline.toml --from 192.0.2.7:5060 --to 192.0.2.10:5060 --show invite.sip
   trunkline where --config trunkline.toml --tuple udp,192.0.2.7:5060,192.0.2.10:5060
+  trunkline where --config trunkline.toml --transport tls --from 192.0.2.7:49152 invite.sip
   trunkline where --config trunkline.toml --from 192.0.2.7:5060 --json - < invite.sip | jq .fate
 
 Exit status: 0, 1 when the message or the configuration cannot be read, 2 for wrong arguments.")]
@@ -42,6 +44,9 @@ pub(crate) struct Arguments {
     /// machine would send to the source]
     #[arg(long, value_name = "ADDR:PORT")]
     to: Option<SocketAddr>,
+    /// What it came over: udp, tcp, tls, ws or wss
+    #[arg(long, default_value = "udp", value_parser = transport, conflicts_with = "tuple")]
+    transport: Transport,
     /// Only the 5-tuple: which queue and lcore
     #[arg(long, value_name = "udp,SRC:PORT,DST:PORT", value_parser = tuple)]
     tuple: Option<(SocketAddr, SocketAddr)>,
@@ -63,11 +68,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let wrong = |error: anyhow::Error| Failure::wrong(format!("trunkline: {error:#}"));
     let mut answer = match (arguments.tuple, arguments.from, &arguments.message) {
         (Some((from, to)), ..) => {
-            appliance.listen(from, Some(to)).map_err(wrong)?;
+            appliance.listen(Transport::Udp, from, Some(to)).map_err(wrong)?;
             Answer { from, to, ..Answer::default() }
         }
         (None, Some(from), Some(message)) => {
-            let listen = appliance.listen(from, arguments.to).map_err(wrong)?;
+            let listen = appliance.listen(arguments.transport, from, arguments.to);
+            let listen = listen.map_err(wrong)?;
             appliance.ask(&read(message)?, from, listen)
         }
         _ => return Err(Failure::wrong("trunkline: a message and --from, or --tuple")),
@@ -77,7 +83,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
         notes.clear();
     }
     match nic_config::Machine::probe().map(|machine| nic_config::plan(&config.nic, &machine)) {
-        Ok(Ok(plan)) => answer.queues = queues(&plan),
+        Ok(Ok(plan)) => answer.queues = queues(&plan, arguments.transport),
         Ok(Err(error)) => notes.push(format!("the queue is not known here: {error}")),
         Err(error) => notes.push(format!("the queue is not known here: {error}")),
     }
@@ -147,6 +153,10 @@ fn impaired(config: &Config, notes: &mut Vec<String>) -> Vec<Impaired> {
         state: member.state,
     });
     impaired.collect()
+}
+
+fn transport(text: &str) -> Result<Transport, String> {
+    Transport::of_name(text.as_bytes()).ok_or_else(|| "write udp, tcp, tls, ws or wss".into())
 }
 
 /// `udp,SRC:PORT,DST:PORT`

@@ -78,6 +78,12 @@ impl Overload {
         self.shedding.note_empty();
     }
 
+    /// So many nanoseconds were spent on messages.
+    #[inline]
+    pub fn note_busy(&mut self, spent_ns: u64) {
+        self.shedding.note_busy(spent_ns);
+    }
+
     /// Says what time it is, before the messages of a burst are judged.
     #[inline]
     pub fn set_time(&mut self, now_ns: u64, tables: &Tables) {
@@ -97,6 +103,13 @@ impl Overload {
             return Judgement::Take;
         }
         self.shedding.judge(message, transport, tables.overload())
+    }
+
+    /// Whether a message that came by UDP is to be dropped at once, without an answer: told from its beginning alone,
+    /// as cheaply as can be. What is not dropped is [judged](Self::judge) later.
+    #[inline]
+    pub fn skims(&mut self, message: &[u8], tables: &Tables) -> bool {
+        self.shedding.is_shedding() && self.shedding.skims(message, tables.overload())
     }
 
     /// What clients that ask for it are told now, in every response.

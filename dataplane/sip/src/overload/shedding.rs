@@ -18,7 +18,7 @@
 //! fate as what it repeats while the part does not change.
 
 use super::plan::OverloadPlan;
-use super::sort::{Kind, sort};
+use super::sort::{Kind, is_usual_first, sort};
 use crate::rewrite::feedback::{Feedback, VALIDITY_MS};
 use crate::settings::Transport;
 
@@ -29,9 +29,9 @@ const ALL: u32 = 1 << 16;
 const LEAST: u32 = ALL / 256;
 
 /// For so many messages that are taken one may be answered with 503: an answer costs about twice what it takes to
-/// forward a message (`trunkline-bench micro`), and what is spent on answers is not done for calls. Who gets none
-/// sends the request again.
-const MESSAGES_PER_ANSWER: u32 = 16;
+/// forward a message (`trunkline-bench micro`), and its ACK as much as a drop; what is spent on that is not done for
+/// calls. Who gets none sends the request again.
+const MESSAGES_PER_ANSWER: u32 = 128;
 
 /// Parts grow for at most so many target times that were missed while nothing came.
 const MISSED_MAX: u64 = 1_024;
@@ -88,6 +88,9 @@ pub(super) struct Shedding {
     /// Until when clients believe what they were told.
     told_until_ns: u64,
     now_ns: u64,
+    /// When the parts were last reckoned, and how much of the time since was spent on messages.
+    reckoned_ns: u64,
+    busy_ns: u64,
     /// Messages taken since the parts were last reckoned.
     taken: u32,
     /// 503 that may still be sent until they are again.
@@ -108,6 +111,8 @@ impl Default for Shedding {
             acks_until_ns: 0,
             told_until_ns: 0,
             now_ns: 0,
+            reckoned_ns: 0,
+            busy_ns: 0,
             taken: 0,
             answers: 0,
             counts: SheddingCounts::default(),
@@ -159,6 +164,12 @@ impl Shedding {
         self.now_ns.saturating_sub(self.stands_since_ns)
     }
 
+    /// So much of the time was spent on messages.
+    #[inline]
+    pub(super) fn note_busy(&mut self, spent_ns: u64) {
+        self.busy_ns += spent_ns;
+    }
+
     fn reckon(&mut self, plan: &OverloadPlan) {
         let stands_ns = self.stands_ns();
         if !self.is_active {
@@ -166,6 +177,7 @@ impl Shedding {
                 return;
             }
             (self.is_active, self.next_ns) = (true, self.now_ns);
+            (self.busy_ns, self.reckoned_ns) = (0, self.now_ns);
             self.counts.episodes += 1;
         }
         if plan.target_ns == 0 {
@@ -180,10 +192,12 @@ impl Shedding {
         if stands_ns >= plan.target_ns {
             self.take_less(stands_ns >= 8 * plan.target_ns);
         } else {
+            let idle = self.idle_part();
             for _ in 0..=missed.min(MISSED_MAX) {
-                self.take_more();
+                self.take_more(idle);
             }
         }
+        (self.busy_ns, self.reckoned_ns) = (0, self.now_ns);
         self.answers = self.taken / MESSAGES_PER_ANSWER + 1;
         self.taken = 0;
     }
@@ -196,14 +210,40 @@ impl Shedding {
         self.first = self.first.max(LEAST);
     }
 
-    fn take_more(&mut self) {
-        let more = |part: u32| (part + part / 64 + ALL / 1_024).min(ALL);
+    /// The part of the time since it was last reckoned in which there was nothing to do, of [`ALL`].
+    fn idle_part(&self) -> u32 {
+        let length_ns = (self.now_ns - self.reckoned_ns).max(1);
+        let busy = self.busy_ns.min(length_ns) * u64::from(ALL) / length_ns;
+        ALL - u32::try_from(busy).unwrap_or(ALL)
+    }
+
+    /// By a little, and by half of the part of the time that was idle: who was refused while calls that had been
+    /// taken before came to their end is soon taken again. A thirty-second of the time stays free.
+    fn take_more(&mut self, idle: u32) {
+        let idle = idle.saturating_sub(ALL / 32) / 2;
+        let more = |part: u32| {
+            let by_idle = u64::from(part) * u64::from(idle) / u64::from(ALL);
+            (part + part / 64 + ALL / 1_024 + u32::try_from(by_idle).unwrap_or(0)).min(ALL)
+        };
         if self.other < ALL {
             self.other = more(self.other);
         } else {
             self.first = more(self.first);
             self.is_active = self.first < ALL;
         }
+    }
+
+    /// Whether a message is dropped without an answer. Of ten times as many calls as can be carried nine are dropped,
+    /// each of them up to seven times (RFC 3261 section 17.1.1.2), so this must cost next to nothing.
+    pub(super) fn skims(&mut self, message: &[u8], plan: &OverloadPlan) -> bool {
+        if self.answers > 0 || self.first == ALL {
+            return false;
+        }
+        let [mark_key, _] = &plan.keys;
+        let part = u64::from(self.first);
+        let is_shed = is_usual_first(message, |via| mark_key.hash(via) >> 48 >= part);
+        self.counts.unanswered += u64::from(is_shed);
+        is_shed
     }
 
     /// What becomes of a message, while [`Self::judges`]. Over a connection nobody sends anything again, so there
@@ -335,9 +375,9 @@ mod tests {
             shedding.judge(b"SIP/2.0 200 OK\r\n\r\n", Transport::Udp, &plan()),
             Judgement::Take
         );
-        run(&mut shedding, false, [2_000, 2_500]);
+        run(&mut shedding, false, [2_000, 2_080]);
         assert!(taken(&mut shedding, "MESSAGE") > taken(&mut shedding, "INVITE"));
-        run(&mut shedding, false, [2_500, 5_000]);
+        run(&mut shedding, false, [2_080, 5_000]);
         assert_eq!(taken(&mut shedding, "INVITE"), 1_000);
         assert!(!shedding.judges(), "{shedding:?}");
         assert_eq!(shedding.feedback(&plan()).map(|feedback| feedback.percent), None);
@@ -354,10 +394,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_at_a_glance_is_new_work_that_would_be_dropped() {
+        let mut shedding = Shedding::default();
+        let skims = |shedding: &mut Shedding, message: &[u8]| shedding.skims(message, &plan());
+        assert!(!skims(&mut shedding, &request("INVITE", 1, "")), "nothing is shed");
+        run(&mut shedding, true, [1_000, 1_108]);
+        shedding.answers = 0;
+        let mut dropped = 0;
+        for number in 0..1_000 {
+            let before = shedding.counts.unanswered;
+            let is_shed = skims(&mut shedding, &request("INVITE", number, ""));
+            assert_eq!(shedding.counts.unanswered - before, u64::from(is_shed));
+            dropped += u32::from(is_shed);
+            let judgement = shedding.judge(&request("INVITE", number, ""), Transport::Udp, &plan());
+            assert_eq!(is_shed, judgement == Judgement::Drop, "{number}");
+            for (method, tag) in [("INVITE", "7"), ("ACK", "7"), ("BYE", ""), ("CANCEL", "")] {
+                assert!(!skims(&mut shedding, &request(method, number, tag)), "{method}");
+            }
+        }
+        assert!((200..800).contains(&dropped), "{dropped}");
+        shedding.answers = 1;
+        assert!((0..1_000).all(|number| !skims(&mut shedding, &request("INVITE", number, ""))));
+    }
+
+    /// While calls that were taken before end, new work is taken again as fast as there is time for it.
+    #[test]
+    fn idle_time_is_soon_used() {
+        let quick = |busy_ns: u64| {
+            let mut shedding = Shedding::default();
+            run(&mut shedding, true, [1_000, 1_130]);
+            let [before, _] = shedding.parts();
+            for now_ms in 1_130..1_150 {
+                shedding.note_busy(busy_ns);
+                run(&mut shedding, false, [now_ms, now_ms + 1]);
+            }
+            (before, shedding.parts()[0])
+        };
+        let (before, idle) = quick(0);
+        let (_, busy) = quick(MS);
+        assert!(before < 600 && idle >= (before * 4).min(1_000), "{before} {idle}");
+        assert!(busy > before && busy < before * 16 / 10, "{before} {busy}");
+    }
+
+    #[test]
     fn answers_are_a_share_of_what_is_taken_and_their_ack_is_known() {
         let mut shedding = Shedding::default();
         run(&mut shedding, true, [1_000, 2_000]);
-        for number in 0..80 {
+        for number in 0..10 * u64::from(MESSAGES_PER_ANSWER) {
             shedding.judge(&request("BYE", number, "1"), Transport::Udp, &plan());
         }
         run(&mut shedding, true, [2_000, 2_006]);

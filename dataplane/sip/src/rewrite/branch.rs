@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::keyed_hash::HashKey;
+use super::told::ASK;
 use crate::location::GruuKey;
 use crate::message::{Headers, Span};
 use crate::parse::header::HeaderId;
@@ -38,6 +39,8 @@ pub(crate) enum Branch {
     Stateless(ListenId, u64),
     /// The place of the transaction, and [`Keys::place`].
     Stateful(u64, u64),
+    /// The same in a Via that asks the next hop to tell its load.
+    Asking(u64, u64),
 }
 
 /// One key for each purpose.
@@ -153,6 +156,7 @@ fn has_magic_cookie(bytes: &[u8], branch: Span) -> bool {
 pub(crate) struct TopLines {
     stateless: Lines,
     stateful: Lines,
+    asking: Lines,
 }
 
 /// The lines for branches of one kind.
@@ -171,8 +175,9 @@ impl TopLines {
     /// room for the mark.
     pub(crate) fn new(sent_by: ListenPoint, recorded: &[ListenPoint]) -> Self {
         Self {
-            stateless: Lines::new(sent_by, recorded, BRANCH_PREFIX, BRANCH_LENGTH),
-            stateful: Lines::new(sent_by, recorded, STATEFUL_PREFIX, STATEFUL_LENGTH),
+            stateless: Lines::new(sent_by, recorded, (BRANCH_PREFIX, BRANCH_LENGTH), b""),
+            stateful: Lines::new(sent_by, recorded, (STATEFUL_PREFIX, STATEFUL_LENGTH), b""),
+            asking: Lines::new(sent_by, recorded, (STATEFUL_PREFIX, STATEFUL_LENGTH), ASK),
         }
     }
 
@@ -180,6 +185,7 @@ impl TopLines {
         match branch {
             Branch::Stateless(..) => &self.stateless,
             Branch::Stateful(..) => &self.stateful,
+            Branch::Asking(..) => &self.asking,
         }
     }
 
@@ -198,7 +204,7 @@ impl TopLines {
                 put(text, lines.branch_at, hex2(ingress.0));
                 put(text, lines.branch_at + 2, hex16(check));
             }
-            Branch::Stateful(place, check) => {
+            Branch::Stateful(place, check) | Branch::Asking(place, check) => {
                 put(text, lines.branch_at, hex16(place));
                 put(text, lines.branch_at + 16, hex16(check));
             }
@@ -213,12 +219,18 @@ impl TopLines {
 }
 
 impl Lines {
-    fn new(sent_by: ListenPoint, recorded: &[ListenPoint], prefix: &[u8], length: usize) -> Self {
+    fn new(
+        sent_by: ListenPoint,
+        recorded: &[ListenPoint],
+        (prefix, length): (&[u8], usize),
+        params: &[u8],
+    ) -> Self {
         let begin = String::from_utf8_lossy(prefix);
         let ListenPoint { address, transport } = sent_by;
         let mut text = format!("Via: SIP/2.0/{} {address};branch={begin}", transport.via());
         let branch_at = text.len();
         text.extend(core::iter::repeat_n(" ", length - prefix.len()));
+        text.push_str(&String::from_utf8_lossy(params));
         let mut marks_at = Vec::new();
         for point in recorded {
             let transport = transport_param(point.transport);

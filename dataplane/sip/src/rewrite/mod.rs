@@ -12,3 +12,4 @@ pub(crate) mod received;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod told;

@@ -78,7 +78,7 @@ pub fn write_reply(
             out.push_fmt(format_args!("Retry-After: {retry_after_s}\r\n"))?;
         }
         200 if reply == Reply::Options => out.push(CAPABILITIES)?,
-        503 => out.push(tables.retry_after())?,
+        503 if reply != Reply::DestinationOverloaded => out.push(tables.retry_after())?,
         _ => {}
     }
     out.push(b"Content-Length: 0\r\n\r\n")?;

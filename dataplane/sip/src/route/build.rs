@@ -77,6 +77,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
             seconds => format!("Retry-After: {seconds}\r\n").into_bytes().into(),
         },
         overload: OverloadPlan::new(settings)?,
+        asked: build_sets::asked(&settings.sets)?,
     };
     listen(&settings.listen, &mut fixed)?;
     let sets = build_sets::sets(&settings.sets, &fixed)?;
@@ -88,6 +89,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
     for (index, rule) in settings.rules.iter().enumerate() {
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);
     }
+    build_sets::check_asked(&sets, &fixed)?;
     fixed.rule_index = RuleIndex::new(&fixed.rules);
     fixed.has_transactions = fixed.rules.iter().any(|rule| rule.relay != Relay::Stateless);
     fixed.has_location = fixed

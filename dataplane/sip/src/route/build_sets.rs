@@ -4,17 +4,20 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::Hash;
+use core::net::SocketAddr;
 
+use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::build::{SettingsError, check_address, check_count, has_listen_point, named, wrong};
 use super::prefixes::{PrefixMap, Twice};
+use super::rules::{CompiledAction, CompiledRule};
 use super::set::Set;
 use super::tables::{Fixed, ListenEntry, PrefixRoutes, Tables};
 use crate::limits::{
-    CAPACITIES_MAX, CAPACITY_MAX, MEMBERS_MAX, PREFIX_TABLES_MAX, PREFIXES_MAX, SETS_MAX,
+    ASKED_MAX, CAPACITIES_MAX, CAPACITY_MAX, MEMBERS_MAX, PREFIX_TABLES_MAX, PREFIXES_MAX, SETS_MAX,
 };
-use crate::settings::{DestinationSet, Member, PrefixTable, Settings, Transport};
+use crate::settings::{DestinationSet, Member, PrefixTable, Relay, Settings, Transport};
 
 pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, SettingsError> {
     check_count("destination_sets", sets.len(), SETS_MAX)?;
@@ -48,11 +51,44 @@ pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, S
     let compiled = (0_u16..).zip(sets).map(|(index, set)| {
         let first_slot = u16::try_from(slots).unwrap_or(u16::MAX);
         slots += set.members.iter().filter(|member| member.capacity > 0).count();
-        Set::new(index, set, first_slot)
+        Set::new(index, set, first_slot, &fixed.asked)
     });
     let compiled = compiled.collect();
     check_count("destination_sets: members with a capacity", slots, CAPACITIES_MAX)?;
     Ok(compiled)
+}
+
+/// The members that are asked to say how much less they want, each address once: that is what has a load (RFC 7339
+/// section 5.4).
+pub(super) fn asked(sets: &[DestinationSet]) -> Result<HashMap<SocketAddr, u16>, SettingsError> {
+    let mut asked = HashMap::new();
+    for member in sets.iter().filter(|set| set.overload_control).flat_map(|set| &set.members) {
+        let next = u16::try_from(asked.len()).unwrap_or(u16::MAX);
+        asked.entry(member.address).or_insert(next);
+    }
+    check_count("destination_sets: members with overload_control", asked.len(), ASKED_MAX)?;
+    Ok(asked)
+}
+
+/// Whether somebody asks the members that are to be asked: a response to a request without a transaction comes to any
+/// worker, and not to the one that has to know.
+pub(super) fn check_asked(sets: &[Set], fixed: &Fixed) -> Result<(), SettingsError> {
+    for (index, _) in (0_u16..).zip(sets).filter(|(_, set)| set.asks()) {
+        let leads_there = |rule: &CompiledRule| match rule.action {
+            CompiledAction::Forward(set) => set == index,
+            CompiledAction::ForwardByPrefix(table) => {
+                let table = fixed.prefix_tables.get(usize::from(table));
+                table.is_some_and(|table| table.sets.contains(&index))
+            }
+            _ => false,
+        };
+        let asks = |rule: &CompiledRule| rule.relay != Relay::Stateless && leads_there(rule);
+        if !fixed.rules.iter().any(asks) {
+            let problem = "only requests with a transaction ask; write stateful = true on a route that leads here";
+            return wrong(format!("destination_sets[{index}].overload_control"), problem);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a member can be spoken to over what it says.

@@ -10,10 +10,17 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use core::net::SocketAddr;
+
+use super::dispatch::{Candidate, seed};
+use super::loads::{Loads, MemberLoad};
+use super::tables::Tables;
 
 use crate::limits::{
     CAPACITIES_MAX, CHOICES_MAX, SETS_MAX, TRANSACTION_SECONDS_MAX as LIFE_SECONDS,
 };
+use crate::message::Response;
+use crate::rewrite::told::told;
 
 /// Entries of a bucket: enough that none is lost before the table is half full.
 const WAYS: usize = 8;
@@ -21,7 +28,8 @@ const WAYS: usize = 8;
 /// How far ahead of its rate a member may be asked, in microseconds: bursts of a tenth of a second.
 const BURST_US: u64 = 100_000;
 
-/// What one worker remembers: choices of transactions, turns of round robin, use of capacities.
+/// What one worker remembers: choices of transactions, turns of round robin, use of capacities, what members say of
+/// their load.
 #[derive(Debug)]
 pub struct Choices {
     now_ms: u64,
@@ -31,6 +39,7 @@ pub struct Choices {
     turns: Box<[u32]>,
     /// When the capacity of each slot is free again, in microseconds.
     free_at_us: Box<[u64]>,
+    loads: Loads,
 }
 
 /// Which worker of how many this is: each gets its share of a member's capacity.
@@ -77,6 +86,7 @@ impl Choices {
             buckets: vec![[[0; 2]; WAYS]; choices.div_ceil(WAYS)].into(),
             turns: vec![0; SETS_MAX].into(),
             free_at_us: vec![0; CAPACITIES_MAX].into(),
+            loads: Loads::default(),
         }
     }
 
@@ -136,6 +146,60 @@ impl Choices {
             *free_at = now_us.max(*free_at) + interval;
         }
         is_free
+    }
+
+    /// Takes note of what a response to a request of ours says of the load of the member at `source`, when it comes from
+    /// one that was asked (RFC 7339 section 5.4). Its branch must have been proved.
+    #[inline]
+    pub fn hear(&mut self, response: &Response<'_>, source: SocketAddr, tables: &Tables) {
+        if tables.asks_members()
+            && let Some(told) = told(response)
+            && let Some(place) = tables.load_place(source)
+        {
+            self.loads.hear(place, source, told, self.now_ms);
+        }
+    }
+
+    /// Whether a request of the call with this hash is among those that a member does not want now.
+    #[cold]
+    pub fn holds_back(&self, member: SocketAddr, call: u64, tables: &Tables) -> bool {
+        let place = tables.load_place(member);
+        place.is_some_and(|place| self.loads.holds_back(place, seed(member), call, self.now_ms))
+    }
+
+    /// Whether requests may be on their way that a member did not want.
+    pub(super) fn has_strays(&self) -> bool {
+        self.loads.has_strays(self.now_ms)
+    }
+
+    /// Whether a member wants fewer requests now.
+    pub(super) fn is_reduced(&self, member: &Candidate) -> bool {
+        self.loads.is_reduced(member.load, member.seed(), self.now_ms)
+    }
+
+    /// Whether a transaction is among those that a member does not want now.
+    pub(super) fn keeps_from(&self, member: &Candidate, transaction: u64) -> bool {
+        self.loads.holds_back(member.load, member.seed(), transaction, self.now_ms)
+    }
+
+    /// A request was kept back from a member, and given to another or refused.
+    pub(super) fn count_kept(&mut self, member: &Candidate, is_diverted: bool) {
+        self.loads.count(member.load, is_diverted, self.now_ms);
+    }
+
+    /// There are other tables from now on.
+    pub fn note_tables(&mut self) {
+        self.loads.note_places();
+    }
+
+    /// Whether a member has said anything, or a request was kept back, since the last call; or tables have changed.
+    pub fn take_load_news(&mut self) -> bool {
+        self.loads.take_news()
+    }
+
+    /// What is kept back from a member that is asked, by its place of [`Tables::asked_members`].
+    pub fn member_load(&self, place: u16, member: SocketAddr) -> MemberLoad {
+        self.loads.load(place, member)
     }
 
     fn now_seconds(&self) -> u64 {

@@ -44,6 +44,8 @@ pub(super) struct Candidate {
     /// What tells its draws from those of the others; a function of its address alone.
     seed: u64,
     pub(super) capacity: Capacity,
+    /// What it says of its load is remembered here, if it is asked.
+    pub(super) load: u16,
     /// Index in the settings, or [`GONE`].
     pub(super) index: u16,
     /// Tiers of lower numbers go first.
@@ -64,8 +66,9 @@ impl Candidate {
         if self.large_over_tcp && length > LARGE_REQUEST { Transport::Tcp } else { self.transport }
     }
 
-    /// The member with this index. Use of its capacity is counted in `slot`.
-    pub(super) fn new(index: u16, member: &Member, slot: u16) -> Self {
+    /// The member with this index. Use of its capacity is counted in `slot`, what it says of its load is remembered in
+    /// `load`.
+    pub(super) fn new(index: u16, member: &Member, slot: u16, load: u16) -> Self {
         Self {
             address: member.address,
             transport: member.transport,
@@ -73,6 +76,7 @@ impl Candidate {
             weight: member.weight.into(),
             seed: seed(member.address),
             capacity: Capacity { per_second: member.capacity, slot },
+            load,
             index,
             tier: u16::from(member.backup) << 8 | u16::from(member.priority),
         }
@@ -81,6 +85,12 @@ impl Candidate {
     /// Members of lower tiers go first.
     pub(super) fn tier(&self) -> u16 {
         self.tier
+    }
+
+    /// A function of its address alone.
+    #[inline]
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// What stands for the member in the memory of choices. Two of a set are the same with a chance
@@ -222,7 +232,7 @@ pub(crate) fn draw(call: u64, seed: u64) -> u64 {
 
 /// Spreads every input bit over all output bits (the finalizer of MurmurHash3).
 #[inline]
-fn mix(mut x: u64) -> u64 {
+pub(super) fn mix(mut x: u64) -> u64 {
     x = (x ^ x >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     x = (x ^ x >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     x ^ x >> 33

@@ -42,6 +42,9 @@ pub enum Reply {
     /// 503: no member of the destination set is in use. Not 480, which says that the callee is away and
     /// ends the search of an upstream that has other ways.
     NoDestination,
+    /// 503: the members of the destination set want fewer requests (RFC 7339 section 5.10). It has no Retry-After, which
+    /// would keep the client from all that we can reach.
+    DestinationOverloaded,
     /// 480: a `sips:` URI, every hop of which must be over TLS; a 503 would say that we are ill.
     SipsNotAllowed,
     /// 482: the next hop is one of our own listen points, or the request has come through us too
@@ -100,6 +103,7 @@ impl Reply {
             Self::UnsupportedUriScheme => (416, "Unsupported URI Scheme"),
             Self::BadExtension => (420, "Bad Extension"),
             Self::NoDestination => (503, "No Destination In Use"),
+            Self::DestinationOverloaded => (503, "Destination Overloaded"),
             Self::SipsNotAllowed => (480, "SIPS Not Allowed"),
             Self::LoopDetected => (482, "Loop Detected"),
             Self::TooManyHops => (483, "Too Many Hops"),

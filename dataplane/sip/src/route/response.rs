@@ -10,6 +10,7 @@ use crate::parse::header::HeaderId;
 use crate::parse::via::Via;
 use crate::parse::{digits, scan, uri};
 use crate::rewrite::branch::{self, BRANCH_LENGTH, STATEFUL_LENGTH, STATEFUL_PREFIX};
+use crate::rewrite::told::ASK;
 use crate::settings::{ListenId, Transport};
 
 /// A response that is forwarded.
@@ -69,11 +70,14 @@ impl Ours {
         let start = sent_by_end + b";branch=".len();
         let is_stateful = bytes.get(start + STATEFUL_PREFIX.len() - 1) == Some(&b'2');
         let end = start + if is_stateful { STATEFUL_LENGTH } else { BRANCH_LENGTH };
-        let is_whole = end == line.end() || (end < line.end() && bytes.get(end) == Some(&b','));
-        let is_ours = bytes.get(sent_by_end..start) == Some(b";branch=")
-            && is_whole
-            && tables.writes_sent_by(sent_by);
-        is_ours.then(|| Self { branch: Span::new(start, end), end })
+        let branch = Span::new(start, end);
+        let end = match bytes.get(end..line.end())? {
+            [] | [b',', ..] => end,
+            params => end + asked(params)?,
+        };
+        let is_ours =
+            bytes.get(sent_by_end..start) == Some(b";branch=") && tables.writes_sent_by(sent_by);
+        is_ours.then_some(Self { branch, end })
     }
 
     #[inline(never)]
@@ -103,6 +107,13 @@ impl Ours {
         }
         Ok((value, cut))
     }
+}
+
+/// The length of what asks for the load in our Via, when nothing else follows on the branch there.
+#[cold]
+fn asked(params: &[u8]) -> Option<usize> {
+    let rest = params.strip_prefix(ASK)?;
+    matches!(rest, [] | [b',', ..]).then_some(ASK.len())
 }
 
 /// What stands behind the name of a transport with connections.

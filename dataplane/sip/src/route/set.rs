@@ -25,14 +25,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use hashbrown::HashMap;
+
 use super::choices::{self, Choices};
 use super::dispatch::{Candidate, Dispatcher, GONE};
+use super::loads::NOT_ASKED;
 use super::outcome::Reply;
 use crate::limits::{MEMBERS_MAX, SETTLE_MS, SETTLE_MS_MAX, TRANSACTION_SECONDS_MAX};
 use crate::message::{Method, Request};
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
-use crate::settings::{DestinationSet, HashKey, MemberState, Transport};
+use crate::settings::{DestinationSet, HashKey, Member, MemberState, Transport};
 
 /// A destination set, prepared for choosing.
 #[derive(Clone, Debug)]
@@ -44,6 +47,8 @@ pub(crate) struct Set {
     /// Index in the settings.
     index: u16,
     has_capacities: bool,
+    /// Whether its members are asked to say how much less they want.
+    asks: bool,
     before: Option<Before>,
     /// Every member, by its index.
     members: Arc<[Candidate]>,
@@ -72,6 +77,8 @@ pub(super) struct Asked {
     pub(super) follows: bool,
     /// Whether it counts against the capacity: it opens a dialog.
     pub(super) opens_dialog: bool,
+    /// Whether a member that wants fewer may be spared it: it opens something (RFC 7339 section 5.10.1).
+    pub(super) is_new: bool,
 }
 
 impl Asked {
@@ -80,17 +87,29 @@ impl Asked {
         let to = request.headers.value(HeaderId::To);
         let to = NameAddr::parse(request.bytes, to.start(), to.end());
         let has_tag = to.is_some_and(|to| !to.tag.is_empty());
+        let follows = matches!(request.method, Method::Ack | Method::Cancel);
         Self {
             transaction: choices::transaction(call, request.headers.cseq_number),
-            follows: matches!(request.method, Method::Ack | Method::Cancel),
+            follows,
             opens_dialog: request.method.opens_dialog() && !has_tag,
+            is_new: !has_tag && !follows && request.method != Method::Bye,
         }
     }
 }
 
 impl Set {
-    /// The set with this index; capacities are counted in slots from `first_slot` on.
-    pub(super) fn new(index: u16, settings: &DestinationSet, first_slot: u16) -> Self {
+    /// The set with this index; capacities are counted in slots from `first_slot` on, and what members say of their
+    /// load is remembered in the places of those that are `asked`.
+    pub(super) fn new(
+        index: u16,
+        settings: &DestinationSet,
+        first_slot: u16,
+        asked: &HashMap<SocketAddr, u16>,
+    ) -> Self {
+        let load = |member: &Member| {
+            let place = asked.get(&member.address).filter(|_| settings.overload_control);
+            place.copied().unwrap_or(NOT_ASKED)
+        };
         let members = settings.members.iter().scan(first_slot, |slot, member| {
             let own = *slot;
             *slot += u16::from(member.capacity > 0);
@@ -98,7 +117,7 @@ impl Set {
         });
         let members: Arc<[_]> = (0_u16..)
             .zip(members)
-            .map(|(index, (slot, member))| Candidate::new(index, member, slot))
+            .map(|(index, (slot, member))| Candidate::new(index, member, slot, load(member)))
             .collect();
         Self {
             dispatcher: Dispatcher::new(settings.algorithm, &members, &settings.members),
@@ -106,6 +125,7 @@ impl Set {
             is_plain: true,
             index,
             has_capacities: settings.members.iter().any(|member| member.capacity > 0),
+            asks: settings.overload_control,
             before: None,
             members,
             settings: Arc::new(settings.clone()),
@@ -171,7 +191,8 @@ impl Set {
     }
 
     fn with_before(mut self, before: Option<Before>) -> Self {
-        self.is_plain = before.is_none() && !self.has_capacities && !self.dispatcher.takes_turns();
+        let is_told_by_hash = !self.has_capacities && !self.dispatcher.takes_turns();
+        self.is_plain = before.is_none() && is_told_by_hash && !self.asks;
         self.before = before;
         self
     }
@@ -179,6 +200,12 @@ impl Set {
     /// The settings, with the states of the members.
     pub(super) fn settings(&self) -> &DestinationSet {
         &self.settings
+    }
+
+    /// Whether its members are asked to say how much less they want.
+    #[inline]
+    pub(crate) fn asks(&self) -> bool {
+        self.asks
     }
 
     /// Whether [`Self::choose`] is all there is to it.
@@ -230,7 +257,8 @@ impl Set {
     ) -> Result<&Candidate, Reply> {
         let now = self.dispatcher.choose(|| key(self.hash));
         let before = self.before.as_ref().filter(|before| before.is_open(choices.now_ms()));
-        let is_told_by_hash = !self.has_capacities && !self.dispatcher.takes_turns();
+        let has_more_to_it = self.has_capacities || self.dispatcher.takes_turns();
+        let is_told_by_hash = !has_more_to_it && (!self.asks || !choices.has_strays());
         if before.is_none() && is_told_by_hash {
             return now.ok_or(Reply::NoDestination);
         }
@@ -253,7 +281,7 @@ impl Set {
         Ok(chosen)
     }
 
-    /// A member for a new request: the one by turn or hash, or the next that has room.
+    /// A member for a new request: the one by turn or hash, or the next that has room and wants no fewer.
     fn admit<'s>(
         &'s self,
         asked: Asked,
@@ -263,12 +291,20 @@ impl Set {
     ) -> Result<&'s Candidate, Reply> {
         let by_turn = self.dispatcher.turn(|| choices.turn(self.index));
         let first = by_turn.or(by_hash).ok_or(Reply::NoDestination)?;
-        if !asked.opens_dialog || choices.take(first.capacity) {
+        let is_kept = asked.is_new && choices.keeps_from(first, asked.transaction);
+        if !is_kept && (!asked.opens_dialog || choices.take(first.capacity)) {
             return Ok(first);
         }
-        let next = self.dispatcher.choose_free(key(), |one| choices.has_room(one.capacity));
-        let next = next.ok_or(Reply::Unavailable)?;
-        choices.take(next.capacity);
+        let is_free = |one: &Candidate| choices.has_room(one.capacity) && !choices.is_reduced(one);
+        let next = self.dispatcher.choose_free(key(), is_free);
+        if is_kept {
+            choices.count_kept(first, next.is_some());
+        }
+        let refusal = if is_kept { Reply::DestinationOverloaded } else { Reply::Unavailable };
+        let next = next.ok_or(refusal)?;
+        if asked.opens_dialog {
+            choices.take(next.capacity);
+        }
         Ok(next)
     }
 

@@ -59,6 +59,8 @@ pub(super) struct Fixed {
     /// `Retry-After: N` with its CRLF, or nothing.
     pub(super) retry_after: Box<[u8]>,
     pub(super) overload: OverloadPlan,
+    /// The members that are asked to say how much less they want, by the places where that is remembered.
+    pub(super) asked: HashMap<SocketAddr, u16>,
 }
 
 /// A prefix table and where its entries lead.
@@ -147,6 +149,23 @@ impl Tables {
     pub fn member_state(&self, set: u16, member: u16) -> Option<MemberState> {
         let set = self.sets.get(usize::from(set))?.settings();
         set.members.get(usize::from(member)).map(|member| member.state)
+    }
+
+    /// Whether some members of destination sets are asked to say how much less they want.
+    #[inline]
+    pub fn asks_members(&self) -> bool {
+        !self.fixed.asked.is_empty()
+    }
+
+    /// Those members, with the places where it is remembered what they say; below
+    /// [`ASKED_MAX`](crate::limits::ASKED_MAX).
+    pub fn asked_members(&self) -> impl Iterator<Item = (u16, SocketAddr)> {
+        self.fixed.asked.iter().map(|(member, place)| (*place, *member))
+    }
+
+    /// Where it is remembered what the member at this address says.
+    pub(super) fn load_place(&self, member: SocketAddr) -> Option<u16> {
+        self.fixed.asked.get(&member).copied()
     }
 
     /// Whether choices depend on the time: [`Choices`](crate::Choices) must be told.

@@ -17,6 +17,9 @@ pub struct DestinationSet {
     pub algorithm: Algorithm,
     /// What of a request is hashed: requests that are the same in it reach the same member.
     pub hash: HashKey,
+    /// Whether requests with a transaction ask the members to say how much less they want (RFC 7339), and are kept
+    /// back or given to others accordingly.
+    pub overload_control: bool,
     /// The members; their order matters to round robin alone.
     pub members: Vec<Member>,
 }

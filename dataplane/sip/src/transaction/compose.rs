@@ -229,6 +229,19 @@ pub(super) fn call_id(request: &[u8]) -> &[u8] {
     value.of(request)
 }
 
+/// Whether a kept request opens something: it belongs to no dialog, and ends none.
+pub(super) fn is_new(request: &[u8]) -> bool {
+    let mut is_new = !request.starts_with(b"BYE ");
+    let _ = each_line(request, |line| {
+        if line.id == HeaderId::To {
+            let to = NameAddr::parse(request, line.value.start(), line.value.end());
+            is_new &= to.is_some_and(|to| to.tag.is_empty());
+        }
+        Ok(())
+    });
+    is_new
+}
+
 /// How good a final response is; the least is the best (RFC 3261 section 16.7 step 6).
 pub(super) fn rank(status: u16) -> u16 {
     match status {

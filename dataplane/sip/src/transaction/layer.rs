@@ -16,6 +16,7 @@ use crate::limits::MORE_BRANCHES_PART;
 use crate::message::Method;
 use crate::rewrite::branch::Branch as BranchText;
 use crate::rewrite::output::Output;
+use crate::route::set::Set;
 use crate::route::tables::Tables;
 use crate::settings::{self, ListenId};
 
@@ -57,6 +58,12 @@ pub trait Egress {
         transport: settings::Transport,
         prefer_port: u16,
     ) -> Option<ListenId>;
+
+    /// Whether a request of the call with this hash is not to go to a member of a destination set because that wants
+    /// fewer (RFC 7339 section 5.5).
+    fn holds_back(&self, _member: SocketAddr, _call: u64) -> bool {
+        false
+    }
 }
 
 /// All transactions of one worker.
@@ -240,7 +247,9 @@ impl Transactions {
 
     /// The branch text of a branch of ours.
     pub(super) fn branch_text(&self, id: BranchId, tables: &Tables) -> BranchText {
-        place::branch_text(id, self.worker, self.boot, tables)
+        let set = || self.table.get(id.slot).and_then(|found| tables.set(found.set));
+        let asks = tables.asks_members() && set().is_some_and(Set::asks);
+        place::branch_text(id, self.worker, self.boot, asks, tables)
     }
 
     pub(super) fn is_worker(&self, worker: u8) -> bool {

@@ -15,6 +15,7 @@ use crate::names::NameTarget;
 use crate::parse::error::ParseErrorKind;
 use crate::parse::uri::Uri;
 use crate::rewrite::output::Output;
+use crate::route::set::Set;
 use crate::route::tables::Tables;
 use crate::route::target;
 use crate::settings::{Fork, Transport};
@@ -37,7 +38,10 @@ impl Transactions {
             };
             let Some((request, _)) = self.kept_request(slot) else { return false };
             let call = around.tables.keys.call(compose::call_id(request));
-            let Some(target) = set.choose_other(call, |one| self.was_asked(slot, one)) else {
+            let is_new = set.asks() && compose::is_new(request);
+            let is_out =
+                |one| self.was_asked(slot, one) || is_new && around.egress.holds_back(one, call);
+            let Some(target) = set.choose_other(call, is_out) else {
                 return false;
             };
             self.counts.failed_over += 1;
@@ -89,8 +93,12 @@ impl Transactions {
         let opens = fork == Fork::Parallel && record.branches == 1 && record.first.is_pending();
         let mut tier_of = opens.then_some(record.first.target);
         let mut is_asked = false;
+        let spared = self.call_to_spare(slot, set, around.tables);
+        let holds_back = |one, egress: &E| spared.is_some_and(|call| egress.holds_back(one, call));
         // Whoever is asked counts as tried, so that each turn finds another one.
-        while let Some(target) = set.untried(|one| self.was_asked(slot, one)) {
+        while let Some(target) =
+            set.untried(|one| self.was_asked(slot, one) || holds_back(one, around.egress))
+        {
             if tier_of.is_some_and(|one| !set.is_same_tier(one, target)) {
                 break;
             }
@@ -107,6 +115,15 @@ impl Transactions {
             }
         }
         is_asked
+    }
+
+    /// The hash of the call of a request that members may be spared when they want fewer.
+    fn call_to_spare(&mut self, slot: u32, set: &Set, tables: &Tables) -> Option<u64> {
+        if !set.asks() {
+            return None;
+        }
+        let (request, _) = self.kept_request(slot)?;
+        compose::is_new(request).then(|| tables.keys.call(compose::call_id(request)))
     }
 
     /// Takes note of the target set of a request that was located: the first of `targets` is the branch

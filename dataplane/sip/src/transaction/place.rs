@@ -76,10 +76,17 @@ pub fn quoted_branch(datagram: &[u8]) -> Option<QuotedBranch> {
     Some(QuotedBranch { place, check: check.try_into().ok()? })
 }
 
-/// The branch text of a place of ours.
-pub(super) fn branch_text(id: BranchId, worker: u8, boot: u64, tables: &Tables) -> Branch {
+/// The branch text of a place of ours, in a Via that `asks` for the load of the next hop or not.
+pub(super) fn branch_text(
+    id: BranchId,
+    worker: u8,
+    boot: u64,
+    asks: bool,
+    tables: &Tables,
+) -> Branch {
     let place = id.pack(worker);
-    Branch::Stateful(place, tables.keys.place(place, boot))
+    let check = tables.keys.place(place, boot);
+    if asks { Branch::Asking(place, check) } else { Branch::Stateful(place, check) }
 }
 
 const _: () = assert!(8 + SLOT_BITS + NUMBER_BITS + GENERATION_BITS == 64);

@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 mod connections;
+mod loads;
 mod located;
 mod names;
 mod proxy;

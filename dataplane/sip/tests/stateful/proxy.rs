@@ -3,7 +3,7 @@
 use sip_core::{
     Action, Arrival, Choices, DestinationSet, EditList, Egress, Fork, Headers, ListenId,
     ListenPoint, Located, Location, LocationSizes, Member, Message, NameHops, Names, NotAimed,
-    Output, Owner, Recognised, Registered, Relay, Reply, Request, RequestRoute, Response,
+    Output, Owner, Recognised, Refusal, Registered, Relay, Reply, Request, RequestRoute, Response,
     ResponseFate, Rule, Settings, Tables, Targets, TransactionCounts, TransactionSizes,
     Transactions, Transport, begin_route, finish_route, parse, quoted_branch, rewrite_located,
     rewrite_request, rewrite_response, route_response, write_reply,
@@ -87,7 +87,7 @@ pub struct Proxy {
     pub now_ms: u64,
     pub location: Location,
     pub names: Names,
-    choices: Choices,
+    pub choices: Choices,
 }
 
 pub fn settings(fork: Fork) -> Settings {
@@ -144,7 +144,7 @@ impl Proxy {
         let mut headers = Headers::default();
         let sent = match parse(text.as_bytes(), &mut headers).unwrap() {
             Message::Request(request) => self.take_request(&request, text, &arrival),
-            Message::Response(response) => self.take_response(&response, text),
+            Message::Response(response) => self.take_response(&response, text, source),
         };
         self.drain(sent)
     }
@@ -155,7 +155,11 @@ impl Proxy {
         begin_route(request, &mut route).unwrap();
         let recognised = transactions.recognise(request, &route, tables, arrival, ways);
         let Recognised::New(key) = recognised else { return Vec::new() };
-        finish_route(request, tables, arrival, choices, &mut route).unwrap();
+        match finish_route(request, tables, arrival, choices, &mut route) {
+            Ok(()) => {}
+            Err(Refusal::Reply(reply)) => return vec![self.refuse(text, reply, arrival)],
+            Err(refusal) => panic!("{refusal:?}: {text}"),
+        }
         route.branch_from(key, arrival);
         if route.registers() {
             return vec![self.register(request, &route, arrival)];
@@ -209,8 +213,8 @@ impl Proxy {
         Sent { to: to.to_string(), text }
     }
 
-    fn take_response(&mut self, response: &Response, text: &str) -> Vec<Sent> {
-        let Self { transactions, tables, ways, location, .. } = self;
+    fn take_response(&mut self, response: &Response, text: &str, source: SocketAddr) -> Vec<Sent> {
+        let Self { transactions, tables, ways, location, choices, .. } = self;
         let mut edits = EditList::new();
         match transactions.owner(response, tables) {
             Owner::Stateless => {
@@ -224,6 +228,7 @@ impl Proxy {
                 {
                     location.forget_flow(&lost, tables);
                 }
+                choices.hear(response, source, tables);
                 let fate = transactions.response(id, response, tables, ways);
                 let ResponseFate::Forward(route) = fate else { return Vec::new() };
                 rewrite_response(response, &route, &mut edits);
