@@ -58,6 +58,15 @@ pub fn decode(frame: &[u8], rules: DecodeRules) -> Result<Datagram, DropReason> 
     Ok(datagram)
 }
 
+/// What a frame carries if it looks like nearly all do: an untagged IPv4 packet without options, with UDP. Nothing is
+/// verified, and padding is not taken off.
+#[inline]
+pub fn usual_payload(frame: &[u8]) -> Option<&[u8]> {
+    let (headers, payload) = frame.split_first_chunk::<{ ETHERNET_LEN + IPV4_LEN + UDP_LEN }>()?;
+    let is_usual = headers[12..15] == [0x08, 0x00, 0x45] && headers[23] == PROTOCOL_UDP;
+    is_usual.then_some(payload)
+}
+
 /// Reads the headers of one frame; what lies behind them is not looked at.
 ///
 /// # Errors

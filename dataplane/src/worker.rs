@@ -20,7 +20,7 @@ mod siblings;
 mod transmit;
 
 use crate::awaiting::{Awaiting, Held};
-use crate::decode::{Datagram, DecodeRules, locate, verify};
+use crate::decode::{Datagram, DecodeRules, locate, usual_payload, verify};
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
 use crate::held_replies::HeldReplies;
@@ -334,6 +334,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         let rules = self.ports[port].rules;
         let now_ns = self.clock_ns(began);
         let mut bytes = 0;
+        let skims_first = self.fast_path.skims_first();
         let decoded: SmallVec<[Result<Datagram, DropReason>; BURST_MAX]> = burst
             .iter()
             .map(|packet| {
@@ -342,9 +343,13 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     return Err(DropReason::FrameMultiSegment);
                 }
                 // What is not taken is told as early as can be: a flood comes faster than its checksums are reckoned.
+                let usual = skims_first.then(|| usual_payload(packet.frame())).flatten();
+                usual.map_or(Ok(()), |message| self.fast_path.skim(message))?;
                 let datagram = locate(packet.frame())?;
                 self.fast_path.admit(datagram.source.ip(), now_ns)?;
-                self.fast_path.skim(&packet.frame()[datagram.payload.clone()])?;
+                if usual.is_none() {
+                    self.fast_path.skim(&packet.frame()[datagram.payload.clone()])?;
+                }
                 verify(packet.frame(), &datagram, rules)?;
                 Ok(datagram)
             })

@@ -30,7 +30,7 @@ fn snapshot(dataplane: Option<Status>) -> Snapshot {
         for_ms: 5,
         reason: String::new(),
         load: Some(MemberLoad {
-            percent: 77_002 % 100,
+            percent: 77,
             left_ms: 5,
             heard: 77_003,
             diverted: 77_004,

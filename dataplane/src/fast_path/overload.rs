@@ -51,6 +51,13 @@ impl FastPath {
         })
     }
 
+    /// Whether new work is dropped before its source is looked at.
+    #[inline]
+    pub fn skims_first(&self) -> bool {
+        let tables = self.epoch.as_ref().map(|epoch| &epoch.tables);
+        tables.is_some_and(|tables| self.scratch.overload.skims_first(tables))
+    }
+
     /// Looks at the beginning of a message that came by UDP: whether it is new work that is dropped without an answer.
     ///
     /// # Errors

@@ -105,6 +105,13 @@ impl Overload {
         self.shedding.judge(message, transport, tables.overload())
     }
 
+    /// Whether [`Self::skims`] can be asked before anything else: new work is shed, and sources are not limited, so that nobody
+    /// has to know whom it came from.
+    #[inline]
+    pub fn skims_first(&self, tables: &Tables) -> bool {
+        self.shedding.is_shedding() && tables.overload().sources.is_none()
+    }
+
     /// Whether a message that came by UDP is to be dropped at once, without an answer: told from its beginning alone,
     /// as cheaply as can be. What is not dropped is [judged](Self::judge) later.
     #[inline]
