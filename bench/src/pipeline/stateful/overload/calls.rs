@@ -103,7 +103,7 @@ impl Counts {
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Calls {
-    calls: Vec<Call>,
+    all: Vec<Call>,
     delays: Delays,
     letters: Vec<String>,
     free: Vec<u32>,
@@ -120,7 +120,7 @@ impl Calls {
     /// Nobody calls; calls last for `hold_ns` on average.
     pub(super) fn new(hold_ns: u64) -> Self {
         Self {
-            calls: Vec::new(),
+            all: Vec::new(),
             delays: Delays::new(hold_ns),
             letters: Vec::new(),
             free: Vec::new(),
@@ -133,9 +133,9 @@ impl Calls {
 
     /// A call begins.
     pub(super) fn begin(&mut self, now_ns: u64) {
-        let number = u32::try_from(self.calls.len()).unwrap_or(FLOOD);
+        let number = u32::try_from(self.all.len()).unwrap_or(FLOOD);
         let state = State::Trying;
-        self.calls.push(Call {
+        self.all.push(Call {
             born_ns: now_ns,
             state,
             is_acknowledged: false,
@@ -175,13 +175,13 @@ impl Calls {
 
     /// The 200 of a callee, unless its ACK has come.
     pub(super) fn answer(&self, call: u32) -> Option<&str> {
-        let letter = self.calls[call as usize].answer;
+        let letter = self.all[call as usize].answer;
         (letter != NONE).then(|| self.letter(letter))
     }
 
     /// The BYE of a caller, unless it was answered.
     pub(super) fn bye(&self, call: u32) -> Option<&str> {
-        let letter = self.calls[call as usize].bye;
+        let letter = self.all[call as usize].bye;
         (letter != NONE).then(|| self.letter(letter))
     }
 
@@ -201,7 +201,7 @@ impl Calls {
         }
         match sent.what() {
             "100" | "180" => {
-                let call = &mut self.calls[number as usize];
+                let call = &mut self.all[number as usize];
                 if call.state == State::Trying {
                     call.state = State::Ringing;
                 }
@@ -226,7 +226,7 @@ impl Calls {
     }
 
     fn happen(&mut self, Later { at_ns, call: number, what, step }: Later) {
-        let call = &mut self.calls[number as usize];
+        let call = &mut self.all[number as usize];
         match what {
             Due::Invite if call.state != State::Trying || self.is_closed => {}
             Due::Invite => self.invite(number, at_ns, step),
@@ -257,14 +257,14 @@ impl Calls {
 
     /// The callee answers.
     fn ring(&mut self, sent: &Sent<'_>, number: u32, now_ns: u64) {
-        let call = &self.calls[number as usize];
+        let call = &self.all[number as usize];
         if call.is_acknowledged {
             return;
         }
         if call.answer == NONE {
             let letter = self.take_letter();
             sent.answer("200 OK", &mut self.letters[letter as usize]);
-            self.calls[number as usize].answer = letter;
+            self.all[number as usize].answer = letter;
             self.standing += 1;
             self.delays.again(now_ns, number, Due::Answer, 0);
         }
@@ -273,7 +273,7 @@ impl Calls {
 
     /// The callee has the ACK.
     fn confirm(&mut self, number: u32, now_ns: u64) {
-        let call = &mut self.calls[number as usize];
+        let call = &mut self.all[number as usize];
         if call.is_acknowledged {
             return;
         }
@@ -285,7 +285,7 @@ impl Calls {
     }
 
     fn forget_answer(&mut self, number: u32) {
-        let call = &mut self.calls[number as usize];
+        let call = &mut self.all[number as usize];
         let letter = core::mem::replace(&mut call.answer, NONE);
         if letter != NONE {
             self.free.push(letter);
@@ -296,11 +296,11 @@ impl Calls {
     /// The caller has the 200.
     fn go_up(&mut self, sent: &Sent<'_>, number: u32, now_ns: u64) {
         self.write(|text| sent.request("ACK", 1, text), Out::FromCaller);
-        let is_first = matches!(self.calls[number as usize].state, State::Trying | State::Ringing);
+        let is_first = matches!(self.all[number as usize].state, State::Trying | State::Ringing);
         if is_first {
             let letter = self.take_letter();
             sent.request("BYE", 2, &mut self.letters[letter as usize]);
-            let call = &mut self.calls[number as usize];
+            let call = &mut self.all[number as usize];
             (call.state, call.bye) = (State::Up, letter);
             self.standing += 1;
             self.delays.hold(now_ns, number);
@@ -310,7 +310,7 @@ impl Calls {
     /// The caller is told that there is no call.
     fn refuse(&mut self, sent: &Sent<'_>, number: u32) {
         self.write(|text| acknowledge(sent, text), Out::FromCaller);
-        let call = &mut self.calls[number as usize];
+        let call = &mut self.all[number as usize];
         if matches!(call.state, State::Trying | State::Ringing) {
             call.state = State::Over;
             self.counts.refused += 1;
@@ -319,7 +319,7 @@ impl Calls {
 
     /// The caller's BYE is answered, or it does not wait any longer.
     fn end(&mut self, number: u32, is_well: bool) {
-        let call = &mut self.calls[number as usize];
+        let call = &mut self.all[number as usize];
         if call.state != State::Ending {
             return;
         }
