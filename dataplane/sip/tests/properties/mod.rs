@@ -83,6 +83,7 @@ impl Appliance {
             name: name.into(),
             algorithm,
             hash,
+            overload_control: false,
             members: ["10.77.2.2:5060", "10.77.2.3:5070", "[fd77:2::2]:5060"]
                 .map(|at| Member::new(at.parse().unwrap()))
                 .to_vec(),
