@@ -161,8 +161,10 @@ fn nobody_else_can_say_what_a_member_wants() {
     let beneath =
         invite.response("180 Ringing").replace("z9hG4bKcINVITE", &format!("z9hG4bKcINVITE{told}"));
     assert_eq!(kinds(&proxy.receive(&invite.to, &beneath)), ["180"]);
+    proxy.wait(1);
     assert_eq!(spread(&mut proxy, "INVITE", 20), ([20, 0, 0], 0));
     proxy.receive(&invite.to, &ringing);
+    proxy.wait(1);
     assert_eq!(spread(&mut proxy, "INVITE", 20), ([0, 0, 0], 20));
 }
 
