@@ -50,6 +50,17 @@ impl Members {
         counts
     }
 
+    /// Has `caller` send requests until the first of them has been heard to want so many per cent fewer.
+    fn share_until(&self, caller: &Phone, percent: u64) {
+        for _ in 0..200 {
+            self.share(caller, 1);
+            if load().0 == percent {
+                return;
+            }
+        }
+        panic!("the first member is not heard: {:?}", load());
+    }
+
     /// Serves until `sent` is answered: by which of them, or 2 for neither.
     fn serve(&self, caller: &Phone, sent: &Received) -> usize {
         let (deadline, mut by) = (Instant::now() + Duration::from_secs(4), 2);
@@ -89,9 +100,7 @@ fn a_member_gets_as_many_requests_fewer_as_it_asks_for() {
 
     // Of two hundred that it would get it wants a fifth; the other one has the rest.
     members.told = ";oc=80;oc-algo=\"loss\";oc-validity=600000;oc-seq=1.0".to_owned();
-    while load().0 == 0 {
-        members.share(&caller, 1);
-    }
+    members.share_until(&caller, 80);
     let [first, second, none] = members.share(&caller, REQUESTS);
     assert!((15..=75).contains(&first) && none == 0, "{first} {second} {none}");
     assert_eq!(first + second, REQUESTS);
@@ -115,9 +124,7 @@ fn a_member_gets_as_many_requests_fewer_as_it_asks_for() {
     assert!(first.abs_diff(REQUESTS / 5) < 40 && second == 0, "{first} {second} {none}");
     assert_eq!(first + none, REQUESTS);
     members.told = ";oc=100;oc-algo=\"loss\";oc-validity=2000;oc-seq=2.0".to_owned();
-    while load().0 != 100 {
-        members.share(&caller, 1);
-    }
+    members.share_until(&caller, 100);
     std::thread::sleep(Duration::from_millis(2_100));
     members.told = ASK.to_owned();
     assert_eq!(members.share(&caller, REQUESTS), [REQUESTS, 0, 0]);

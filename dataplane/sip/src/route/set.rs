@@ -257,8 +257,9 @@ impl Set {
     ) -> Result<&Candidate, Reply> {
         let now = self.dispatcher.choose(|| key(self.hash));
         let before = self.before.as_ref().filter(|before| before.is_open(choices.now_ms()));
-        let has_more_to_it = self.has_capacities || self.dispatcher.takes_turns();
-        let is_told_by_hash = !has_more_to_it && (!self.asks || !choices.has_strays());
+        let is_told_by_hash = !(self.has_capacities
+            || self.dispatcher.takes_turns()
+            || self.asks && choices.has_strays());
         if before.is_none() && is_told_by_hash {
             return now.ok_or(Reply::NoDestination);
         }
