@@ -80,11 +80,20 @@ impl Offer {
         (count as usize, kind)
     }
 
-    /// When the next of them comes; a flood always does.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "nanoseconds")]
+    /// When the next of them comes.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "nanoseconds"
+    )]
     pub(super) fn earliest(&self) -> Option<u64> {
         let call = self.gaps.map(|_| self.next_ns as u64 + 1);
-        if self.flood.is_some() { Some(0) } else { call }
+        let flood = self.flood.map(|(_, per_second)| {
+            let after_ns = (self.flooded + 1) as f64 / per_second * 1e9;
+            self.flood_began_ns + after_ns as u64 + 1
+        });
+        call.into_iter().chain(flood).min()
     }
 }
 
