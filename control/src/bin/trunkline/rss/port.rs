@@ -11,6 +11,7 @@ use nic_config::rss::{Fields, Function, Reta, RssError, RssKey};
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
+#[group(id = "port")]
 pub(super) struct Arguments {
     /// Take key, table, function and fields from this kernel interface, where nothing else is said; ethtool reads them
     #[arg(long, value_name = "NAME")]
