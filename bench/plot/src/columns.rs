@@ -1,7 +1,6 @@
 //! Columns side by side in numbered groups, such as the queues of a port, and lines across all of them.
 
-use super::{Area, Chart, Draw, axis::Axis, colour, frame, legend_text, plain, write};
-use super::{FAINT, GRID};
+use super::{Area, Chart, Draw, axes, axis::Axis, colour, frame, legend_text, plain, write};
 use anyhow::{Result, ensure};
 use plotters::prelude::*;
 use std::path::Path;
@@ -47,25 +46,7 @@ struct Groups<'a> {
 impl Draw for Groups<'_> {
     fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Result<()> {
         let (data, legend) = frame(area, self.chart)?;
-        let mut context = ChartBuilder::on(&data)
-            .margin(14)
-            .margin_right(20)
-            .x_label_area_size(46)
-            .y_label_area_size(72)
-            .build_cartesian_2d(self.x.clone(), self.y.clone())
-            .map_err(plain)?;
-        context
-            .configure_mesh()
-            .disable_x_mesh()
-            .x_desc(&self.chart.x_label)
-            .y_desc(&self.chart.y_label)
-            .label_style(("sans-serif", 14))
-            .axis_desc_style(("sans-serif", 16))
-            .axis_style(FAINT)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .draw()
-            .map_err(plain)?;
+        let mut context = axes(&data, self.chart, [&self.x, &self.y], false)?;
         let width = FILLED / f64::from(u32::try_from(self.columns.len())?);
         for ((index, left), column) in (0..).zip(steps(-FILLED / 2.0, width)).zip(self.columns) {
             let rectangles = steps(left, 1.0).zip(&column.values).map(|(left, value)| {

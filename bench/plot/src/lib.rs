@@ -12,6 +12,7 @@ pub use columns::{Columns, columns};
 pub use lines::{Series, lines};
 
 use anyhow::{Context, Result, anyhow};
+use axis::Axis;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -114,6 +115,36 @@ fn frame<DB: DrawingBackend>(area: &Area<DB>, chart: &Chart) -> Result<(Area<DB>
     let (_, below) = area.split_vertically(top);
     let width = i32::try_from(SIZE.0 - LEGEND_WIDTH)?;
     Ok(below.split_horizontally(width))
+}
+
+/// Makes the room for the data, with its axes and labels; across it go horizontal lines, and vertical ones where `is_crossed`.
+fn axes<'a, DB: DrawingBackend + 'a>(
+    data: &'a Area<DB>,
+    chart: &Chart,
+    [x, y]: [&Axis; 2],
+    is_crossed: bool,
+) -> Result<ChartContext<'a, DB, Cartesian2d<Axis, Axis>>> {
+    let mut context = ChartBuilder::on(data)
+        .margin(14)
+        .margin_right(20)
+        .x_label_area_size(46)
+        .y_label_area_size(72)
+        .build_cartesian_2d(x.clone(), y.clone())
+        .map_err(plain)?;
+    let mut mesh = context.configure_mesh();
+    if !is_crossed {
+        mesh.disable_x_mesh();
+    }
+    mesh.x_desc(&chart.x_label)
+        .y_desc(&chart.y_label)
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 16))
+        .axis_style(FAINT)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .draw()
+        .map_err(plain)?;
+    Ok(context)
 }
 
 /// Draws one line of the legend; the caller draws its key at the left of the text.

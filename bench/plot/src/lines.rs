@@ -1,7 +1,6 @@
 //! Lines with points: a rate against a latency, a loss, a number of cores.
 
-use super::{Area, Chart, Draw, axis::Axis, colour, frame, legend_text, plain, write};
-use super::{FAINT, GRID};
+use super::{Area, Chart, Draw, axes, axis::Axis, colour, frame, legend_text, plain, write};
 use anyhow::Result;
 use plotters::prelude::*;
 use std::path::Path;
@@ -53,24 +52,7 @@ struct Lines<'a> {
 impl Draw for Lines<'_> {
     fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Result<()> {
         let (data, legend) = frame(area, self.chart)?;
-        let mut context = ChartBuilder::on(&data)
-            .margin(14)
-            .margin_right(20)
-            .x_label_area_size(46)
-            .y_label_area_size(72)
-            .build_cartesian_2d(self.x.clone(), self.y.clone())
-            .map_err(plain)?;
-        context
-            .configure_mesh()
-            .x_desc(&self.chart.x_label)
-            .y_desc(&self.chart.y_label)
-            .label_style(("sans-serif", 14))
-            .axis_desc_style(("sans-serif", 16))
-            .axis_style(FAINT)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .draw()
-            .map_err(plain)?;
+        let mut context = axes(&data, self.chart, [&self.x, &self.y], true)?;
         for (index, one) in self.series.iter().enumerate() {
             let (colour, points) = (colour(index), one.points.iter().copied());
             if one.dashed {

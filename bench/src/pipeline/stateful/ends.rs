@@ -28,7 +28,7 @@ const MARK: usize = 98_765_432;
 /// Stands for the number of a user.
 const USER: &str = "87654321";
 /// Digits of a call number.
-const DIGITS: usize = 8;
+pub(super) const DIGITS: usize = 8;
 /// Room for a message.
 const ROOM: usize = 2_048;
 
@@ -160,7 +160,8 @@ impl Ends {
     }
 }
 
-fn digits(mut number: usize) -> [u8; DIGITS] {
+/// A number with so many digits.
+pub(super) fn digits(mut number: usize) -> [u8; DIGITS] {
     let mut text = [b'0'; DIGITS];
     for digit in text.iter_mut().rev() {
         *digit = b"0123456789"[number % 10];

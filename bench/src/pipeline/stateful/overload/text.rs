@@ -1,14 +1,12 @@
 //! What callers and those who flood send, as templates: only numbers are written into them.
 
+use super::super::ends::{DIGITS, digits};
 use super::super::sent::Sent;
 use crate::corpus::{self, CALLER, CALLER_SIDE, FLOODER};
 use core::fmt::Write as _;
 
 /// A number that stands for all of them: as long as any, and nowhere else in the message.
 const MARK: usize = 98_765_432;
-/// Digits of a number.
-const DIGITS: usize = 8;
-
 /// A message of which only the number changes.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -35,7 +33,7 @@ impl Template {
 
     /// The message of this number, below 100,000,000.
     pub(super) fn of(&mut self, number: u32) -> &[u8] {
-        let digits = digits(number);
+        let digits = digits(number as usize);
         for mark in &self.marks {
             self.text[*mark..mark + DIGITS].copy_from_slice(&digits);
         }
@@ -58,15 +56,6 @@ pub(super) fn acknowledge(refusal: &Sent<'_>, message: &mut String) {
          Call-ID: {number:08}-4711@{CALLER}\r\n\
          CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"
     );
-}
-
-fn digits(mut number: u32) -> [u8; DIGITS] {
-    let mut text = [b'0'; DIGITS];
-    for digit in text.iter_mut().rev() {
-        *digit = b"0123456789"[number as usize % 10];
-        number /= 10;
-    }
-    text
 }
 
 #[cfg(test)]
