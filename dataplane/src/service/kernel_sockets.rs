@@ -34,7 +34,7 @@ pub(super) struct KernelSockets {
     workers: Vec<ServiceEnd>,
     pub(super) connections: Connections,
     free: RefCell<Vec<Parcel>>,
-    /// Parcels have come back, or have been taken from workers.
+    /// Workers have been looked at: there may be parcels again, for one that was behind.
     pub(super) home: Notify,
     /// How often workers are looked at.
     pub(super) pace: Pace,
@@ -122,9 +122,8 @@ impl KernelSockets {
                 }
             }
         }
-        if has_found {
-            self.home.notify_waiters();
-        }
+        // The worker may have caught up even when it has sent nothing.
+        self.home.notify_waiters();
         has_found
     }
 
