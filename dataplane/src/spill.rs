@@ -333,7 +333,8 @@ struct Spare {
     word: Arc<Word>,
     /// Moving mean of frames in a round, times [`Self::ROUNDS`].
     frames: usize,
-    is_spare: bool,
+    /// What the word says.
+    says_so: bool,
 }
 
 impl Spare {
@@ -346,10 +347,10 @@ impl Spare {
     #[inline]
     fn note(&mut self, frames: usize) {
         self.frames = self.frames - self.frames / Self::ROUNDS + frames;
-        let limit = if self.is_spare { Self::BUSY } else { Self::QUIET };
+        let limit = if self.says_so { Self::BUSY } else { Self::QUIET };
         let is_spare = self.frames < limit * Self::ROUNDS;
-        if is_spare != self.is_spare {
-            self.is_spare = is_spare;
+        if is_spare != self.says_so {
+            self.says_so = is_spare;
             self.word.publish(is_spare.into());
         }
     }
@@ -370,7 +371,9 @@ fn bucket_of(call_id: &[u8]) -> usize {
         halves.0 ^ halves.1
     };
     let hash = words.iter().chain([&last]).fold(call_id.len() as u64 ^ FACTOR, step);
-    (hash.wrapping_mul(FACTOR) >> (u64::BITS - SPILL_BUCKETS.ilog2())) as usize
+    #[expect(clippy::cast_possible_truncation, reason = "below SPILL_BUCKETS")]
+    let bucket = (hash.wrapping_mul(FACTOR) >> (u64::BITS - SPILL_BUCKETS.ilog2())) as usize;
+    bucket
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ fn a_full_queue_is_shared_and_a_short_one_is_not() {
     }
     team.finish();
     let spilled = team.check();
-    assert!((200..800).contains(&spilled), "{spilled}");
+    assert!((800..1_000).contains(&spilled), "{spilled}: they do all that they are given at once");
     let taken = |worker: usize| team.workers[worker].status()[CALLERS].handed_in;
     assert!(taken(1) >= 100 && taken(2) >= 100 && taken(OWNER) == 0);
 }
@@ -188,7 +188,9 @@ proptest! {
         for step in steps {
             match step {
                 Step::Receive(numbers) => {
-                    numbers.iter().for_each(|number| team.receive(usize::from(*number) % calls));
+                    for number in numbers {
+                        team.receive(usize::from(number) % calls);
+                    }
                 }
                 Step::Turn(worker) => {
                     team.turn(usize::from(worker) % workers);

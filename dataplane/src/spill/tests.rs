@@ -4,6 +4,11 @@ use crate::limits::{
 };
 use std::sync::atomic::{AtomicU32, Ordering};
 
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+const BURST: u32 = BURST_MAX as u32;
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+const DEPTH: u32 = SPILL_DEPTH as u32;
+
 /// A message: its call, and which one of that call it is.
 type Message = (u32, u32);
 
@@ -56,19 +61,19 @@ fn nothing_is_given_without_need_or_without_a_sibling_that_has_time() {
 fn a_sibling_is_filled_up_to_a_depth_and_the_rest_stays() {
     let [mut owner, mut sibling] = ends(2).try_into().unwrap();
     let mut stayed = 0;
-    for call in 0..10 * SPILL_DEPTH as u32 {
-        if call % BURST_MAX as u32 == 0 {
+    for call in 0..10 * DEPTH {
+        if call % BURST == 0 {
             owner.begin(true);
         }
         // Others of the same bucket follow it, so a little more may go.
         stayed += u32::from(place(&mut owner, (call, 0)) == Place::Here);
-        if (call + 1) % BURST_MAX as u32 == 0 {
+        if (call + 1) % BURST == 0 {
             owner.send(3);
         }
     }
     let given = owner.given().next().unwrap().1;
-    assert!((SPILL_DEPTH as u64..3 * SPILL_DEPTH as u64).contains(&given), "{given}");
-    assert_eq!(given + u64::from(stayed), 10 * SPILL_DEPTH as u64);
+    assert!((u64::from(DEPTH)..u64::from(3 * DEPTH)).contains(&given), "{given}");
+    assert_eq!(given + u64::from(stayed), u64::from(10 * DEPTH));
     let mut taken = 0;
     while let Some((source, batch)) = sibling.take() {
         assert_eq!((sibling.owner(source), batch.port), (0, 3));
@@ -101,7 +106,7 @@ fn a_call_follows_its_last_message_and_then_goes_anywhere() {
     }
     assert!(!owner.begin(false), "all is done");
     assert!(owner.begin(true));
-    for call in 100..100 + SPILL_DEPTH as u32 {
+    for call in 100..100 + DEPTH {
         place(&mut owner, (call, 0));
     }
     assert_eq!(place(&mut owner, (1, 3)), Place::Here, "it is free, and the sibling is full");
@@ -112,8 +117,8 @@ fn a_call_follows_its_last_message_and_then_goes_anywhere() {
 fn a_sibling_that_stands_still_gets_no_more_than_there_is_room_for() {
     let [mut owner, mut sibling] = ends(2).try_into().unwrap();
     let (mut given, mut refused) = (0, 0);
-    for number in 0..100 * BURST_MAX as u32 {
-        if number % BURST_MAX as u32 == 0 {
+    for number in 0..100 * BURST {
+        if number % BURST == 0 {
             owner.send(0);
             owner.begin(true);
         }
@@ -164,7 +169,7 @@ fn threads_keep_the_order_of_each_call() {
         next[call as usize].store(number + 1, Ordering::Relaxed);
     };
     let [mut owner, first, second] = ends(3).try_into().unwrap();
-    let total: u64 = u64::from(CALLS * MESSAGES);
+    let total = CALLS * MESSAGES;
     let stop = AtomicU32::new(0);
     let here = std::thread::scope(|scope| {
         for mut sibling in [first, second] {
@@ -185,20 +190,20 @@ fn threads_keep_the_order_of_each_call() {
                 }
             });
         }
-        let (mut sent, mut here) = (0_u64, 0_u64);
+        let (mut sent, mut here) = (0, 0);
         while sent < total {
             let must_place = owner.begin(true);
             let mut mine = vec![];
-            for index in sent..total.min(sent + BURST_MAX as u64) {
-                let message = (index as u32 % CALLS, index as u32 / CALLS);
+            for index in sent..total.min(sent + BURST) {
+                let message = (index % CALLS, index / CALLS);
                 let place = if must_place { place(&mut owner, message) } else { Place::Here };
                 match place {
                     Place::Here => mine.push(message),
                     Place::Sibling(_) => {}
                     Place::Nowhere => panic!("there are fewer than fill a ring"),
                 }
-                sent += 1;
             }
+            sent = total.min(sent + BURST);
             owner.send(0);
             here += mine.len() as u64;
             mine.into_iter().for_each(leave);
@@ -213,7 +218,7 @@ fn threads_keep_the_order_of_each_call() {
         here
     });
     let given: u64 = owner.given().map(|(_, given)| given).sum();
-    assert_eq!(given + here, total);
+    assert_eq!(given + here, u64::from(total));
     assert!(given > 0);
     assert!(next.iter().all(|next| next.load(Ordering::Relaxed) == MESSAGES));
 }

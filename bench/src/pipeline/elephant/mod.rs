@@ -18,7 +18,7 @@ use report::ElephantReport;
 use std::path::Path;
 
 /// Calls under way in the flow: a call's messages are so far apart.
-pub(super) const CALLS: usize = 128;
+pub(super) const CALLS: usize = 256;
 
 /// Runs the scenario.
 ///

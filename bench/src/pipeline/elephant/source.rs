@@ -6,6 +6,7 @@
 
 use super::order::Order;
 use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam::queue::ArrayQueue;
 use dataplane::limits::{BURST_MAX, TX_BURST_MAX};
 use dataplane::mbuf::{DpdkQueues, Frame};
@@ -15,8 +16,8 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How often each frame of the flow is there: with 128 calls 2 MiB of frames.
-const COPIES: usize = 4;
+/// How often each frame of the flow is there: with 256 calls 3,584, many more than can be under way.
+const COPIES: usize = 2;
 /// Where in the buffer a frame's number in the flow stands, from its end: the pipeline does not come there.
 const TAG: usize = 8;
 
@@ -27,6 +28,8 @@ type Returned = SmallVec<[Frame; TX_BURST_MAX]>;
 #[derive(Debug)]
 pub(super) struct Flow {
     frames: Vec<Vec<u8>>,
+    /// Frames made so far.
+    made: AtomicUsize,
     returned: Vec<ArrayQueue<Returned>>,
 }
 
@@ -34,26 +37,30 @@ impl Flow {
     /// This flow, on its way through so many lcores.
     pub(super) fn new(frames: Vec<Vec<u8>>, lcores: usize) -> Self {
         let buffers = COPIES * frames.len();
-        Self { returned: (0..lcores).map(|_| ArrayQueue::new(buffers)).collect(), frames }
+        let returned = (0..lcores).map(|_| ArrayQueue::new(buffers)).collect();
+        Self { frames, made: AtomicUsize::new(0), returned }
     }
 
-    /// Makes frames until all are there; those that were dropped are lost.
+    /// Brings all frames home, and makes those anew that were dropped.
     fn fill(&self, waiting: &mut VecDeque<Frame>, queues: &mut DpdkQueues) {
-        let make = |(number, original): (usize, &Vec<u8>)| {
-            let mut frame = queues.new_packet().expect("the mempool has thousands");
-            let (buffer, window) = frame.buffer();
-            let tag = buffer.len() - TAG;
-            buffer[tag..].copy_from_slice(&number.to_le_bytes());
-            restore(&mut frame, window.start, original);
-            frame
-        };
         for returned in &self.returned {
             while let Some(frames) = returned.pop() {
                 waiting.extend(frames);
             }
         }
         let missing = (COPIES * self.frames.len()).saturating_sub(waiting.len());
-        waiting.extend(self.frames.iter().enumerate().cycle().take(missing).map(make));
+        waiting.extend((0..missing).map(|_| self.make(queues)));
+    }
+
+    /// The next frame of the flow in a new packet.
+    fn make(&self, queues: &mut DpdkQueues) -> Frame {
+        let number = self.made.fetch_add(1, Ordering::Relaxed) % self.frames.len();
+        let mut frame = queues.new_packet().expect("the mempool has thousands");
+        let (buffer, window) = frame.buffer();
+        let tag = buffer.len() - TAG;
+        buffer[tag..].copy_from_slice(&number.to_le_bytes());
+        restore(&mut frame, window.start, &self.frames[number]);
+        frame
     }
 
     fn original(&self, frame: &mut Frame) -> &[u8] {
@@ -114,7 +121,11 @@ impl PacketIo for Ends {
                 waiting.extend(frames);
             }
         }
-        burst.extend(waiting.drain(..waiting.len().min(BURST_MAX)));
+        // So few are left only when others were dropped.
+        for _ in waiting.len()..BURST_MAX {
+            waiting.push_back(self.flow.make(&mut self.queues));
+        }
+        burst.extend(waiting.drain(..BURST_MAX));
         if let Some(order) = &self.order {
             for frame in burst {
                 let (buffer, window) = frame.buffer();
