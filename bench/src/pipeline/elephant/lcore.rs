@@ -39,7 +39,7 @@ struct Together {
 /// What an lcore found.
 #[derive(Default)]
 pub(super) struct Found {
-    /// While the siblings slept; empty but on the last lcore.
+    /// Without siblings: the others poll empty queues.
     pub(super) alone: Vec<Rate>,
     /// Beside the others.
     pub(super) together: Vec<Rate>,
@@ -93,9 +93,7 @@ pub(super) fn work(index: usize, queues: DpdkQueues, task: &Task) -> Found {
     let mut found = Found::default();
     for run in 0..RUNS {
         task.meeting.wait();
-        if is_owner {
-            found.alone.push(lcore.alone());
-        }
+        found.alone.push(lcore.alone());
         task.meeting.wait();
         let (rate, allocations) = lcore.together(run);
         found.together.push(rate);
