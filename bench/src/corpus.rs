@@ -31,6 +31,25 @@ pub(crate) fn proxy_200(appliance: &mut Appliance, calls: usize) -> Vec<Vec<u8>>
     (0..calls).flat_map(|number| call(appliance, number)).collect()
 }
 
+/// All messages of `calls` calls in one flow, as from a trunk that calls and is called: step by step, so that a call's
+/// messages stand as far apart as there are calls. Each has a line [`NUMBER`] with room for a number.
+///
+/// # Panics
+/// As [`proxy_200`].
+pub(crate) fn one_flow(appliance: &mut Appliance, calls: usize) -> Vec<Vec<u8>> {
+    let calls: Vec<Vec<Vec<u8>>> = (0..calls).map(|number| call(appliance, number)).collect();
+    let steps = calls.first().map_or(0, Vec::len);
+    let in_steps = (0..steps).flat_map(|step| calls.iter().map(move |call| &call[step]));
+    in_steps.map(|frame| from_caller(&with_number(&message_of(frame)))).collect()
+}
+
+/// Begins a line that nobody reads but the bench, with as many digits behind it as a `u32` can have.
+pub(crate) const NUMBER: &str = "\r\nX-Number: ";
+
+fn with_number(message: &str) -> String {
+    message.replacen("\r\nContent-Length:", &format!("{NUMBER}{:010}\r\nContent-Length:", 0), 1)
+}
+
 /// The INVITE of a call, [`INVITE_BYTES`] long.
 pub(crate) fn invite(number: usize) -> String {
     request("INVITE", 1, number, "-0", &session_description(number))
@@ -57,9 +76,13 @@ fn call(appliance: &mut Appliance, number: usize) -> Vec<Vec<u8>> {
 /// Lets the appliance forward one frame and gives the SIP message that came out.
 fn forward(appliance: &mut Appliance, frame: &[u8]) -> String {
     let sent = appliance.forward(frame).expect("the appliance forwards a well-formed message");
-    let datagram = decode(sent.frame(), DecodeRules { verify_checksums: true })
-        .expect("what the appliance sends decodes");
-    String::from_utf8(sent.frame()[datagram.payload].to_vec()).expect("the corpus is ASCII")
+    message_of(sent.frame())
+}
+
+fn message_of(frame: &[u8]) -> String {
+    let datagram = decode(frame, DecodeRules { verify_checksums: true });
+    let payload = datagram.expect("frames made here and by the appliance decode").payload;
+    String::from_utf8(frame[payload].to_vec()).expect("the corpus is ASCII")
 }
 
 fn from_caller(message: &str) -> Vec<u8> {

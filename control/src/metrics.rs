@@ -4,7 +4,7 @@ mod tables;
 
 use crate::api::Configuration;
 use control_api::operator::{ConnectionsStatus, Count, MemberReport, MemberState, RealmReport};
-use control_api::status::{QueueStatus, STAGES, Status, WorkerStatus};
+use control_api::status::{QueueStatus, STAGES, SpillStatus, Status, WorkerStatus};
 use control_api::{DropReason, NamesStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -13,8 +13,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use tables::{
-    CONNECTION_THREAD, CONNECTIONS, KERNEL, MEMBER_LOAD, Metric, NAMES, QUEUE, STATUS, STORE,
-    TRANSPORT, Value, WORKER,
+    CONNECTION_THREAD, CONNECTIONS, KERNEL, MEMBER_LOAD, Metric, NAMES, QUEUE, SPILL, STATUS,
+    STORE, TRANSPORT, Value, WORKER,
 };
 
 /// How the text says what it is.
@@ -84,6 +84,11 @@ impl Families<'_> {
         let workers: Vec<_> =
             status.workers.iter().map(|worker| (worker_labels(worker.lcore), worker)).collect();
         self.all(WORKER, &workers)?;
+        let pair = |spill: &SpillStatus| {
+            vec![("lcore", spill.from.to_string()), ("sibling", spill.to.to_string())]
+        };
+        let spills: Vec<_> = status.spills.iter().map(|spill| (pair(spill), spill)).collect();
+        self.all(SPILL, &spills)?;
         self.stages(&status.workers)
     }
 

@@ -8,7 +8,9 @@ mod workers;
 pub use counters::Counters;
 
 use control_api::DropReason;
-use control_api::status::{KernelStatus, QueueStatus, Status, StoreStatus, WorkerStatus};
+use control_api::status::{
+    KernelStatus, QueueStatus, SpillStatus, Status, StoreStatus, WorkerStatus,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -39,6 +41,8 @@ pub struct StatusReport {
     pub kernel: KernelStatus,
     /// Each worker's transactions, bindings and hand-offs.
     pub workers: Vec<WorkerStatus>,
+    /// Which workers have spilled stateless work to which siblings.
+    pub spills: Vec<SpillStatus>,
     /// The way of bindings to the store.
     pub store: StoreStatus,
     /// Sources that are banned now.
@@ -87,6 +91,7 @@ impl StatusReport {
             conserved: status.queues.iter().all(|q| q.unaccounted() == 0),
             kernel: status.kernel,
             workers: status.workers.clone(),
+            spills: status.spills.clone(),
             store: status.store.clone(),
             banned_sources: status.banned_sources,
             queues,
@@ -225,6 +230,10 @@ impl fmt::Display for StatusReport {
         if !transactions.is_empty() {
             writeln!(f, "{transactions}")?;
         }
+        let spills = workers::spill_table(&self.spills);
+        if !spills.is_empty() {
+            writeln!(f, "{spills}")?;
+        }
         let location = location::location_tables(&self.workers, &self.store);
         if !location.is_empty() {
             writeln!(f, "{location}")?;
@@ -296,6 +305,10 @@ pub fn difference(before: &Status, after: &Status) -> Status {
         if let Some(old) = before.workers.iter().find(|old| old.lcore == worker.lcore) {
             workers::subtract(worker, old);
         }
+    }
+    for spill in &mut difference.spills {
+        let same = |old: &&SpillStatus| (old.from, old.to) == (spill.from, spill.to);
+        spill.messages -= before.spills.iter().find(same).map_or(0, |old| old.messages);
     }
     difference
 }

@@ -7,6 +7,7 @@ use crate::mbuf::DpdkQueues;
 use crate::poll_loop::PollLoop;
 use crate::probe::SampleClock;
 use crate::service::{self, Drain, PortFilter, QueueInfo, ServiceParts};
+use crate::spill::Spill;
 use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
 use crate::{decode::DecodeRules, kernel::PortInterface};
@@ -223,6 +224,8 @@ fn install_workers(
     let clock = quanta::Clock::new(); // Calibrated once, here; workers only read it.
     let share = Share { workers: u16::try_from(plan.workers.len())? };
     let handoffs = Handoff::for_workers(plan.workers.len());
+    let mut spills = if plan.spill { Spill::for_workers(plan.workers.len()) } else { vec![] };
+    spills.resize_with(plan.workers.len(), Spill::default);
     let sizes = TransactionSizes {
         transactions: plan.memory.transactions,
         buffers: plan.memory.message_buffers,
@@ -233,8 +236,9 @@ fn install_workers(
     let digest = DigestSizes { nonces: NONCES, failures: FAILURES };
     let count = u8::try_from(plan.workers.len())?;
     let epoch_ms = epoch_ms(&clock)?;
-    let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(handoffs);
-    for ((((lcore, (mailbox, _)), counters), handoff), number) in workers.zip(0_u8..) {
+    let rings = handoffs.into_iter().zip(spills);
+    let workers = plan.workers.iter().zip(queues.workers).zip(queues.counters).zip(rings);
+    for ((((lcore, (mailbox, _)), counters), rings), number) in workers.zip(0_u8..) {
         let io = DpdkQueues::open(plan, lcore.queue)?;
         let ports = plan.ports.iter().zip(counters).map(|(port, counters)| WorkerPort {
             rules: DecodeRules { verify_checksums: port.verify_checksums },
@@ -242,14 +246,14 @@ fn install_workers(
         });
         let (ports, clock, idle) = (ports.collect(), clock.clone(), plan.idle);
         // capsule asks for `Sync`, though only the lcore's own thread takes what is in here.
-        let parts = Mutex::new(Some((io, ports, mailbox, handoff)));
+        let parts = Mutex::new(Some((io, ports, mailbox, rings)));
         runtime.add_pipeline_to_core(usize::from(lcore.lcore), move |_queues| {
             let parts = parts.lock().ok().and_then(|mut parts| parts.take());
-            let (io, ports, mailbox, handoff) = parts.expect("an installer runs once");
+            let (io, ports, mailbox, (handoff, spill)) = parts.expect("an installer runs once");
             capsule_ffi::thread_register().expect("EAL has room for every lcore of the plan");
             let probe = SampleClock::new(clock.clone(), Arc::clone(&mailbox.counters));
             let worker = Worker::new(io, ports, mailbox, clock, probe);
-            let worker = worker.sharing(share).beside(handoff);
+            let worker = worker.sharing(share).beside(handoff).spilling(spill);
             let worker = worker.with_transactions(sizes, number, boot);
             let worker = worker.with_location(location, [number, count], secret, epoch_ms);
             let worker = worker.with_names(boot);

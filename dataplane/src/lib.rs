@@ -17,7 +17,7 @@
 //!   those whose next hop is a name that nobody has resolved yet.
 //! - [`encode`] writes the new headers, [`checksum`] their sums.
 //! - [`verdict`] is how each packet ends, [`stats`] counts it; [`load_counters`] say what members say of their load.
-//! - [`handoff`] takes it to the worker that owns its transaction.
+//! - [`handoff`] takes it to the worker that owns its transaction; [`spill`] takes stateless work to one that has time.
 //! - [`parcel`] carries messages larger than the MTU between a worker and the kernel's sockets.
 //! - [`location_log`] carries changed bindings to the store, [`held_replies`] keeps answers until they are there.
 //! - [`mailbox`] links a worker with the [`service`] core, which speaks with control and, through
@@ -47,6 +47,7 @@ pub mod poll_loop;
 pub mod probe;
 pub mod ring;
 pub mod service;
+pub mod spill;
 pub mod stats;
 pub mod testing;
 pub mod verdict;

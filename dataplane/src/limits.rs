@@ -63,6 +63,29 @@ pub const HANDOFFS_PER_PAIR_MIN: usize = nic_config::mempool::BURST as usize;
 /// Messages that a worker takes from its siblings between two bursts of its own.
 pub const HANDOFFS_PER_ROUND: usize = BURST_MAX;
 
+/// Siblings that a worker can give stateless work to: to receive a message, find its Call-ID and give it away costs about
+/// a quarter of its whole way, so that more than four have nothing to do; and some may be busy.
+pub const SPILL_SIBLINGS_MAX: usize = nic_config::mempool::SPILL_SIBLINGS_MAX as usize;
+
+/// Messages that a sibling is given ahead: two bursts, so that it has work until its owner, which takes a burst of its own
+/// meanwhile, comes to give it more; and few enough that nearly all calls may go anywhere at the next burst.
+pub const SPILL_DEPTH: usize = 2 * BURST_MAX;
+
+/// Messages under way to one sibling at most, with those that must follow others of their call; the mempool is planned
+/// for as many. A sibling that stands still while these fill up loses what follows (`handoff_full`).
+pub const SPILL_PENDING_MAX: usize = nic_config::mempool::SPILLED_PER_SIBLING as usize;
+
+/// Batches on the ring to a sibling: each burst of the owner makes one, if only of a message that must follow others.
+pub const SPILL_RING: usize = 32;
+
+/// Parts that Call-IDs are divided into, of which each keeps its order: many times [`SPILL_DEPTH`], so that few of them
+/// are bound to a worker at a time, and 8 KiB, which stay in the L1 cache.
+pub const SPILL_BUCKETS: usize = 1_024;
+
+/// Full bursts of a port one after the other after which work is spilled: with more than a hundred messages waiting it is
+/// no coincidence of arrivals.
+pub const SPILL_AFTER_BURSTS: u8 = 4;
+
 /// Poll rounds between two returns to the executor, so that capsule's shutdown reaches the worker.
 pub const EXECUTOR_ROUNDS: u32 = 4_096;
 
@@ -182,5 +205,6 @@ pub const SOCKET_BUFFER: usize = 4 << 20;
 pub const BIND_RETRY: Duration = Duration::from_millis(500);
 
 const _: () = assert!(BURST_MAX <= TX_BURST_MAX);
+const _: () = assert!(SPILL_BUCKETS.is_power_of_two() && SPILL_DEPTH < SPILL_PENDING_MAX);
 const _: () = assert!(MAILBOX_ROUNDS.is_multiple_of(TIMER_ROUNDS)); // The mailbox's round runs the timers.
 const _: () = assert!(nic_config::limits::PORTS_MAX <= u8::MAX as usize);

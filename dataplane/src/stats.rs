@@ -3,8 +3,10 @@
 
 use crate::awaiting::Awaiting;
 use crate::held_replies::HeldReplies;
+use crate::limits::SPILL_SIBLINGS_MAX;
 use crate::load_counters::LoadCounters;
 use crate::probe::StageCounters;
+use crate::spill::Spill;
 use control_api::DropReason;
 use control_api::status::{
     AuthStatus, LocationStatus, NameStatus, OverloadStatus, QueueStatus, TransactionStatus,
@@ -144,12 +146,43 @@ pub struct WorkerCounters {
     pub names: NameCounters,
     /// Of what it does while there is too much to do.
     pub overload: OverloadCounters,
+    /// Of stateless work that went to siblings and came from them.
+    pub spill: SpillCounters,
     /// Of what members of destination sets say of their load.
     pub loads: LoadCounters,
     /// Of the time that its stages take.
     pub stages: StageCounters,
     /// How often it has looked after its own affairs: a worker whose count stands still hangs.
     pub beats: Counter,
+}
+
+/// Stateless work of one worker that siblings took, and that it took from them.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct SpillCounters {
+    /// By lane: the first is to the next worker.
+    given: [Counter; SPILL_SIBLINGS_MAX],
+    taken: Counter,
+}
+
+impl SpillCounters {
+    /// Says how it stands. Only the owning worker may call this.
+    pub fn publish<P>(&self, spill: &Spill<P>) {
+        for (counter, (_, given)) in self.given.iter().zip(spill.given()) {
+            counter.set(given);
+        }
+        self.taken.set(spill.taken());
+    }
+
+    /// Messages given to siblings, the next worker first.
+    pub fn given(&self) -> impl Iterator<Item = u64> {
+        self.given.iter().map(Counter::get)
+    }
+
+    /// Messages taken from siblings.
+    pub fn taken(&self) -> u64 {
+        self.taken.get()
+    }
 }
 
 /// Declares counters with one for each field of a status.

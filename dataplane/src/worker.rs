@@ -8,6 +8,7 @@
 //!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┼─ park
 //!   names: answers ─ requests that waited for them ────────────────────────────────┼─ wait for a name
 //!   parcels: messages from the kernel ── parse, route, rewrite ────────────────────┴─ to the kernel
+//!   from siblings: bursts of stateless work that is too much for them ─ decode all ─ the same
 //!   timers ─ messages of our own ─ new packets ─────────────────────────────────────── tx burst
 //! ```
 
@@ -17,6 +18,7 @@ mod overload;
 mod own;
 mod parcels;
 mod siblings;
+mod spill;
 mod transmit;
 
 use crate::awaiting::{Awaiting, Held};
@@ -25,7 +27,8 @@ use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
 use crate::held_replies::HeldReplies;
 use crate::limits::{
-    BURST_MAX, HELD_BYTES, MAILBOX_ROUNDS, PARKED_NS_MAX, TIMER_ROUNDS, TX_BURST_MAX,
+    BURST_MAX, HELD_BYTES, MAILBOX_ROUNDS, PARKED_NS_MAX, SPILL_AFTER_BURSTS, TIMER_ROUNDS,
+    TX_BURST_MAX,
 };
 use crate::mailbox::{Command, Event, WorkerEnd};
 use crate::packet::PacketBuf;
@@ -33,6 +36,7 @@ use crate::packet_io::{Burst, PacketIo, TxFrames};
 use crate::parcel::Origin;
 use crate::parked::{Parked, Waiting};
 use crate::probe::{NoProbe, Probe, Stage};
+use crate::spill::Spill;
 use crate::stats::{QueueCounters, Sent};
 use crate::verdict::Verdict;
 use control_api::DropReason;
@@ -56,6 +60,7 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     ports: Vec<Port<Io::Packet>>,
     mailbox: WorkerEnd,
     siblings: Handoff<Io::Packet>,
+    spill: Spill<Io::Packet>,
     fast_path: FastPath,
     sizes: TransactionSizes,
     location_sizes: LocationSizes,
@@ -86,6 +91,8 @@ struct Port<P> {
     tx_bytes: u64,
     /// For each frame in `tx`, which counter it moves when it has left.
     origins: SmallVec<[Origin; TX_BURST_MAX]>,
+    /// Full bursts one after the other, up to [`SPILL_AFTER_BURSTS`].
+    full_bursts: u8,
 }
 
 impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
@@ -103,12 +110,14 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             tx: SmallVec::new(),
             tx_bytes: 0,
             origins: SmallVec::new(),
+            full_bursts: 0,
         });
         Self {
             io,
             ports: ports.collect(),
             mailbox,
             siblings: Handoff::default(),
+            spill: Spill::default(),
             fast_path: FastPath::default(),
             sizes: TransactionSizes { transactions: 0, buffers: 0 },
             location_sizes: LocationSizes { aors: 0, bindings: 0, text_blocks: 0 },
@@ -194,8 +203,14 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if self.has_parcels {
             self.take_parcels();
         }
+        let mut frames = 0;
         for port in 0..self.ports.len() {
-            is_busy |= self.poll_port(port);
+            frames += self.poll_port(port);
+        }
+        is_busy |= frames > 0;
+        if self.spill.has_siblings() {
+            self.spill.note_own(frames);
+            is_busy |= self.take_spilled();
         }
         if self.fast_path.keeps_state() {
             is_busy |= self.take_handed();
@@ -298,14 +313,19 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         &mut self.io
     }
 
-    fn poll_port(&mut self, port: usize) -> bool {
+    /// Takes one burst; gives how many frames it had.
+    fn poll_port(&mut self, port: usize) -> usize {
         let began = self.clock.raw();
         self.note_poll(began);
         self.probe.start();
         let mut burst = Burst::new();
         self.io.rx_burst(port, &mut burst);
-        if burst.is_empty() {
-            return false;
+        let frames = burst.len();
+        if frames < BURST_MAX {
+            self.ports[port].full_bursts = 0;
+        }
+        if frames == 0 {
+            return 0;
         }
         self.busy_since = Some(began);
         self.probe.end(Stage::Receive);
@@ -313,16 +333,21 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             self.set_time(began);
         }
         let now_ns = self.clock_ns(began);
-        if burst.len() == BURST_MAX {
+        if frames == BURST_MAX {
             self.note_full(now_ns);
+            let full_bursts = &mut self.ports[port].full_bursts;
+            *full_bursts = (*full_bursts + 1).min(SPILL_AFTER_BURSTS);
         }
         self.fast_path.set_load_time(now_ns);
         self.ports[port].counters.bursts.add(1);
-        self.ports[port].counters.received.add(burst.len() as u64);
-        self.take_burst(port, burst, began);
+        self.ports[port].counters.received.add(frames as u64);
+        let burst = self.spill(port, burst, now_ns);
+        if !burst.is_empty() {
+            self.take_burst(port, burst, began);
+        }
         let spent_ns = self.clock.delta_as_nanos(began, self.clock.raw());
         self.ports[port].counters.busy_ns.add(spent_ns);
-        true
+        frames
     }
 
     /// Decodes the whole burst first, so that the next frames' headers arrive from memory while the

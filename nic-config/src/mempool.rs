@@ -6,7 +6,7 @@
 //! - the receive and transmit descriptors of every queue;
 //! - for AF_XDP, per queue, the fill ring and the completion ring, of fixed size in DPDK's driver;
 //! - one burst received and one burst ready to send per port and worker;
-//! - packets parked by a worker (an unresolved neighbour, a reassembly), or handed over to it;
+//! - packets parked by a worker (an unresolved neighbour, a reassembly), handed over to it, or spilled by it;
 //! - the cache of every lcore, which overflows only at one and a half times its size.
 
 use crate::settings::{Device, PortSettings};
@@ -19,6 +19,12 @@ pub const PARKED_PER_WORKER: u32 = 1024;
 
 /// Packets that wait for a worker on the rings from its siblings, at least [`BURST`] on each.
 pub const HANDOFFS_PER_WORKER: u32 = 512;
+
+/// Siblings that a worker can spill stateless work to.
+pub const SPILL_SIBLINGS_MAX: u32 = 7;
+
+/// Packets on their way to one of them.
+pub const SPILLED_PER_SIBLING: u32 = 256;
 
 /// Packets of one receive or transmit call.
 pub const BURST: u32 = 32;
@@ -84,13 +90,19 @@ pub fn mbufs_needed(ports: &[PortSettings], workers: u32) -> u32 {
     let bursts = workers * 2 * BURST * u32::try_from(ports.len()).unwrap_or(u32::MAX);
     // The service lcore has a cache too.
     let caches = (workers + 1) * (CACHE_MAX + CACHE_MAX / 2);
-    queues + bursts + workers * (PARKED_PER_WORKER + handed_over(workers)) + caches
+    let handed = handed_over(workers) + spilled(workers);
+    queues + bursts + workers * (PARKED_PER_WORKER + handed) + caches
 }
 
 /// Packets that can be on the rings from its siblings to one of this many workers.
 fn handed_over(workers: u32) -> u32 {
     let siblings = workers.saturating_sub(1);
     if siblings == 0 { 0 } else { HANDOFFS_PER_WORKER.max(siblings * BURST) }
+}
+
+/// Packets that one of this many workers can have spilled to its siblings.
+fn spilled(workers: u32) -> u32 {
+    SPILLED_PER_SIBLING * SPILL_SIBLINGS_MAX.min(workers.saturating_sub(1))
 }
 
 fn per_queue(port: &PortSettings) -> u32 {

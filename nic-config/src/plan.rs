@@ -32,6 +32,8 @@ pub struct NicPlan {
     pub service: u16,
     /// What a worker does after an empty poll.
     pub idle: Idle,
+    /// Whether workers give stateless work to siblings that have time.
+    pub spill: bool,
     /// Pools, and where DPDK's memory comes from.
     pub memory: MemoryPlan,
     /// DPDK's `--file-prefix`: the same for each start of this instance, and of no other. An
@@ -154,6 +156,7 @@ pub fn plan(settings: &NicSettings, machine: &Machine) -> Result<NicPlan, PlanEr
         workers,
         service: settings.lcores.service,
         idle: settings.lcores.idle,
+        spill: settings.lcores.spill && settings.lcores.workers.len() > 1,
         memory,
     })
 }

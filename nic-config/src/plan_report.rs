@@ -24,7 +24,8 @@ impl Display for NicPlan {
             Idle::Yield => "yield",
             Idle::Sleep => "sleep",
         };
-        writeln!(f, "lcore {}: service; idle workers {idle}", self.service)?;
+        let spill = if self.spill { "; full ones spill stateless work" } else { "" };
+        writeln!(f, "lcore {}: service; idle workers {idle}{spill}", self.service)?;
         writeln!(f, "memory: {}", self.memory)?;
         let memory = &self.memory;
         writeln!(

@@ -87,11 +87,14 @@ pub struct LcoreSettings {
     pub service: u16,
     /// `idle`: what a worker does after an empty poll, default `"poll"`.
     pub idle: Idle,
+    /// `spill`: whether a worker whose queue does not run empty gives stateless work to siblings that have time,
+    /// default true.
+    pub spill: bool,
 }
 
 impl Default for LcoreSettings {
     fn default() -> Self {
-        Self { workers: vec![1], service: 0, idle: Idle::Poll }
+        Self { workers: vec![1], service: 0, idle: Idle::Poll, spill: true }
     }
 }
 
@@ -328,12 +331,13 @@ mod tests {
     #[test]
     fn lcores_and_memory_are_read() {
         let settings = NicSettings::from_toml(
-            "[lcores]\nworkers = [2, 3]\nservice = 1\nidle = \"sleep\"\n\
+            "[lcores]\nworkers = [2, 3]\nservice = 1\nidle = \"sleep\"\nspill = false\n\
              [memory]\nhugepages = \"never\"\nmbufs = 8191\nmegabytes = 256\n",
         )
         .unwrap();
         assert_eq!(settings.lcores.workers, [2, 3]);
         assert_eq!((settings.lcores.service, settings.lcores.idle), (1, Idle::Sleep));
+        assert!(!settings.lcores.spill && LcoreSettings::default().spill);
         assert_eq!(settings.memory.hugepages, HugepagePolicy::Never);
         assert_eq!((settings.memory.transactions, settings.memory.message_buffers), (65_536, None));
         assert_eq!((settings.memory.mbufs, settings.memory.megabytes), (Some(8191), Some(256)));

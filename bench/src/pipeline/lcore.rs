@@ -5,6 +5,7 @@ use super::report::StageCost;
 use dataplane::decode::DecodeRules;
 use dataplane::mailbox::{Command, mailbox};
 use dataplane::mbuf::DpdkQueues;
+use dataplane::packet_io::PacketIo;
 use dataplane::probe::{NoProbe, Probe, Stage, StageClock};
 use dataplane::stats::QueueCounters;
 use dataplane::testing::appliance::{lab_epoch, lab_fib, lab_settings};
@@ -106,12 +107,13 @@ fn costs(
     }
 }
 
-fn worker<Pr: Probe>(
-    queues: DpdkQueues,
+/// A stateless worker with the lab's routes and one port.
+pub(super) fn worker<Io: PacketIo, Pr: Probe>(
+    queues: Io,
     counters: &Arc<QueueCounters>,
     clock: &quanta::Clock,
     probe: Pr,
-) -> Worker<DpdkQueues, Pr> {
+) -> Worker<Io, Pr> {
     let (mailbox, service) = mailbox();
     let rules = DecodeRules { verify_checksums: true };
     let ports = vec![WorkerPort { rules, counters: Arc::clone(counters) }];
@@ -123,7 +125,8 @@ fn worker<Pr: Probe>(
     worker
 }
 
-fn poll<Pr: Probe>(worker: &mut Worker<DpdkQueues, Pr>, length: Duration) {
+/// Lets the worker work.
+pub(super) fn poll<Io: PacketIo, Pr: Probe>(worker: &mut Worker<Io, Pr>, length: Duration) {
     let end = Instant::now() + length;
     while Instant::now() < end {
         for _ in 0..ROUNDS {

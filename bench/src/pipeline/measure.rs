@@ -164,7 +164,7 @@ impl Measured {
 type By = fn(&Rate) -> f64;
 
 /// Median, lowest, highest.
-fn spread(mut rates: Vec<f64>) -> [f64; 3] {
+pub(super) fn spread(mut rates: Vec<f64>) -> [f64; 3] {
     rates.sort_by(f64::total_cmp);
     [rates[rates.len() / 2], rates[0], rates[rates.len() - 1]]
 }

@@ -1,6 +1,7 @@
 //! The whole pipeline on one or more cores over `net_pcap` with `infinite_rx=1`, which plays a capture of
 //! Proxy-200 calls for ever and throws away what is sent.
 
+mod elephant;
 mod lcore;
 mod measure;
 mod report;
@@ -22,6 +23,7 @@ use std::time::Duration;
 #[command(after_help = "EXAMPLES\n  \
     trunkline-bench pipeline\n  \
     trunkline-bench pipeline --lcores 0,1              two cores, and their speedup over one\n  \
+    trunkline-bench pipeline --scenario elephant --lcores 0,1\n  \
     trunkline-bench pipeline --seconds 5 --json -      one JSON object on standard output\n  \
     trunkline-bench pipeline --scenario register       refreshes of the bindings of 1,000,000 users\n  \
     trunkline-bench pipeline --scenario expiry --seconds 180 --plot expiry\n  \
@@ -61,6 +63,8 @@ pub(crate) struct Arguments {
 enum Scenario {
     /// Messages of calls, forwarded without state.
     Stateless,
+    /// The same messages as one flow on one queue: alone, and with work spilled to the other lcores.
+    Elephant,
     /// Whole calls, with a transaction for each request.
     Stateful,
     /// Timers of all transactions that expire within one second, while messages flow.
@@ -102,6 +106,7 @@ fn share(text: &str) -> Result<f64, String> {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.scenario {
         Scenario::Stateless => run_stateless(arguments),
+        Scenario::Elephant => elephant::run(arguments),
         Scenario::Stateful => stateful::run(arguments),
         Scenario::Timers => stateful::run_timers(arguments),
         Scenario::Register => stateful::run_register(arguments),

@@ -66,7 +66,7 @@ drop_reasons! {
     EgressTooLarge, "egress_too_large", "The rewritten message is larger than the MTU, and may not be or cannot be fragmented.";
     KernelBuffers, "kernel_buffers", "Too many messages that are larger than the MTU or go over connections are on their way to the kernel.";
     KernelSend, "kernel_send", "The kernel refused to send a message larger than the MTU.";
-    HandoffFull, "handoff_full", "The ring to the worker that owns the transaction is full.";
+    HandoffFull, "handoff_full", "The ring to the worker that owns the transaction, or that has the message before it in its call, is full.";
     NoPacket, "no_packet", "The mempool has no packet left for a message of our own.";
     TxRingFull, "tx_ring_full", "The transmit queue took no more frames.";
 }

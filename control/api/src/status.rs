@@ -25,12 +25,25 @@ pub struct Status {
     pub kernel: KernelStatus,
     /// One entry per worker.
     pub workers: Vec<WorkerStatus>,
+    /// Which workers have spilled stateless work to which siblings.
+    pub spills: Vec<SpillStatus>,
     /// How changes of bindings come to control's store.
     pub store: StoreStatus,
     /// Sources that some worker has banned now.
     pub banned_sources: u32,
     /// What members of destination sets with `overload_control` have said of their load.
     pub member_loads: Vec<MemberLoadStatus>,
+}
+
+/// Stateless work that one worker has given to one sibling, because its own queue did not run empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpillStatus {
+    /// The lcore of the worker that received it.
+    pub from: u16,
+    /// The lcore of the sibling.
+    pub to: u16,
+    /// Messages since the start.
+    pub messages: u64,
 }
 
 /// What a member of a destination set has said of its load.
@@ -102,12 +115,17 @@ pub struct Degraded {
 pub struct WorkerStatus {
     /// The lcore that it runs on.
     pub lcore: u16,
-    /// Messages that it handed over to the workers that own their transactions, on all ports.
+    /// Messages that it handed over to the workers that own their transactions or to siblings that had time, on all
+    /// ports.
     pub handed_off: u64,
     /// Messages that other workers handed over to it, on all ports.
     pub handed_in: u64,
     /// Messages that it could not hand over, because the ring was full.
     pub handoff_full: u64,
+    /// Of those handed over, stateless work that it gave to siblings because its own queue did not run empty.
+    pub spilled: u64,
+    /// Of those that others handed over, stateless work that was too much for them.
+    pub spilled_in: u64,
     /// Its transactions.
     pub transactions: TransactionStatus,
     /// Its bindings.
@@ -346,7 +364,7 @@ pub struct QueueStatus {
     /// Frames received.
     pub received: u64,
     /// Messages that other workers received on this port and handed over, because this one owns their
-    /// transaction.
+    /// transaction, or because it had time and they had not.
     pub handed_in: u64,
     /// Requests and responses forwarded, counted at the queue that received them.
     pub forwarded: u64,
@@ -355,7 +373,7 @@ pub struct QueueStatus {
     /// Messages that go no further: those that a transaction took, retransmissions, ACK, CANCEL, 100 Trying,
     /// responses that are not the best; and answers to our keep-alives.
     pub absorbed: u64,
-    /// Messages handed over to the worker that owns their transaction.
+    /// Messages handed over to the worker that owns their transaction, or spilled to one that has time.
     pub handed_off: u64,
     /// Messages of our own that left here: 100 Trying, retransmissions, forks, CANCEL, ACK and final
     /// responses of transactions. Nothing was received for them.

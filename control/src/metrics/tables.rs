@@ -3,7 +3,7 @@
 use control_api::NamesStatus;
 use control_api::operator::{ConnectionThread, ConnectionsStatus, TransportStatus};
 use control_api::status::{
-    KernelStatus, MemberLoad, QueueStatus, Status, StoreStatus, WorkerStatus,
+    KernelStatus, MemberLoad, QueueStatus, SpillStatus, Status, StoreStatus, WorkerStatus,
 };
 use prometheus_client::metrics::MetricType;
 
@@ -129,7 +129,7 @@ pub(super) const QUEUE: &[Metric<QueueStatus>] = &[
     Metric { name: "queue_forwarded", help: "Requests and responses forwarded, at the queue that received them.", value: |s| Value::Count(s.forwarded) },
     Metric { name: "queue_replied", help: "Requests answered by us.", value: |s| Value::Count(s.replied) },
     Metric { name: "queue_absorbed", help: "Messages that a transaction took and that went no further.", value: |s| Value::Count(s.absorbed) },
-    Metric { name: "queue_handed_off", help: "Messages handed over to the worker that owns their transaction.", value: |s| Value::Count(s.handed_off) },
+    Metric { name: "queue_handed_off", help: "Messages handed over to the worker that owns their transaction, or to one that has time.", value: |s| Value::Count(s.handed_off) },
     Metric { name: "queue_originated", help: "Messages of our own that left: what transactions send on their own.", value: |s| Value::Count(s.originated) },
     Metric { name: "queue_originated_dropped", help: "Messages of our own that were dropped.", value: |s| Value::Count(s.originated_dropped) },
     Metric { name: "queue_parked", help: "Messages kept aside now: for a neighbour, or on their way through the kernel.", value: |s| Value::Level(s.parked) },
@@ -140,11 +140,19 @@ pub(super) const QUEUE: &[Metric<QueueStatus>] = &[
     Metric { name: "queue_busy_seconds", help: "Time spent on bursts that held at least one frame.", value: |s| Value::nanos(s.busy_ns) },
 ];
 
+/// Each pair of workers of which one has spilled work to the other.
+#[rustfmt::skip]
+pub(super) const SPILL: &[Metric<SpillStatus>] = &[
+    Metric { name: "spilled", help: "Messages that one worker received and a sibling took, because the queue of the first did not run empty.", value: |s| Value::Count(s.messages) },
+];
+
 /// Each worker.
 #[rustfmt::skip]
 pub(super) const WORKER: &[Metric<WorkerStatus>] = &[
-    Metric { name: "worker_handed_off", help: "Messages handed over to the workers that own their transactions, on all ports.", value: |s| Value::Count(s.handed_off) },
+    Metric { name: "worker_handed_off", help: "Messages handed over to the workers that own their transactions or that have time, on all ports.", value: |s| Value::Count(s.handed_off) },
     Metric { name: "worker_handed_in", help: "Messages that other workers handed over, on all ports.", value: |s| Value::Count(s.handed_in) },
+    Metric { name: "worker_spilled", help: "Of the messages handed over, stateless work given to siblings because the own queue did not run empty.", value: |s| Value::Count(s.spilled) },
+    Metric { name: "worker_spilled_in", help: "Of the messages that other workers handed over, stateless work that was too much for them.", value: |s| Value::Count(s.spilled_in) },
     Metric { name: "worker_handoff_full", help: "Messages that could not be handed over, because the ring was full.", value: |s| Value::Count(s.handoff_full) },
     Metric { name: "worker_sampled_messages", help: "Messages in the sample of worker_stage_seconds.", value: |s| Value::Count(s.stages.messages) },
     Metric { name: "transactions_capacity", help: "Transactions that there is room for.", value: |s| Value::Level(s.transactions.capacity) },

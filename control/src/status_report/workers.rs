@@ -1,7 +1,7 @@
 //! The transactions of each worker, and what workers hand over to each other.
 
 use super::{grouped, location, overload, ratio};
-use control_api::status::{AuthStatus, TransactionStatus, WorkerStatus};
+use control_api::status::{AuthStatus, SpillStatus, TransactionStatus, WorkerStatus};
 use std::fmt::Write;
 
 /// How far each transaction has come, and what it holds: one line per worker; none when no worker has
@@ -86,6 +86,19 @@ fn events(workers: &[WorkerStatus]) -> String {
     table
 }
 
+/// Who has given stateless work to whom; none when nobody has.
+pub(super) fn spill_table(spills: &[SpillStatus]) -> String {
+    if spills.is_empty() {
+        return String::new();
+    }
+    let mut table = format!("{:<12} {:>10} {:>14}\n", "spilled", "to", "messages");
+    for SpillStatus { from, to, messages } in spills {
+        let (from, to) = (format!("lcore {from}"), format!("lcore {to}"));
+        let _ = writeln!(table, "{from:<12} {to:>10} {:>14}", grouped(*messages));
+    }
+    table
+}
+
 /// A part in per cent of a whole.
 fn percent(part: u64, whole: u64) -> String {
     format!("{:.1} %", 100.0 * ratio(part, whole))
@@ -96,6 +109,8 @@ pub(super) fn subtract(worker: &mut WorkerStatus, before: &WorkerStatus) {
     worker.handed_off -= before.handed_off;
     worker.handed_in -= before.handed_in;
     worker.handoff_full -= before.handoff_full;
+    worker.spilled -= before.spilled;
+    worker.spilled_in -= before.spilled_in;
     worker.stages.messages -= before.stages.messages;
     for (now, then) in worker.stages.ns.iter_mut().zip(before.stages.ns) {
         *now -= then;
@@ -164,8 +179,8 @@ fn subtract_auth(now: &mut AuthStatus, before: &AuthStatus) {
 
 #[cfg(test)]
 mod tests {
-    use super::{subtract, transaction_tables};
-    use control_api::status::{TransactionStatus, WorkerStatus};
+    use super::{spill_table, subtract, transaction_tables};
+    use control_api::status::{SpillStatus, TransactionStatus, WorkerStatus};
 
     fn worker() -> WorkerStatus {
         let transactions = TransactionStatus {
@@ -193,6 +208,13 @@ mod tests {
         let words: Vec<_> = line.split_whitespace().collect();
         assert_eq!(words, ["lcore", "1", "12,345", "0", "0", "23", "0", "0", "0", "0", "5"]);
         assert_eq!(transaction_tables(&[WorkerStatus::default()]), "");
+    }
+
+    #[test]
+    fn who_spills_to_whom_is_said_when_somebody_does() {
+        assert_eq!(spill_table(&[]), "");
+        let table = spill_table(&[SpillStatus { from: 2, to: 3, messages: 1_234_567 }]);
+        assert!(table.ends_with("lcore 2         lcore 3      1,234,567\n"), "{table}");
     }
 
     #[test]

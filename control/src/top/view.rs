@@ -137,6 +137,8 @@ fn worker_table(rates: &Rates) -> Table<'static> {
         "bindings",
         "registered/s",
         "timer lag",
+        "spilled/s",
+        "taken in/s",
     ];
     let rows = rates.since.workers.iter().map(|worker| {
         let (t, l) = (&worker.transactions, &worker.location);
@@ -149,9 +151,11 @@ fn worker_table(rates: &Rates) -> Table<'static> {
             grouped(l.bindings),
             rate(rates.each_second(l.registered + l.refreshed)),
             format!("{} ms", t.timer_lag_ms),
+            rate(rates.each_second(worker.spilled)),
+            rate(rates.each_second(worker.spilled_in)),
         ]
     });
-    table(&names, &[10, 14, 12, 14, 13, 14, 14, 10], rows.collect())
+    table(&names, &[10, 14, 12, 14, 13, 14, 14, 10, 12, 12], rows.collect())
 }
 
 fn drop_table(rates: &Rates) -> Table<'static> {

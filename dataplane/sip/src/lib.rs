@@ -66,6 +66,7 @@ pub use names::{
     NotAimed,
 };
 pub use overload::{Ban, Excess, Judgement, Overload, OverloadState, SheddingCounts, SourceNet};
+pub use parse::call_id::call_id;
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;
 pub use parse::parse;

@@ -61,6 +61,13 @@ impl FastPath {
                 .is_some_and(|epoch| epoch.tables.has_transactions() || epoch.tables.has_location())
     }
 
+    /// Whether nothing at all is remembered from one message to the next: any worker would do the same with it.
+    #[inline]
+    pub fn is_stateless(&self) -> bool {
+        let tables = self.epoch.as_ref().map(|epoch| &epoch.tables);
+        !self.keeps_time() && tables.is_some_and(|tables| !tables.has_realms())
+    }
+
     /// Looks at a message of a burst that is about to be processed; after the last of them
     /// [`Self::look_ahead`].
     #[inline]

@@ -10,7 +10,7 @@ use crate::load_counters::load_of;
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{MemberLoadStatus, QueueStatus, Status, WorkerStatus};
+use control_api::status::{MemberLoadStatus, QueueStatus, SpillStatus, Status, WorkerStatus};
 use control_api::{BannedSource, DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -459,6 +459,7 @@ impl Service {
             epoch: self.epoch(),
             hugepages: self.parts.hugepages,
             workers: workers.map(|(end, lcore)| worker_status(*lcore, end, &queues)).collect(),
+            spills: spills(&self.parts.workers, &self.parts.lcores),
             queues,
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
@@ -487,6 +488,8 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         handed_off: sum(|queue| queue.handed_off),
         handed_in: sum(|queue| queue.handed_in),
         handoff_full: sum(|queue| queue.dropped_for(DropReason::HandoffFull)),
+        spilled: worker.counters.spill.given().sum(),
+        spilled_in: worker.counters.spill.taken(),
         transactions: worker.counters.transactions.status(),
         location: worker.counters.location.status(),
         auth: worker.counters.auth.status(),
@@ -494,6 +497,16 @@ fn worker_status(lcore: u16, worker: &ServiceEnd, queues: &[QueueStatus]) -> Wor
         stages: worker.counters.stages.status(),
         overload: worker.counters.overload.status(),
     }
+}
+
+/// Who has spilled how much to whom; a worker's lanes lead to those behind it.
+fn spills(workers: &[ServiceEnd], lcores: &[u16]) -> Vec<SpillStatus> {
+    let pairs = workers.iter().zip(lcores).enumerate().flat_map(|(index, (worker, from))| {
+        let behind = lcores.iter().cycle().skip(index + 1);
+        worker.counters.spill.given().zip(behind).map(|(messages, to)| (*from, *to, messages))
+    });
+    let spilled = pairs.filter(|(_, _, messages)| *messages > 0);
+    spilled.map(|(from, to, messages)| SpillStatus { from, to, messages }).collect()
 }
 
 fn member_change(status: MemberStatus) -> MemberChange {

@@ -8,6 +8,7 @@ use crate::mailbox::{Command, Epoch, Event, ServiceEnd, mailbox};
 use crate::packet::MemoryPacket;
 use crate::packet_io::MemoryQueues;
 use crate::probe::NoProbe;
+use crate::spill::Spill;
 use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
 use control_api::status::{KERNEL_PORT, QueueStatus};
@@ -65,6 +66,20 @@ impl Appliance {
             appliance.settled()
         };
         Handoff::for_workers(workers.into()).into_iter().zip(0..).map(member).collect()
+    }
+
+    /// Several workers that keep no state with these settings and can spill work to each other, with every neighbour known.
+    pub fn spilling_team(workers: usize, settings: &Settings) -> Vec<Self> {
+        let member = |(handoff, spill)| {
+            let rules = DecodeRules { verify_checksums: true };
+            let mut appliance = Self::new(rules, quanta::Clock::new(), handoff);
+            appliance.worker = appliance.worker.spilling(spill);
+            appliance.command(Command::Fib(Arc::new(lab_fib(1, [0, 1], true))));
+            appliance.command(Command::Epoch(Arc::new(lab_epoch(settings))));
+            appliance.settled()
+        };
+        let handoffs = Handoff::for_workers(workers).into_iter();
+        handoffs.zip(Spill::for_workers(workers)).map(member).collect()
     }
 
     /// One whose clock stands still until the test moves it, with these settings, room for a thousand sources and

@@ -68,6 +68,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         counters.names.publish(&name_status(&self.fast_path.names().counts(), &self.awaiting));
         counters.overload.publish(&overload_status(&self.fast_path.overload().state()));
+        if self.spill.has_siblings() {
+            counters.spill.publish(&self.spill);
+        }
         self.fast_path.publish_loads(&counters.loads);
         counters.auth.publish(&auth_status(&self.fast_path.digest_counts()));
         counters.beats.add(1);

@@ -135,7 +135,7 @@ fn free_memory() -> Result<usize> {
 }
 
 /// One port that does nothing: it is there for its mempool.
-fn plan(lcores: &[u16]) -> Result<NicPlan> {
+pub(super) fn plan(lcores: &[u16]) -> Result<NicPlan> {
     let main = u16::from(lcores.last() == Some(&0));
     let text = format!(
         "[[ports]]\nname = \"bench\"\nqueues = {}\nvdev = \"net_null0\"\n\

@@ -82,6 +82,28 @@ impl<'a, R: Registers> HeaderLines<'a, R> {
         Some(HeaderLine { id, line: line.span(), value })
     }
 
+    /// The value of the next Call-ID line; other lines are passed as quickly as their ends are found.
+    #[inline]
+    pub(crate) fn next_call_id(&mut self) -> Option<Span> {
+        loop {
+            let line = self.lines.next_line();
+            if line.is_empty() {
+                return None;
+            }
+            let first = self.bytes.get(line.start as usize).map_or(0, u8::to_ascii_lowercase);
+            if !matches!(first, b'c' | b'i') {
+                continue;
+            }
+            let name = name(self.bytes, line);
+            if name.id == HeaderId::CallId {
+                let usual = usual_value(self.bytes, line, name);
+                if let Some(value) = usual.or_else(|| value(self.bytes, line, name)) {
+                    return Some(value);
+                }
+            }
+        }
+    }
+
     /// Reads all lines up to the empty one and takes note of those we need.
     #[inline(always)]
     pub(crate) fn read(&mut self, headers: &mut Headers) -> Result<(), ParseError> {

@@ -1,6 +1,7 @@
 //! From bytes to a [`Message`]: one pass over the header lines. Values are looked into only where a
 //! decision needs them: CSeq and Content-Length here, Via, Route and URIs when routing asks.
 
+pub(crate) mod call_id;
 pub(crate) mod digits;
 pub(crate) mod error;
 pub(crate) mod header;
