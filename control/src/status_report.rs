@@ -3,12 +3,15 @@
 mod counters;
 mod location;
 mod overload;
+mod ports;
 mod workers;
 
 pub use counters::Counters;
 
 use control_api::DropReason;
-use control_api::status::{KernelStatus, QueueStatus, Status, StoreStatus, WorkerStatus};
+use control_api::status::{
+    KernelStatus, PortStatus, QueueStatus, Status, StoreStatus, WorkerStatus,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -43,6 +46,8 @@ pub struct StatusReport {
     pub store: StoreStatus,
     /// Sources that are banned now.
     pub banned_sources: u32,
+    /// What each port is, and what its driver granted.
+    pub ports: Vec<PortStatus>,
 }
 
 /// One queue pair.
@@ -89,6 +94,7 @@ impl StatusReport {
             workers: status.workers.clone(),
             store: status.store.clone(),
             banned_sources: status.banned_sources,
+            ports: status.ports.clone(),
             queues,
         }
     }
@@ -220,6 +226,10 @@ impl fmt::Display for StatusReport {
             grouped(self.mbufs_total.into())
         )?;
         writeln!(f, "kernel       {}", self.kernel_line())?;
+        let ports = ports::table(&self.ports);
+        if !ports.is_empty() {
+            writeln!(f, "\n{}", ports.trim_end())?;
+        }
         writeln!(f, "\n{}", self.queue_table())?;
         let transactions = workers::transaction_tables(&self.workers);
         if !transactions.is_empty() {

@@ -62,7 +62,7 @@ impl Level {
 pub struct Finding {
     /// How much it matters.
     pub level: Level,
-    /// Hugepages, iommu, driver, link, numa, cores, interrupts, queues, offloads, rss or plan.
+    /// Plan, hugepages, iommu, driver, link, numa, cores, interrupts, queues, rss, offloads or granted.
     pub area: &'static str,
     /// What was seen.
     pub seen: String,
@@ -143,14 +143,51 @@ pub struct Report {
     pub server: Server,
     /// The NICs that were looked at.
     pub nics: Vec<Nic>,
+    /// What the ports of the data plane that runs were granted; empty when none runs.
+    pub granted: Vec<Granted>,
     /// The worst first; within a level in the order of the areas.
     pub findings: Vec<Finding>,
+}
+
+/// What a driver of DPDK's granted a port at its start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Granted {
+    /// Name of the port.
+    pub name: String,
+    /// DPDK's driver.
+    pub driver: String,
+    /// What RSS hashes.
+    pub rss_fields: Vec<String>,
+    /// Offloads that are on.
+    pub offloads: Vec<String>,
+    /// Whether the NIC computes the UDP checksums of what we send.
+    pub nic_checksums: bool,
 }
 
 impl Report {
     /// Findings of one level.
     pub fn of(&self, level: Level) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.level == level)
+    }
+
+    /// Adds what the ports of a data plane that runs were granted.
+    pub fn add_granted(&mut self, ports: Vec<Granted>) {
+        let mut found = Findings::of("granted");
+        for port in &ports {
+            let Granted { name, driver, rss_fields, offloads, nic_checksums } = port;
+            let or_none = |list: &[String]| match list {
+                [] => "none".to_owned(),
+                list => list.join(","),
+            };
+            let by = if *nic_checksums { "the NIC" } else { "software" };
+            found.ok(format!(
+                "port {name:?} runs on {driver}: RSS over {}, UDP checksums by {by}, offloads {}",
+                or_none(rss_fields),
+                or_none(offloads),
+            ));
+        }
+        self.findings.append(&mut found.list);
+        self.granted = ports;
     }
 
     /// Whether something is at fault.
@@ -184,7 +221,7 @@ pub fn examine(
     ];
     let mut findings: Vec<_> = checks.into_iter().flatten().collect();
     findings.sort_by_key(|finding| core::cmp::Reverse(finding.level));
-    Ok(Report { server, nics, findings })
+    Ok(Report { server, nics, granted: Vec::new(), findings })
 }
 
 fn nics(

@@ -2,12 +2,14 @@
 
 use crate::Failure;
 use anyhow::Context;
+use control::dataplane_link::status_blocking;
 use control::nic::{InText, json};
 use control::rss::interface::ethtool;
+use control_api::status::PortStatus;
 use nic_config::NicSettings;
 use nic_config::doctor::ethtool::recorded;
 use nic_config::doctor::server::Server;
-use nic_config::doctor::{Report, examine};
+use nic_config::doctor::{Granted, Report, examine};
 use std::path::{Path, PathBuf};
 
 /// Look at this server as a data plane would, and say what to mend
@@ -36,6 +38,9 @@ pub(super) struct Arguments {
     /// Write the report as JSON into this file, or to standard output and nothing else there: -
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
+    /// Management socket of the data plane: where one runs, what its ports were granted stands in the report
+    #[arg(long, value_name = "PATH", default_value = "/run/trunkline/dataplane.sock")]
+    socket: PathBuf,
     /// Read proc and sys below this directory, and what ethtool printed from sos_commands/networking
     #[arg(long, value_name = "DIRECTORY", default_value = "/")]
     root: PathBuf,
@@ -43,7 +48,12 @@ pub(super) struct Arguments {
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.config.as_deref().map(settings).transpose()?;
-    let report = report(arguments, settings.as_ref())?;
+    let mut report = report(arguments, settings.as_ref())?;
+    if arguments.root == Path::new("/")
+        && let Ok(status) = status_blocking(&arguments.socket)
+    {
+        report.add_granted(status.ports.into_iter().map(granted).collect());
+    }
     let to_stdout = arguments.json.as_deref() == Some(Path::new("-"));
     if let Some(file) = &arguments.json {
         let text = serde_json::to_string_pretty(&json(&report)?)?;
@@ -58,6 +68,12 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
         crate::say(InText(&report).to_string().trim_end());
     }
     if report.has_faults() { Err(Failure::silent(crate::FAILED)) } else { Ok(()) }
+}
+
+fn granted(port: PortStatus) -> Granted {
+    let PortStatus { name, driver, rss_fields, rx_offloads, tx_offloads, nic_checksums, .. } = port;
+    let offloads = [rx_offloads, tx_offloads].concat();
+    Granted { name, driver, rss_fields, offloads, nic_checksums }
 }
 
 fn settings(file: &Path) -> Result<NicSettings, Failure> {
