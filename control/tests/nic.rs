@@ -191,3 +191,85 @@ fn the_report_of_another_server_needs_nothing_of_this_one() {
     assert_eq!(report["server"]["cpus"]["usable"], serde_json::json!([0, 1, 2, 3]));
     assert_eq!(report["nics"], serde_json::json!([]));
 }
+
+/// The tuning guide.
+fn guide() -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/nic-tuning.md");
+    std::fs::read_to_string(page).expect("the guide")
+}
+
+/// The code blocks of a page with this info string.
+fn blocks<'p>(page: &'p str, info: &str) -> Vec<&'p str> {
+    let head = format!("```{info}\n");
+    let mut blocks = Vec::new();
+    let mut rest = page;
+    while let Some(at) = rest.find(&head) {
+        let (block, after) = rest[at + head.len()..].split_once("```").expect("a block ends");
+        blocks.push(block);
+        rest = after;
+    }
+    blocks
+}
+
+/// What only looks is run here, each command as it stands in the guide.
+#[test]
+fn the_guides_commands_that_look_run_here() {
+    let page = guide();
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("plan.toml"), blocks(&page, "toml")[0]).expect("written");
+    let programs = Path::new(env!("CARGO_BIN_EXE_trunkline")).parent().expect("a folder");
+    let path = std::env::var("PATH").expect("a path");
+    let mut run = 0;
+    for line in blocks(&page, "sh look").into_iter().flat_map(str::lines) {
+        let mut command = Command::new("sh");
+        command.current_dir(folder.path()).args(["-c", line]);
+        let output = command.env("PATH", format!("{}:{path}", programs.display())).output();
+        let output = output.expect("sh starts");
+        // The doctor may find that this machine has faults.
+        let is_fine = output.status.success()
+            || (line.contains("nic doctor") && output.status.code() == Some(1));
+        assert!(is_fine, "{line}: {}", text(&output.stderr));
+        let is_written = folder.path().join("doctor.json").exists();
+        assert!(!output.stdout.is_empty() || is_written, "{line} says nothing");
+        run += 1;
+    }
+    assert_eq!(run, 9);
+}
+
+#[test]
+fn the_guides_plan_is_accepted() {
+    let page = guide();
+    let plan = nic_config::NicSettings::from_toml(blocks(&page, "toml")[0]).expect("it is right");
+    assert_eq!(usize::from(plan.ports[0].queues), plan.lcores.workers.len());
+}
+
+/// Each command of ours that the guide names is there, with each of its options.
+#[test]
+fn the_guide_names_commands_that_there_are() {
+    let page = guide();
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/src/main.rs");
+    let bench = std::fs::read_to_string(bench).expect("the bench's main");
+    let lines = page.lines().map(|line| line.trim_start_matches("$ "));
+    let spans = page.split('`').skip(1).step_by(2).filter(|span| !span.contains('\n'));
+    let mut named = BTreeSet::new();
+    for command in lines.chain(spans) {
+        let command = command.split(['|', ';']).next().unwrap_or_default().trim();
+        if let Some(rest) = command.strip_prefix("trunkline-bench ") {
+            let word = rest.split(' ').next().unwrap_or_default();
+            let variant = format!("    {}{}(", word[..1].to_uppercase(), &word[1..]);
+            assert!(bench.contains(&variant), "{command}");
+        }
+        let Some(rest) = command.strip_prefix("trunkline ") else { continue };
+        let words: Vec<_> = rest.split(' ').take_while(|word| !word.starts_with('-')).collect();
+        let mut help = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+        let help = help.args(&words).arg("--help").output().expect("it starts");
+        assert!(help.status.success(), "{command}");
+        let help = text(&help.stdout);
+        for option in rest.split(' ').filter(|word| word.starts_with("--")) {
+            assert!(help.contains(option), "{command}: {option}");
+        }
+        named.insert(words[0].to_owned());
+    }
+    let wanted = ["check", "nic", "rss", "status", "top", "where"].map(str::to_owned);
+    assert_eq!(named, wanted.into());
+}

@@ -14,9 +14,9 @@ impl Display for InText<'_> {
         writeln!(f, "{}", counts.join(", "))?;
         for finding in &self.0.findings {
             let Finding { level, area, seen, effect, mend } = finding;
-            if *level != Level::Ok {
-                writeln!(f)?;
-            } else if self.0.of(Level::Ok).next() == Some(finding) {
+            // What is well stands together.
+            let is_first_ok = self.0.of(Level::Ok).next() == Some(finding);
+            if *level != Level::Ok || is_first_ok {
                 writeln!(f)?;
             }
             let level = if *level == Level::Ok { "ok".into() } else { level.name().to_uppercase() };

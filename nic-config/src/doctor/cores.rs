@@ -99,8 +99,7 @@ fn siblings(case: Case<'_>, found: &mut Findings) {
         return;
     }
     let is_used = |other: &&u16| cpus.usable.contains(other) && !cpus.isolated.contains(other);
-    let used: BTreeSet<_> =
-        workers.iter().flat_map(|lcore| others(lcore)).filter(is_used).copied().collect();
+    let used: BTreeSet<_> = workers.iter().flat_map(others).filter(is_used).copied().collect();
     if used.is_empty() {
         let seen =
             if cpus.siblings.is_empty() { "no hyper-threads" } else { "each worker has its core" };

@@ -1,6 +1,6 @@
 //! IOMMU and VFIO: can a PCI device be left to user space, and is memory safe from it.
 
-use super::nic::pci_path;
+use super::nic::{Nic, pci_path};
 use super::server::driver;
 use super::{Case, Finding, Findings, Level};
 use crate::machine::read;
@@ -12,7 +12,7 @@ pub(super) fn check(case: Case<'_>) -> Vec<Finding> {
     // mlx5 and mana leave the device with the kernel's driver.
     let wants_vfio = |address: &str| {
         let nic = case.nics.iter().find(|nic| nic.pci.as_deref() == Some(address));
-        nic.and_then(|nic| nic.profile).is_none_or(|profile| profile.name != "mlx5")
+        nic.and_then(Nic::profile).is_none_or(|profile| profile.name != "mlx5")
     };
     let wanted: Vec<_> = case
         .ports()
@@ -108,7 +108,7 @@ fn group(case: Case<'_>, found: &mut Findings, address: &str) {
         let class: String = read(&path.join("class")).unwrap_or_default();
         let driver = driver(&path).filter(|driver| driver != "vfio-pci" && driver != "pcieport")?;
         // 0x06: bridges, which VFIO lets be.
-        (!class.starts_with("0x06")).then(|| (member, driver))
+        (!class.starts_with("0x06")).then_some((member, driver))
     });
     let bound: Vec<_> = bound.collect();
     if bound.is_empty() {

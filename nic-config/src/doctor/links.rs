@@ -29,7 +29,7 @@ fn driver(case: Case<'_>, nic: &Nic, found: &mut Findings) {
     let version = nic.ethtool.version.as_ref().map_or_else(String::new, |text| format!(" {text}"));
     let firmware = nic.ethtool.firmware.as_deref().unwrap_or("not told");
     let seen = format!("{}: driver {name}{version}, firmware {firmware}", nic.name);
-    match nic.profile {
+    match nic.profile() {
         Some(profile) => found.ok(format!("{seen}; trunkline nic profiles {}", profile.name)),
         None => found.add(
             Level::Advice,
@@ -38,7 +38,7 @@ fn driver(case: Case<'_>, nic: &Nic, found: &mut Findings) {
             "measure before you rely on it: trunkline-bench search",
         ),
     }
-    let is_ice = nic.profile.is_some_and(|profile| profile.name == "ice");
+    let is_ice = nic.profile().is_some_and(|profile| profile.name == "ice");
     let has_package = ICE_PACKAGES.iter().any(|path| case.server.root.join(path).exists());
     if is_ice && !has_package {
         let by_dpdk = case.port_of(nic).is_some_and(|port| matches!(port.device, Device::Pci(_)));

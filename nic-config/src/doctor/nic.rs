@@ -22,9 +22,8 @@ pub struct Nic {
     pub pci: Option<String>,
     /// Kernel driver of the device; `veth` and the like for virtual interfaces.
     pub driver: Option<String>,
-    /// The profile of the driver.
-    #[serde(serialize_with = "profile_name")]
-    pub profile: Option<&'static Profile>,
+    #[serde(rename = "profile")]
+    known: Option<Known>,
     /// NUMA node; none where it has none, or firmware does not tell.
     pub numa: Option<u16>,
     /// The PCIe link.
@@ -45,6 +44,16 @@ pub struct Nic {
     /// What the kernel's driver grants.
     #[serde(flatten)]
     pub ethtool: Ethtool,
+}
+
+/// A profile, which is known by its name.
+#[derive(Clone, Copy, Debug)]
+struct Known(&'static Profile);
+
+impl Serialize for Known {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name)
+    }
 }
 
 /// A PCIe link, now and at best.
@@ -90,36 +99,50 @@ impl Nic {
         Some(Self { name: address.to_owned(), driver: pci.driver.clone(), ..found }.with_profile())
     }
 
-    /// What the PCI device alone says.
+    /// What the PCI device alone says; nothing when there is none.
     fn device(server: &Server, address: Option<String>) -> Self {
-        let path = address.as_ref().map(|address| pci_path(&server.root, address));
-        let path = path.unwrap_or_default();
-        let known = address.as_ref().and_then(|address| server.machine.pci.get(address));
-        let ids = id(&path.join("vendor")).zip(id(&path.join("device")));
-        let interrupts = entries(&path.join("msi_irqs")).unwrap_or_default();
-        Self {
+        let nothing = Self {
             name: String::new(),
             interface: None,
-            driver: driver(&path),
-            profile: ids.and_then(|(vendor, device)| Profile::of_pci(vendor, device)),
-            numa: known.and_then(|known| known.numa),
-            pcie: pcie(&path),
-            iommu_group: link_name(&path.join("iommu_group")).and_then(|name| name.parse().ok()),
-            interrupts: interrupts.into_iter().filter_map(|(name, _)| name.parse().ok()).collect(),
+            pci: None,
+            driver: None,
+            known: None,
+            numa: None,
+            pcie: None,
+            iommu_group: None,
+            interrupts: Vec::new(),
             state: None,
             speed: None,
             mtu: None,
             virtio: None,
             ethtool: Ethtool::default(),
-            pci: address,
+        };
+        let Some(address) = address else { return nothing };
+        let path = pci_path(&server.root, &address);
+        let ids = id(&path.join("vendor")).zip(id(&path.join("device")));
+        let interrupts = entries(&path.join("msi_irqs")).unwrap_or_default();
+        Self {
+            driver: driver(&path),
+            known: ids.and_then(|(vendor, device)| Profile::of_pci(vendor, device)).map(Known),
+            numa: server.machine.pci.get(&address).and_then(|known| known.numa),
+            pcie: pcie(&path),
+            iommu_group: link_name(&path.join("iommu_group")).and_then(|name| name.parse().ok()),
+            interrupts: interrupts.into_iter().filter_map(|(name, _)| name.parse().ok()).collect(),
+            pci: Some(address),
+            ..nothing
         }
     }
 
     /// By the ids of the device, else by the name of its driver.
     fn with_profile(mut self) -> Self {
         let named = self.driver.as_deref().and_then(Profile::named);
-        self.profile = self.profile.or(named);
+        self.known = self.known.or(named.map(Known));
         self
+    }
+
+    /// The profile of the driver.
+    pub fn profile(&self) -> Option<&'static Profile> {
+        self.known.map(|known| known.0)
     }
 
     /// Whether the kernel's driver left it to user space.
@@ -158,15 +181,4 @@ fn pcie(path: &Path) -> Option<PcieLink> {
 /// An id such as `0x8086`.
 fn id(file: &Path) -> Option<u16> {
     u16::from_str_radix(read_text(file).trim_start_matches("0x"), 16).ok()
-}
-
-#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn profile_name<S: serde::Serializer>(
-    profile: &Option<&'static Profile>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match profile {
-        Some(profile) => serializer.serialize_some(profile.name),
-        None => serializer.serialize_none(),
-    }
 }

@@ -28,7 +28,7 @@ pub(super) fn check(case: Case<'_>) -> Vec<Finding> {
 
 /// By the profile; a port that runs shows what it was granted in `trunkline status`.
 fn dpdk(nic: &Nic, port: Option<&PortSettings>, found: &mut Findings) {
-    let Some(profile) = nic.profile else { return };
+    let Some(profile) = nic.profile() else { return };
     let word = |support: Support| support.name();
     found.ok(format!(
         "{}: DPDK's {}: UDP checksums sent {}, received {}; time stamps {}; hash in the mbuf where RSS is on",

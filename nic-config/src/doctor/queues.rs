@@ -49,7 +49,7 @@ fn ring(nic: &Nic, rings: Rings, found: &mut Findings) {
 
 /// What a port asks of a driver that has less.
 fn descriptors(nic: &Nic, port: Option<&PortSettings>, found: &mut Findings) {
-    let Some((port, profile)) = port.zip(nic.profile) else { return };
+    let Some((port, profile)) = port.zip(nic.profile()) else { return };
     let most = profile.descriptors_max.unwrap_or(u16::MAX);
     let wanted = port.rx_descriptors.max(port.tx_descriptors);
     if matches!(port.device, Device::Pci(_)) && wanted > most {
@@ -139,7 +139,7 @@ fn hashing(nic: &Nic, port: Option<&PortSettings>, found: &mut Findings) {
 /// RSS by DPDK, as far as the driver has it.
 fn pci_rss(nic: &Nic, port: &PortSettings, found: &mut Findings) {
     let is_pci = matches!(port.device, Device::Pci(_));
-    let Some(profile) = nic.profile.filter(|_| is_pci && port.queues > 1) else { return };
+    let Some(profile) = nic.profile().filter(|_| is_pci && port.queues > 1) else { return };
     let Some(rss) = profile.rss else { return };
     found.ok(format!(
         "{}: DPDK's {} has tables of {} entries, a key of {} bytes, and hashes {}",

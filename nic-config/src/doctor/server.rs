@@ -118,7 +118,7 @@ impl Server {
             numa: numa(&root.join("sys/devices/system/node"))?,
             hugepages: pages(&root.join("sys/kernel/mm/hugepages"))?,
             iommu: iommu(&root.join("sys"))?,
-            interrupts: interrupts(&root.join("proc"))?,
+            interrupts: interrupts(&root.join("proc")),
             is_virtual: flags.is_some_and(|line| line.split(' ').any(|flag| flag == "hypervisor")),
             root: root.to_owned(),
             machine,
@@ -222,7 +222,7 @@ fn iommu(sys: &Path) -> io::Result<Iommu> {
     })
 }
 
-fn interrupts(proc: &Path) -> io::Result<BTreeMap<u32, Interrupt>> {
+fn interrupts(proc: &Path) -> BTreeMap<u32, Interrupt> {
     let text = read_text(&proc.join("interrupts"));
     let columns = text.lines().next().map_or(0, |head| head.split_whitespace().count());
     let mut found = BTreeMap::new();
@@ -242,7 +242,7 @@ fn interrupts(proc: &Path) -> io::Result<BTreeMap<u32, Interrupt>> {
         };
         found.insert(number, Interrupt { name, count, cpus: cpu_list(&list) });
     }
-    Ok(found)
+    found
 }
 
 /// The text of a file; nothing when it is not there.
