@@ -119,7 +119,8 @@ fn a_plan_that_this_machine_cannot_carry_is_a_fault() {
     write("[[ports]]\nname = \"core\"\ninterfaces = \"eth0\"\n");
     let output = trunkline(&["doctor", "--config", path]);
     let error = text(&output.stderr);
-    assert!(output.status.code() == Some(2) && error.contains("plan.toml"), "{error}");
+    assert!(output.status.code() == Some(2) && error.contains("plan.toml: line "), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn dpdk(nic: &Nic, port: Option<&PortSettings>, found: &mut Findings) {
     let Some(profile) = nic.profile() else { return };
     let word = |support: Support| support.name();
     found.ok(format!(
-        "{}: DPDK's {}: UDP checksums sent {}, received {}; time stamps {}; hash in the mbuf where RSS is on",
+        "{}: DPDK's {}: UDP checksums sent {}, received {}; time stamps {}",
         nic.name,
         profile.name,
         word(profile.tx_udp_checksum.support),

@@ -80,7 +80,12 @@ fn settings(file: &Path) -> Result<NicSettings, Failure> {
     let name = file.display();
     let text = std::fs::read_to_string(file);
     let text = text.map_err(|error| Failure::wrong(format!("{name}: {error}")))?;
-    NicSettings::from_toml(&text).map_err(|error| Failure::wrong(format!("{name}: {error}")))
+    NicSettings::from_toml(&text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text[..start].matches('\n').count() + 1;
+        let message = error.message().replace('\n', "; ");
+        Failure::wrong(format!("{name}: line {line}: {message}"))
+    })
 }
 
 fn report(arguments: &Arguments, settings: Option<&NicSettings>) -> Result<Report, Failure> {
