@@ -10,7 +10,7 @@
 //! - [`health`]: members of destination sets are probed; [`operator`] is where operators ask and drain.
 //! - [`supervisor`]: both processes, kept alive.
 //! - [`check`], [`status_report`], [`member_report`], [`connection_report`], [`whereis`], [`top`]: what the operator asks.
-//! - [`rss`]: plans for the queues of a port.
+//! - [`rss`]: plans for the queues of a port; [`nic`]: what a server lacks for its NICs.
 //! - [`lab`]: a small network on one machine, with the appliance in it.
 #![forbid(unsafe_code)]
 
@@ -34,6 +34,7 @@ pub mod logging;
 pub mod member_report;
 pub mod metrics;
 pub mod names_report;
+pub mod nic;
 pub mod operator;
 pub mod process;
 pub mod publisher;

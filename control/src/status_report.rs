@@ -3,13 +3,14 @@
 mod counters;
 mod location;
 mod overload;
+mod ports;
 mod workers;
 
 pub use counters::Counters;
 
 use control_api::DropReason;
 use control_api::status::{
-    KernelStatus, QueueStatus, SpillStatus, Status, StoreStatus, WorkerStatus,
+    KernelStatus, PortStatus, QueueStatus, SpillStatus, Status, StoreStatus, WorkerStatus,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ pub struct StatusReport {
     pub store: StoreStatus,
     /// Sources that are banned now.
     pub banned_sources: u32,
+    /// What each port is, and what its driver granted.
+    pub ports: Vec<PortStatus>,
 }
 
 /// One queue pair.
@@ -94,6 +97,7 @@ impl StatusReport {
             spills: status.spills.clone(),
             store: status.store.clone(),
             banned_sources: status.banned_sources,
+            ports: status.ports.clone(),
             queues,
         }
     }
@@ -225,6 +229,10 @@ impl fmt::Display for StatusReport {
             grouped(self.mbufs_total.into())
         )?;
         writeln!(f, "kernel       {}", self.kernel_line())?;
+        let ports = ports::table(&self.ports);
+        if !ports.is_empty() {
+            writeln!(f, "\n{}", ports.trim_end())?;
+        }
         writeln!(f, "\n{}", self.queue_table())?;
         let transactions = workers::transaction_tables(&self.workers);
         if !transactions.is_empty() {

@@ -83,6 +83,7 @@ fn every_command_that_operators_type_is_explained_to_them() {
         "destinations",
         "drain",
         "where",
+        "nic",
         "rss",
         "lab",
     ];

@@ -14,13 +14,13 @@ use crate::{decode::DecodeRules, kernel::PortInterface};
 use anyhow::{Context, Result};
 use capsule::Runtime;
 use capsule::UnixSignal;
-use control_api::status::KERNEL_PORT;
+use control_api::status::{KERNEL_PORT, PortStatus};
 use core::net::SocketAddr;
 use nic_config::cleanup::remove_leftovers;
 use nic_config::location::LocationCapacity;
 use nic_config::lock::InstanceLock;
 use nic_config::machine::Machine;
-use nic_config::plan::NicPlan;
+use nic_config::plan::{NicPlan, PortPlan};
 use nic_config::registrar::{FAILURES, NONCES};
 use nic_config::settings::NicSettings;
 use nic_config::{eal, xdp};
@@ -94,6 +94,7 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
         queues: queues.infos(plan),
         filters,
         hugepages: plan.memory.hugepages,
+        ports: plan.ports.iter().map(granted).collect(),
         mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
         allow_faults,
         secret,
@@ -137,6 +138,25 @@ fn build_runtime(plan: &NicPlan, xdp_object: &Path) -> Result<Runtime> {
     let config = eal::runtime_config(plan, xdp_object);
     let config = toml::from_str(&config).context("capsule refuses the plan")?;
     Runtime::build(config).context("EAL or a port did not start; its own message stands above")
+}
+
+/// What a port that has been configured is, and what its driver granted.
+fn granted(port: &PortPlan) -> PortStatus {
+    let id = capsule_ffi::port_by_name(&port.eal_device);
+    let info = id.and_then(capsule_ffi::port_info);
+    let grant = id.and_then(capsule_ffi::port_grant).unwrap_or_default();
+    let [rx_offloads, tx_offloads] = grant.offload_names();
+    PortStatus {
+        name: port.name.clone(),
+        driver: info.as_ref().map_or_else(String::new, |info| info.driver.clone()),
+        mtu: grant.mtu,
+        rss_fields: grant.rss_fields().into_iter().map(str::to_owned).collect(),
+        reta_size: info.as_ref().map_or(0, |info| info.reta_size),
+        rss_key_bytes: info.as_ref().map_or(0, |info| info.rss_key_size),
+        rx_offloads,
+        tx_offloads,
+        nic_checksums: grant.has_udp_checksum(),
+    }
 }
 
 /// One filter for each port that shares its interface with the kernel; all of them empty.

@@ -13,12 +13,34 @@ use crate::packet::PacketBuf;
 use control_api::DropReason;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
+use nic_config::limits::PORTS_MAX;
 use sip_core::Transport;
 
 /// Time to live of what we send (RFC 1700's recommended default).
 const HOP_LIMIT: u8 = 64;
 /// IPv4 flags: don't fragment, so that the identification may stay zero (RFC 6864 4.1).
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0x00];
+
+/// The ports whose NIC computes UDP checksums; none of them to begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChecksumPorts(u8);
+
+impl ChecksumPorts {
+    /// Every port.
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// The same with one port more.
+    #[must_use]
+    pub const fn with(self, port: u8) -> Self {
+        Self(self.0 | 1 << port)
+    }
+
+    const fn has(self, port: u8) -> bool {
+        self.0 & 1 << port != 0
+    }
+}
+
+const _: () = assert!(PORTS_MAX <= u8::BITS as usize, "each port has a bit");
 
 /// Where a message goes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +80,12 @@ impl Egress {
         ETHERNET_LEN + if self.adjacency.vlan.is_some() { VLAN_LEN } else { 0 }
     }
 
+    /// Whether the NIC computes the UDP checksum. Where routers may fragment, the identification is taken from the checksum,
+    /// so it must be known here.
+    fn leaves_checksum(&self, ports: ChecksumPorts) -> bool {
+        ports.has(self.adjacency.port) && !self.adjacency.may_fragment
+    }
+
     /// Largest SIP message in bytes that fits the link's MTU.
     pub fn message_max(&self) -> usize {
         usize::from(self.adjacency.mtu).saturating_sub(self.ip_len() + UDP_LEN)
@@ -67,7 +95,7 @@ impl Egress {
 /// Builds the outgoing frame in the buffer of the incoming one.
 ///
 /// The message is `prefix` followed by the bytes `kept` of the frame (an empty range for a message
-/// that is all prefix).
+/// that is all prefix). The UDP checksum is left to the NICs of `checksums`.
 ///
 /// # Errors
 /// [`DropReason::EgressTooLarge`] when the message does not fit the MTU or the buffer; the frame is
@@ -77,6 +105,7 @@ pub fn encode<P: PacketBuf>(
     prefix: &[u8],
     kept: Range<usize>,
     egress: &Egress,
+    checksums: ChecksumPorts,
 ) -> Result<(), DropReason> {
     let message_len = prefix.len() + kept.len();
     if message_len > egress.message_max() {
@@ -96,19 +125,23 @@ pub fn encode<P: PacketBuf>(
     }
     let (headers, message) = buffer[window.clone()].split_at_mut(headers_len);
     message[..prefix.len()].copy_from_slice(prefix);
-    write_headers(headers, message, egress);
+    let is_left = egress.leaves_checksum(checksums);
+    write_headers(headers, message, egress, is_left);
     packet.set_window(window);
+    if is_left {
+        packet.leave_checksum(egress.link_len(), egress.ip_len());
+    }
     Ok(())
 }
 
-fn write_headers(headers: &mut [u8], message: &[u8], egress: &Egress) {
+fn write_headers(headers: &mut [u8], message: &[u8], egress: &Egress, is_left: bool) {
     let (link, rest) = headers.split_at_mut(egress.link_len());
     let (ip, udp) = rest.split_at_mut(egress.ip_len());
     write_ethernet(link, egress);
     // message_max keeps the lengths under 65,536.
     #[expect(clippy::cast_possible_truncation, reason = "bounded by the MTU, a u16")]
     let udp_len = (UDP_LEN + message.len()) as u16;
-    write_udp(udp, message, udp_len, egress);
+    write_udp(udp, message, udp_len, egress, is_left);
     match (egress.source.ip(), egress.target.ip()) {
         (IpAddr::V4(source), IpAddr::V4(target)) => {
             // Two different messages have different checksums, but for one pair in 65,536 (RFC 6864 5.2).
@@ -164,13 +197,18 @@ fn write_ipv6(ip: &mut [u8], udp_len: u16, source: [u8; 16], target: [u8; 16]) {
     ip[24..40].copy_from_slice(&target);
 }
 
-fn write_udp(udp: &mut [u8], message: &[u8], udp_len: u16, egress: &Egress) {
+/// With `is_left`, only the pseudo header is summed up, for the NIC to go on from.
+fn write_udp(udp: &mut [u8], message: &[u8], udp_len: u16, egress: &Egress, is_left: bool) {
     udp[..2].copy_from_slice(&egress.source.port().to_be_bytes());
     udp[2..4].copy_from_slice(&egress.target.port().to_be_bytes());
     udp[4..6].copy_from_slice(&udp_len.to_be_bytes());
     udp[6..8].fill(0);
     let pseudo =
         checksum::pseudo_header(egress.source.ip(), egress.target.ip(), usize::from(udp_len));
+    if is_left {
+        udp[6..8].copy_from_slice(&checksum::fold(pseudo).to_be_bytes());
+        return;
+    }
     let ports = u64::from(egress.source.port()) + u64::from(egress.target.port());
     let check = !checksum::fold(checksum::sum(pseudo + ports + u64::from(udp_len), message));
     // Zero means "no checksum"; a sum of zero goes out as all ones (RFC 768).
@@ -180,12 +218,22 @@ fn write_udp(udp: &mut [u8], message: &[u8], udp_len: u16, egress: &Egress) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Egress, encode};
+    use super::{ChecksumPorts, Egress};
     use crate::decode::{DecodeRules, decode};
     use crate::fib::Adjacency;
     use crate::packet::{MemoryPacket, PacketBuf};
     use crate::testing::frames;
     use control_api::DropReason;
+
+    /// With checksums in software.
+    fn encode(
+        packet: &mut MemoryPacket,
+        prefix: &[u8],
+        kept: core::ops::Range<usize>,
+        egress: &Egress,
+    ) -> Result<(), DropReason> {
+        super::encode(packet, prefix, kept, egress, ChecksumPorts::default())
+    }
 
     fn egress(source: &str, target: &str, vlan: Option<u16>) -> Egress {
         let source: core::net::SocketAddr = source.parse().unwrap();
@@ -237,6 +285,30 @@ mod tests {
             encode(&mut packet, &vec![b'm'; len], 0..0, &egress).unwrap();
             let seen = decode(packet.frame(), DecodeRules { verify_checksums: true }).unwrap();
             assert_eq!(packet.frame()[seen.payload], vec![b'm'; len]);
+        }
+    }
+
+    #[test]
+    fn a_nic_completes_to_the_same_bytes() {
+        for (from, to) in [("10.0.0.1:5060", "10.0.0.2:5070"), ("[fd00::1]:5060", "[fd00::2]:5070")]
+        {
+            for (vlan, len) in
+                [(None, 0), (None, 1), (Some(7), 300), (None, 1_301), (Some(7), 1_400)]
+            {
+                let message: Vec<u8> =
+                    (0..len).map(|i: u32| i.wrapping_mul(37).to_le_bytes()[0]).collect();
+                let egress = egress(from, to, vlan);
+                let [mut soft, mut hard] = [MemoryPacket::new(&[]), MemoryPacket::new(&[])];
+                encode(&mut soft, &message, 0..0, &egress).unwrap();
+                super::encode(&mut hard, &message, 0..0, &egress, ChecksumPorts::ALL).unwrap();
+                assert_ne!(hard.frame(), soft.frame(), "the checksum is left");
+                hard.complete_checksum();
+                assert_eq!(hard.frame(), soft.frame());
+                // Another port's NIC cannot.
+                super::encode(&mut hard, &message, 0..0, &egress, ChecksumPorts::default().with(1))
+                    .unwrap();
+                assert_eq!(hard.frame(), soft.frame());
+            }
         }
     }
 

@@ -14,7 +14,7 @@ mod parcels;
 mod stateful;
 
 use crate::decode::Datagram;
-use crate::encode::{Egress, encode};
+use crate::encode::{ChecksumPorts, Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
 use crate::held_replies::HeldReplies;
 use crate::limits::KEEPALIVE_MAX;
@@ -58,6 +58,7 @@ struct Scratch {
     edits: EditList,
     prefix: Output,
     egress: Egress,
+    checksums: ChecksumPorts,
     /// What follows the prefix in a message that is larger than the MTU: a range of the frame.
     kept: Range<usize>,
     transactions: Transactions,
@@ -93,6 +94,7 @@ impl Default for Scratch {
             edits: EditList::default(),
             prefix: Output::default(),
             egress: Egress::NOWHERE,
+            checksums: ChecksumPorts::default(),
             kept: 0..0,
             transactions: Transactions::new(TransactionSizes { transactions: 0, buffers: 0 }, 0, 0),
             location: Location::new(NO_BINDINGS, 0, 1, [0; 16]),
@@ -119,6 +121,11 @@ enum Outgoing {
 }
 
 impl FastPath {
+    /// Leaves the UDP checksums of what goes out of these ports to their NICs.
+    pub fn leave_checksums(&mut self, ports: ChecksumPorts) {
+        self.scratch.checksums = ports;
+    }
+
     /// Becomes one of this many workers, which share the capacities of destinations.
     pub fn share(&mut self, share: Share) {
         self.scratch.choices = Choices::new(share);
@@ -223,7 +230,9 @@ impl Scratch {
             self.kept = kept;
             return Verdict::Elsewhere { is_reply: matches!(verdict, Verdict::Reply { .. }) };
         }
-        match encode(packet, self.prefix.bytes(), kept.clone(), &self.egress) {
+        let encoded =
+            encode(packet, self.prefix.bytes(), kept.clone(), &self.egress, self.checksums);
+        match encoded {
             Ok(()) => verdict,
             Err(DropReason::EgressTooLarge) if way.oversize == Oversize::Fragment => {
                 self.kept = kept;

@@ -78,6 +78,13 @@ impl PacketBuf for Frame {
         self.raw().nb_segs == 1
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "lengths of headers")]
+    fn leave_checksum(&mut self, link_len: usize, ip_len: usize) {
+        // SAFETY: as in `raw`, and `&mut self` makes us the only user.
+        let raw = unsafe { self.0.as_mut() };
+        capsule_ffi::leave_udp_checksum(raw, link_len as u8, ip_len as u16);
+    }
+
     fn prefetch(&self) {
         let frame = self.frame();
         for line in 0..HEAD_LINES {
@@ -143,6 +150,11 @@ impl PacketIo for DpdkQueues {
         sent
     }
 
+    fn computes_checksums(&self, port: usize) -> bool {
+        let grant = self.pairs.get(port).and_then(|pair| capsule_ffi::port_grant(pair.port()));
+        grant.is_some_and(|grant| grant.has_udp_checksum())
+    }
+
     fn new_packet(&mut self) -> Option<Frame> {
         self.allocate()
     }
@@ -158,7 +170,7 @@ pub fn set_profiles(plan: &NicPlan) {
             rss_key: None,
             mtu: Some(port.mtu),
             rx_checksum_offload: false,
-            tx_checksum_offload: false,
+            tx_checksum_offload: port.checksum_offload,
         });
     }
 }

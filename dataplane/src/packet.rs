@@ -2,6 +2,7 @@
 //!
 //! The SIP stages see only this trait, so the whole pipeline runs on plain memory in tests.
 
+use crate::checksum;
 use core::ops::Range;
 
 /// A frame inside a larger buffer.
@@ -23,6 +24,10 @@ pub trait PacketBuf: Unpin {
         true
     }
 
+    /// Leaves the UDP checksum to the NIC. The frame has a link header of `link_len` bytes and an IP header of `ip_len`, and
+    /// its checksum field holds the sum of the pseudo header. Only for a port that computes checksums.
+    fn leave_checksum(&mut self, link_len: usize, ip_len: usize);
+
     /// Asks the CPU for the first cache lines of the frame.
     fn prefetch(&self) {}
 }
@@ -32,6 +37,8 @@ pub trait PacketBuf: Unpin {
 pub struct MemoryPacket {
     buffer: Vec<u8>,
     window: Range<usize>,
+    /// Where the UDP header and its checksum are that were left to a NIC.
+    left_at: Option<usize>,
 }
 
 impl MemoryPacket {
@@ -45,7 +52,17 @@ impl MemoryPacket {
         let end = Self::HEADROOM + frame.len();
         let mut buffer = vec![0; Self::SIZE.max(end)];
         buffer[Self::HEADROOM..end].copy_from_slice(frame);
-        Self { buffer, window: Self::HEADROOM..end }
+        Self { buffer, window: Self::HEADROOM..end, left_at: None }
+    }
+
+    /// Does what a NIC does to a frame whose checksum was left to it: sums up from the UDP header on, in whose
+    /// checksum field the pseudo header's sum stands already.
+    pub fn complete_checksum(&mut self) {
+        let Some(udp) = self.left_at.take() else { return };
+        let frame = &mut self.buffer[self.window.clone()];
+        let check = !checksum::fold(checksum::sum(0, &frame[udp..]));
+        let check = if check == 0 { 0xffff } else { check };
+        frame[udp + 6..udp + 8].copy_from_slice(&check.to_be_bytes());
     }
 }
 
@@ -61,5 +78,9 @@ impl PacketBuf for MemoryPacket {
     fn set_window(&mut self, window: Range<usize>) {
         assert!(window.start <= window.end && window.end <= self.buffer.len());
         self.window = window;
+    }
+
+    fn leave_checksum(&mut self, link_len: usize, ip_len: usize) {
+        self.left_at = Some(link_len + ip_len);
     }
 }

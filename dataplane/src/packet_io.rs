@@ -22,6 +22,12 @@ pub trait PacketIo {
     /// removed. Gives the number taken.
     fn tx_burst(&mut self, port: usize, frames: &mut TxFrames<Self::Packet>) -> usize;
 
+    /// Whether the NIC of `port` computes the UDP checksums that are left to it.
+    fn computes_checksums(&self, port: usize) -> bool {
+        let _ = port;
+        false
+    }
+
     /// A packet with nothing in it, for a message that begins here; none when the pool is empty.
     fn new_packet(&mut self) -> Option<Self::Packet>;
 }
@@ -38,6 +44,8 @@ pub struct MemoryQueues {
     pub tx_room: Vec<usize>,
     /// New packets that the pool still has.
     pub pool: usize,
+    /// Checksums are left to the ports.
+    pub computes_checksums: bool,
 }
 
 impl MemoryQueues {
@@ -48,6 +56,7 @@ impl MemoryQueues {
             tx: vec![Vec::new(); ports],
             tx_room: vec![usize::MAX; ports],
             pool: usize::MAX,
+            computes_checksums: false,
         }
     }
 }
@@ -65,6 +74,10 @@ impl PacketIo for MemoryQueues {
         self.tx_room[port] -= count;
         self.tx[port].extend(frames.drain(..count));
         count
+    }
+
+    fn computes_checksums(&self, _port: usize) -> bool {
+        self.computes_checksums
     }
 
     fn new_packet(&mut self) -> Option<MemoryPacket> {

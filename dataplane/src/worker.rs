@@ -23,6 +23,7 @@ mod transmit;
 
 use crate::awaiting::{Awaiting, Held};
 use crate::decode::{Datagram, DecodeRules, locate, usual_payload, verify};
+use crate::encode::ChecksumPorts;
 use crate::fast_path::FastPath;
 use crate::handoff::Handoff;
 use crate::held_replies::HeldReplies;
@@ -104,6 +105,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         clock: quanta::Clock,
         probe: Pr,
     ) -> Self {
+        let computing =
+            (0..ports.len()).zip(0_u8..).filter(|(port, _)| io.computes_checksums(*port));
+        let checksums =
+            computing.fold(ChecksumPorts::default(), |ports, (_, port)| ports.with(port));
+        let mut fast_path = FastPath::default();
+        fast_path.leave_checksums(checksums);
         let ports = ports.into_iter().map(|port| Port {
             rules: port.rules,
             counters: port.counters,
@@ -118,7 +125,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             mailbox,
             siblings: Handoff::default(),
             spill: Spill::default(),
-            fast_path: FastPath::default(),
+            fast_path,
             sizes: TransactionSizes { transactions: 0, buffers: 0 },
             location_sizes: LocationSizes { aors: 0, bindings: 0, text_blocks: 0 },
             parked: Parked::default(),

@@ -65,6 +65,20 @@ fn a_call_crosses_from_ipv4_to_ipv6() {
 }
 
 #[test]
+fn a_nic_that_computes_checksums_sends_the_same_bytes() {
+    let [mut soft, mut hard] = [Appliance::default(), Appliance::on_computing_ports()];
+    // Over IPv4, over IPv6, and our own 404.
+    for user in ["service", "six", "nobody-here"] {
+        let frame = frames::udp(CALLER, US, invite(user).as_bytes());
+        let (by_us, mut by_nic) = (soft.forward(&frame).unwrap(), hard.forward(&frame).unwrap());
+        assert_ne!(by_nic.frame(), by_us.frame(), "{user}");
+        by_nic.complete_checksum();
+        assert_eq!(by_nic.frame(), by_us.frame(), "{user}");
+    }
+    conserved(&hard);
+}
+
+#[test]
 fn a_message_waits_for_its_neighbour_and_then_leaves() {
     let appliance = Appliance::bare(DecodeRules { verify_checksums: true });
     appliance.command(Command::Fib(Arc::new(lab_fib(1, [0, 1], false))));

@@ -43,10 +43,12 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_rss_hash_update",
     "rte_eth_dev_rss_reta_query",
     "rte_eth_dev_rss_reta_update",
+    "rte_eth_dev_rx_offload_name",
     "rte_eth_dev_set_mtu",
     "rte_eth_dev_socket_id",
     "rte_eth_dev_start",
     "rte_eth_dev_stop",
+    "rte_eth_dev_tx_offload_name",
     "rte_eth_link_get_nowait",
     "rte_eth_macaddr_get",
     "rte_eth_promiscuous_disable",
@@ -86,6 +88,7 @@ const CONSTANTS: &[&str] = &[
     "RSS_.*",
     "RX_OFFLOAD_.*",
     "TX_OFFLOAD_.*",
+    "MBUF_TX_.*",
 ];
 
 /// Types behind pointers that nobody looks into; several are packed in ways Rust cannot express.

@@ -11,12 +11,14 @@
 //! 6. [`eal`]: the plan as capsule's runtime configuration and EAL arguments.
 //! 7. [`xdp`]: the program that hands SIP to the AF_XDP ports and the rest to the kernel.
 //!
-//! Beside it stands [`rss`], which knows where a flow goes and how the queues could be even.
+//! Beside it stand [`rss`], which knows where a flow goes and how the queues could be even, [`profile`], which knows what
+//! each driver can do, and [`doctor`], which says what on a server holds the plan back and how to mend it.
 //!
 //! Nothing here links DPDK: control uses the same plan for `trunkline check`.
 #![forbid(unsafe_code)]
 
 pub mod cleanup;
+pub mod doctor;
 pub mod eal;
 pub mod last_good;
 pub mod limits;
@@ -26,6 +28,7 @@ pub mod machine;
 pub mod mempool;
 pub mod plan;
 mod plan_report;
+pub mod profile;
 pub mod registrar;
 pub mod rss;
 pub mod settings;

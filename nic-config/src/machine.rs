@@ -165,7 +165,7 @@ fn lcores(system: &Path, allowed: Option<&str>) -> io::Result<BTreeMap<u16, Opti
 }
 
 /// The kernel's list form: `0-3,8,10-11`.
-fn cpu_list(text: &str) -> Vec<u16> {
+pub(crate) fn cpu_list(text: &str) -> Vec<u16> {
     let mut cpus = Vec::new();
     for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -234,7 +234,7 @@ fn namespace(link: &Path) -> io::Result<u64> {
 }
 
 /// The first word after a key of a `Key: value` file.
-fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key))?.split_whitespace().next()
 }
 
@@ -243,16 +243,16 @@ fn numa_node(device: &Path) -> Option<u16> {
     read(&device.join("numa_node"))
 }
 
-fn link_name(link: &Path) -> Option<String> {
+pub(crate) fn link_name(link: &Path) -> Option<String> {
     Some(fs::read_link(link).ok()?.file_name()?.to_string_lossy().into_owned())
 }
 
-fn read<T: FromStr>(file: &Path) -> Option<T> {
+pub(crate) fn read<T: FromStr>(file: &Path) -> Option<T> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// Names and paths within a directory, sorted; none when there is no such directory.
-fn entries(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+pub(crate) fn entries(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let listing = match fs::read_dir(directory) {
         Ok(listing) => listing,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

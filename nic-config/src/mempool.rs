@@ -162,6 +162,7 @@ mod tests {
             device,
             queues,
             verify_checksums: true,
+            checksum_offload: true,
             rx_descriptors: descriptors,
             tx_descriptors: descriptors,
             mtu: None,

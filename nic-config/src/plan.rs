@@ -70,6 +70,8 @@ pub struct PortPlan {
     pub mtu: u16,
     /// Whether checksums of received packets are verified.
     pub verify_checksums: bool,
+    /// Whether the NIC computes the UDP checksums of what we send, if its driver can.
+    pub checksum_offload: bool,
     /// NUMA socket of the device, where it has one.
     pub numa: Option<u16>,
 }
@@ -276,6 +278,7 @@ fn plan_port(
         tx_descriptors: port.tx_descriptors,
         mtu: check_mtu(port, interface.as_ref())?,
         verify_checksums: port.verify_checksums,
+        checksum_offload: port.checksum_offload,
         interface,
         numa,
     })

@@ -46,6 +46,9 @@ pub struct PortSettings {
     /// `verify_checksums`: verify IPv4 and UDP checksums of received packets, default true. Switch
     /// it off on veth, where the sender leaves them partial.
     pub verify_checksums: bool,
+    /// `checksum_offload`: let the NIC compute the UDP checksums of what we send, where its driver
+    /// can, default true; else, and where it cannot, software does.
+    pub checksum_offload: bool,
     /// `rx_descriptors` per queue: power of two, 64 to 4096, default 1024 (AF_XDP 2048).
     pub rx_descriptors: u16,
     /// `tx_descriptors` per queue: power of two, 64 to 4096, default 1024 (AF_XDP 2048).
@@ -206,6 +209,7 @@ struct PortTable {
     vdev: Option<String>,
     queues: Option<u16>,
     verify_checksums: Option<bool>,
+    checksum_offload: Option<bool>,
     rx_descriptors: Option<u16>,
     tx_descriptors: Option<u16>,
     mtu: Option<u16>,
@@ -228,6 +232,7 @@ impl TryFrom<PortTable> for PortSettings {
         let settings = Self {
             queues: table.queues.unwrap_or(1),
             verify_checksums: table.verify_checksums.unwrap_or(true),
+            checksum_offload: table.checksum_offload.unwrap_or(true),
             rx_descriptors: table.rx_descriptors.unwrap_or(descriptors),
             tx_descriptors: table.tx_descriptors.unwrap_or(descriptors),
             mtu: table.mtu,
@@ -276,7 +281,7 @@ fn check_device(port: &str, device: &Device) -> Result<(), String> {
 }
 
 /// `DDDD:BB:DD.F`, hexadecimal.
-fn is_pci_address(text: &str) -> bool {
+pub(crate) fn is_pci_address(text: &str) -> bool {
     const SHAPE: &[u8] = b"0000:00:00.0";
     text.len() == SHAPE.len()
         && text.bytes().zip(SHAPE).all(|(byte, shape)| match shape {
@@ -313,6 +318,7 @@ mod tests {
             pci = "0000:3b:00.0"
             queues = 2
             verify_checksums = false
+            checksum_offload = false
             mtu = 9000
             "#,
         )
@@ -320,6 +326,7 @@ mod tests {
         let core = &settings.ports[0];
         assert_eq!(core.device, Device::Interface("eth1".into()));
         assert_eq!((core.queues, core.verify_checksums, core.mtu), (1, true, None));
+        assert!(core.checksum_offload && !settings.ports[1].checksum_offload);
         assert_eq!((core.rx_descriptors, core.tx_descriptors), (2048, 2048));
         let edge = &settings.ports[1];
         assert_eq!((edge.queues, edge.verify_checksums, edge.mtu), (2, false, Some(9000)));

@@ -6,7 +6,7 @@ use crate::network::poll_on;
 use anyhow::{Context, Result, ensure};
 use core::net::SocketAddr;
 use dataplane::decode::{DecodeRules, decode};
-use dataplane::encode::{Egress, encode};
+use dataplane::encode::{ChecksumPorts, Egress, encode};
 use dataplane::fib::Adjacency;
 use dataplane::limits::TX_BURST_MAX;
 use dataplane::mbuf::{DpdkQueues, Frame};
@@ -191,7 +191,7 @@ impl Wire for PortWire {
             };
             let source = self.locals[usize::from(datagram.from)];
             let egress = Egress::over_udp(source, datagram.to, self.adjacency);
-            match encode(&mut frame, bytes, 0..0, &egress) {
+            match encode(&mut frame, bytes, 0..0, &egress, ChecksumPorts::default()) {
                 Ok(()) => self.waiting.push_back(frame),
                 Err(_) => not_taken.by_system += 1,
             }

@@ -120,6 +120,7 @@ pub(super) fn encode(arrived: &Arrived) -> Work {
             black_box(writer.prefix.bytes()),
             kept.clone(),
             &egress,
+            dataplane::encode::ChecksumPorts::default(),
         );
         black_box(encoded).expect("it fits");
     })

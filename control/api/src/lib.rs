@@ -27,4 +27,4 @@ pub use names::{FromNames, NameAsked, NameReply, NamesStatus, Resolved, Resolved
 pub use reasons::DropReason;
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 10;
+pub const API_VERSION: u16 = 11;

@@ -33,6 +33,31 @@ pub struct Status {
     pub banned_sources: u32,
     /// What members of destination sets with `overload_control` have said of their load.
     pub member_loads: Vec<MemberLoadStatus>,
+    /// What each port is and was granted, in the order of the configuration.
+    pub ports: Vec<PortStatus>,
+}
+
+/// What a port is, and what its driver granted at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// Its name.
+    pub name: String,
+    /// DPDK's driver: `net_ice`, `net_af_xdp`.
+    pub driver: String,
+    /// MTU in bytes.
+    pub mtu: u16,
+    /// What RSS hashes by DPDK, in the words of testpmd; empty when DPDK does not hash.
+    pub rss_fields: Vec<String>,
+    /// Entries of the RSS table, 0 without one.
+    pub reta_size: u16,
+    /// Bytes of the RSS key, 0 where the driver does not say.
+    pub rss_key_bytes: u8,
+    /// Offloads of received frames that are on, as testpmd names them.
+    pub rx_offloads: Vec<String>,
+    /// Offloads of sent frames that are on.
+    pub tx_offloads: Vec<String>,
+    /// Whether the NIC computes the UDP checksums of what we send; else software does.
+    pub nic_checksums: bool,
 }
 
 /// Stateless work that one worker has given to one sibling, because its own queue did not run empty.

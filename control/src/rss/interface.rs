@@ -45,7 +45,11 @@ pub fn read(name: &str) -> Result<Interface> {
     Ok(interface)
 }
 
-fn ethtool(arguments: &[&str]) -> Result<String> {
+/// What `ethtool` prints with these arguments.
+///
+/// # Errors
+/// When it is not installed, or refuses.
+pub fn ethtool(arguments: &[&str]) -> Result<String> {
     let output = Command::new("ethtool")
         .args(arguments)
         .output()

@@ -14,6 +14,7 @@ mod connections;
 mod database;
 mod digest;
 mod disks;
+mod doctor;
 mod health;
 mod hostile;
 mod interop;

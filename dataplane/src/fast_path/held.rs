@@ -42,9 +42,9 @@ impl FastPath {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
             return OwnVerdict::Drop(DropReason::NoEpoch);
         };
-        let Scratch { held, adjacencies, egress, .. } = &mut self.scratch;
+        let Scratch { held, adjacencies, egress, checksums, .. } = &mut self.scratch;
         let Some(reply) = held.first() else { return OwnVerdict::Drop(DropReason::NoRoute) };
-        encode_alone(packet, &reply, (epoch, fib), adjacencies, egress)
+        encode_alone(packet, &reply, (epoch, fib), adjacencies, (egress, *checksums))
     }
 
     /// Puts that answer, when it is larger than the MTU or goes over a connection, into a parcel.

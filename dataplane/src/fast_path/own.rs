@@ -3,7 +3,7 @@
 use super::stateful::Ways;
 use super::{FastPath, Scratch};
 use crate::decode::Datagram;
-use crate::encode::{Egress, encode};
+use crate::encode::{ChecksumPorts, Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
@@ -169,11 +169,12 @@ impl FastPath {
         let (Some(epoch), Some(fib)) = (&self.epoch, &self.fib) else {
             return OwnVerdict::Drop(DropReason::NoEpoch);
         };
-        let Scratch { transactions, location, adjacencies, egress, .. } = &mut self.scratch;
+        let Scratch { transactions, location, adjacencies, egress, checksums, .. } =
+            &mut self.scratch;
         let Some(own) = outbox(transactions, location).first() else {
             return OwnVerdict::Drop(DropReason::NoRoute);
         };
-        encode_alone(packet, &own, (epoch, fib), adjacencies, egress)
+        encode_alone(packet, &own, (epoch, fib), adjacencies, (egress, *checksums))
     }
 
     /// Puts the message of an `Elsewhere` verdict into a parcel, and forgets it.
@@ -204,7 +205,7 @@ pub(super) fn encode_alone<P: PacketBuf>(
     message: &Outgoing<'_>,
     (epoch, fib): (&Epoch, &Fib),
     adjacencies: &mut AdjacencyCache,
-    egress: &mut Egress,
+    (egress, checksums): (&mut Egress, ChecksumPorts),
 ) -> OwnVerdict {
     let target = message.target;
     let ListenPoint { address: mut source, transport } =
@@ -230,7 +231,7 @@ pub(super) fn encode_alone<P: PacketBuf>(
         source = epoch.tables.listen_point(listen).address;
     }
     *egress = Egress { source, target, transport, is_on_flow: false, adjacency };
-    match encode(packet, message.message, 0..0, egress) {
+    match encode(packet, message.message, 0..0, egress, checksums) {
         Ok(()) => OwnVerdict::Send { port: egress.adjacency.port },
         Err(DropReason::EgressTooLarge) if epoch.oversize == Oversize::Fragment => {
             OwnVerdict::Elsewhere

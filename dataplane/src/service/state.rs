@@ -10,7 +10,9 @@ use crate::load_counters::load_of;
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
-use control_api::status::{MemberLoadStatus, QueueStatus, SpillStatus, Status, WorkerStatus};
+use control_api::status::{
+    MemberLoadStatus, PortStatus, QueueStatus, SpillStatus, Status, WorkerStatus,
+};
 use control_api::{BannedSource, DropReason, MemberStatus, UnreachableHost, UnreachableSign};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -67,6 +69,8 @@ pub struct ServiceParts {
     pub filters: Vec<Box<dyn PortFilter + Send>>,
     /// Whether EAL found hugepages.
     pub hugepages: bool,
+    /// What each port was granted.
+    pub ports: Vec<PortStatus>,
     /// Mbufs of all mempools.
     pub mbufs_total: u32,
     /// Whether operators may make a worker panic.
@@ -467,6 +471,7 @@ impl Service {
             store: self.location.status(),
             banned_sources: self.bans.count(self.now_ns()),
             member_loads: self.member_loads(),
+            ports: self.parts.ports.clone(),
         }
     }
 

@@ -49,6 +49,17 @@ impl Appliance {
         Self::new(rules, quanta::Clock::new(), Handoff::default())
     }
 
+    /// As the default one, on ports whose NICs compute checksums.
+    #[must_use]
+    pub fn on_computing_ports() -> Self {
+        let rules = DecodeRules { verify_checksums: true };
+        let io = MemoryQueues { computes_checksums: true, ..MemoryQueues::new(2) };
+        let appliance = Self::over(io, rules, quanta::Clock::new(), Handoff::default());
+        appliance.command(Command::Fib(Arc::new(lab_fib(1, [0, 1], true))));
+        appliance.command(Command::Epoch(Arc::new(lab_epoch(&lab_settings()))));
+        appliance.settled()
+    }
+
     /// Several workers that hand messages over to each other and have room for transactions, with these
     /// settings and every neighbour known.
     pub fn team(
@@ -94,13 +105,22 @@ impl Appliance {
     }
 
     fn new(rules: DecodeRules, clock: quanta::Clock, handoff: Handoff<MemoryPacket>) -> Self {
+        Self::over(MemoryQueues::new(2), rules, clock, handoff)
+    }
+
+    fn over(
+        io: MemoryQueues,
+        rules: DecodeRules,
+        clock: quanta::Clock,
+        handoff: Handoff<MemoryPacket>,
+    ) -> Self {
         let (worker_end, service) = mailbox();
         let counters: Vec<Arc<QueueCounters>> = (0..2).map(|_| Arc::default()).collect();
         let ports = counters
             .iter()
             .map(|counters| WorkerPort { rules, counters: Arc::clone(counters) })
             .collect();
-        let worker = Worker::new(MemoryQueues::new(2), ports, worker_end, clock, NoProbe);
+        let worker = Worker::new(io, ports, worker_end, clock, NoProbe);
         Self { worker: worker.beside(handoff), service, counters }
     }
 

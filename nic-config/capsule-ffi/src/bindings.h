@@ -16,16 +16,23 @@ static const unsigned int LCORE_ANY = LCORE_ID_ANY;
 
 static const uint64_t RSS_IP = RTE_ETH_RSS_IP;
 static const uint64_t RSS_UDP = RTE_ETH_RSS_UDP;
+static const uint64_t RSS_IPV4 = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
+static const uint64_t RSS_IPV6 = RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_FRAG_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_OTHER;
+static const uint64_t RSS_IPV4_UDP = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+static const uint64_t RSS_IPV6_UDP = RTE_ETH_RSS_NONFRAG_IPV6_UDP;
 static const uint64_t RSS_TCP = RTE_ETH_RSS_TCP;
 static const uint64_t RSS_SCTP = RTE_ETH_RSS_SCTP;
 
 static const uint64_t RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
 static const uint64_t RX_OFFLOAD_UDP_CKSUM = RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
 static const uint64_t RX_OFFLOAD_RSS_HASH = RTE_ETH_RX_OFFLOAD_RSS_HASH;
-static const uint64_t TX_OFFLOAD_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
 static const uint64_t TX_OFFLOAD_UDP_CKSUM = RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 static const uint64_t TX_OFFLOAD_MULTI_SEGS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 static const uint64_t TX_OFFLOAD_MBUF_FAST_FREE = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+
+static const uint64_t MBUF_TX_IPV4 = RTE_MBUF_F_TX_IPV4;
+static const uint64_t MBUF_TX_IPV6 = RTE_MBUF_F_TX_IPV6;
+static const uint64_t MBUF_TX_UDP_CKSUM = RTE_MBUF_F_TX_UDP_CKSUM;
 
 /* Inline functions and thread-local variables, given a symbol by shim.c. */
 int _rte_errno(void);

@@ -58,7 +58,7 @@ pub use bindings::*;
 pub use burst::QueuePair;
 pub use kni::*;
 pub use lcore::{channels_completed, thread_register, thread_unregister};
-pub use mbuf::{free, free_bulk, prefetch, rss_hash};
+pub use mbuf::{free, free_bulk, leave_udp_checksum, prefetch, rss_hash};
 pub use pool::{Pool, mempool_in_use};
 pub use port::{PortInfo, PortStats, port_by_name, port_info, port_mac, port_stats};
 pub use profile::{PortGrant, PortProfile, port_grant, set_data_room, set_port_profile};

@@ -31,6 +31,22 @@ pub fn rss_hash(mbuf: &rte_mbuf) -> u32 {
     unsafe { mbuf.__bindgen_anon_2.hash.rss }
 }
 
+/// `l2_len` has the lowest bits of `tx_offload`, and so many; `l3_len` follows.
+const L2_LEN_BITS: u32 = 7;
+
+/// Leaves the UDP checksum of a frame to the NIC. The frame has an Ethernet header of `link_len` bytes, tags included, below
+/// 128; then an IP header of `ip_len`, 20 for IPv4 or 40 for IPv6; then the UDP header, whose checksum field
+/// holds the sum of the pseudo header (`rte_ethdev.h`, `RTE_ETH_TX_OFFLOAD_UDP_CKSUM`; `rte_mbuf_core.h`, `tx_offload`).
+///
+/// Only for queues of a port that was granted [`PortGrant::has_udp_checksum`](crate::PortGrant::has_udp_checksum).
+#[inline]
+pub fn leave_udp_checksum(mbuf: &mut rte_mbuf, link_len: u8, ip_len: u16) {
+    const IPV4_LEN: u16 = 20;
+    let family = if ip_len == IPV4_LEN { bindings::MBUF_TX_IPV4 } else { bindings::MBUF_TX_IPV6 };
+    mbuf.ol_flags |= bindings::MBUF_TX_UDP_CKSUM | family;
+    mbuf.__bindgen_anon_3.tx_offload = u64::from(link_len) | u64::from(ip_len) << L2_LEN_BITS;
+}
+
 /// Gives an mbuf, with all its segments, back to its pool.
 ///
 /// # Safety

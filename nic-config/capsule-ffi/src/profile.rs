@@ -4,7 +4,7 @@
 //! for that, which fill in what the profile wants as far as the driver grants it, and then call
 //! DPDK's functions of the same names. Profiles belong to the process, keyed by device name.
 
-use std::ffi::{c_int, c_uint};
+use std::ffi::{CStr, c_int, c_uint};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::bindings::{self, rte_eth_conf, rte_eth_dev_info, rte_mempool};
@@ -13,10 +13,11 @@ use crate::{pool, port};
 /// Ethernet header and checksum, which `max_rx_pktlen` counts and the MTU does not.
 const FRAME_OVERHEAD: u32 = bindings::RTE_ETHER_HDR_LEN + bindings::RTE_ETHER_CRC_LEN;
 
-/// Checksums of IPv4 headers and UDP, done by the NIC for frames that leave.
-const TX_CHECKSUMS: u64 = bindings::TX_OFFLOAD_IPV4_CKSUM | bindings::TX_OFFLOAD_UDP_CKSUM;
+/// Checksums of UDP, computed by the NIC for frames that leave. That of an IPv4 header is over ten words and costs more to
+/// ask for than to compute; virtio does not even offer it.
+const TX_CHECKSUMS: u64 = bindings::TX_OFFLOAD_UDP_CKSUM;
 
-/// The same, checked for frames that arrive.
+/// Checksums of IPv4 headers and UDP, checked for frames that arrive.
 const RX_CHECKSUMS: u64 = bindings::RX_OFFLOAD_IPV4_CKSUM | bindings::RX_OFFLOAD_UDP_CKSUM;
 
 /// What one port shall be.
@@ -33,7 +34,7 @@ pub struct PortProfile {
     pub mtu: Option<u16>,
     /// Let the NIC check IPv4 and UDP checksums, where it can.
     pub rx_checksum_offload: bool,
-    /// Let the NIC compute IPv4 and UDP checksums, where it can.
+    /// Let the NIC compute UDP checksums, where it can.
     pub tx_checksum_offload: bool,
 }
 
@@ -48,6 +49,38 @@ pub struct PortGrant {
     pub rx_offloads: u64,
     /// `RTE_ETH_TX_OFFLOAD_*` turned on.
     pub tx_offloads: u64,
+}
+
+impl PortGrant {
+    /// Whether the NIC computes the UDP checksums of frames that ask for it
+    /// ([`leave_udp_checksum`](crate::leave_udp_checksum)).
+    pub const fn has_udp_checksum(&self) -> bool {
+        self.tx_offloads & bindings::TX_OFFLOAD_UDP_CKSUM != 0
+    }
+
+    /// What the hash is over, in the words of testpmd.
+    pub fn rss_fields(&self) -> Vec<&'static str> {
+        let sets = [
+            ("ipv4", bindings::RSS_IPV4),
+            ("ipv6", bindings::RSS_IPV6),
+            ("ipv4-udp", bindings::RSS_IPV4_UDP),
+            ("ipv6-udp", bindings::RSS_IPV6_UDP),
+        ];
+        sets.into_iter().filter(|(_, bits)| self.rss_hf & bits != 0).map(|(name, _)| name).collect()
+    }
+
+    /// Names of the offloads turned on, as testpmd writes them: of received frames, then of sent ones.
+    pub fn offload_names(&self) -> [Vec<String>; 2] {
+        let bits = |set: u64| (0..u64::BITS).map(|bit| 1 << bit).filter(move |bit| set & bit != 0);
+        // SAFETY: any bit may be asked for; the answer is a constant of DPDK's.
+        let rx = |bit| unsafe { CStr::from_ptr(bindings::rte_eth_dev_rx_offload_name(bit)) };
+        // SAFETY: as above.
+        let tx = |bit| unsafe { CStr::from_ptr(bindings::rte_eth_dev_tx_offload_name(bit)) };
+        let text = |name: &CStr| name.to_string_lossy().to_lowercase();
+        let rx = bits(self.rx_offloads).map(|bit| text(rx(bit)));
+        let tx = bits(self.tx_offloads).map(|bit| text(tx(bit)));
+        [rx.collect(), tx.collect()]
+    }
 }
 
 struct State {

@@ -21,6 +21,7 @@ AT(buf_len, 54);
 AT(pool, 56);
 AT(next, 64);
 AT(tx_offload, 72);
+_Static_assert(RTE_MBUF_L2_LEN_BITS == 7 && RTE_MBUF_L3_LEN_BITS == 9, "rte_mbuf.tx_offload changed");
 _Static_assert(sizeof(struct rte_mbuf) == 128, "rte_mbuf changed its size");
 
 int _rte_errno(void)

@@ -9,6 +9,7 @@ mod drain;
 mod fault;
 mod lab;
 mod location;
+mod nic;
 mod reload;
 mod rss;
 mod run;
@@ -43,6 +44,7 @@ Begin here:
   trunkline sources                   who is banned because it sends too much
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
   trunkline location show USER@DOMAIN where a registered user is
+  trunkline nic doctor                what this server lacks, and the commands that mend it
   trunkline rss plan --queues N --peers FILE.csv     a key and a table that make the queues even
 
 Exit status: 0 success, 1 failure, 2 wrong arguments, configuration or privileges."
@@ -68,6 +70,7 @@ enum Command {
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
+    Nic(nic::Arguments),
     Rss(rss::Arguments),
     Lab(lab::Arguments),
     #[command(hide = true)]
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
         Command::Location(arguments) => location::main(arguments),
+        Command::Nic(arguments) => nic::main(&arguments),
         Command::Rss(arguments) => rss::main(&arguments),
         Command::Lab(arguments) => lab::main(arguments),
         Command::Fault(arguments) => fault::main(&arguments),

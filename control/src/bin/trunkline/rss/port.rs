@@ -4,6 +4,7 @@ use super::wrong;
 use crate::Failure;
 use anyhow::Context;
 use control::rss::interface::{self, Interface};
+use nic_config::profile::{Profile, RssProfile};
 use nic_config::rss::key::KEY_BYTES;
 use nic_config::rss::planner::InForce;
 use nic_config::rss::reta::SIZE;
@@ -20,13 +21,17 @@ pub(super) struct Arguments {
     /// other drivers of DPDK begin]
     #[arg(long, value_name = "HEX", value_parser = key)]
     key: Option<RssKey>,
-    /// Length of the key when none is given: 40 for most NICs, 52 for ice and i40e [default: 40]
+    /// The NIC's driver, whose profile says how long key and table are when neither they nor --interface do
+    #[arg(long, value_name = "NAME", value_parser = driver)]
+    driver: Option<&'static RssProfile>,
+    /// Length of the key when none is given: 40 for most NICs, 52 for ice and i40e [default: that of --driver, else 40]
     #[arg(long, value_name = "BYTES", conflicts_with = "key")]
     key_bytes: Option<usize>,
     /// Table in force: what `ethtool -x` prints, or queue numbers [default: entry i has queue i modulo queues]
     #[arg(long, value_name = "FILE")]
     reta: Option<PathBuf>,
-    /// Entries of the table when none is given: 64, 128, 256 or 512 [default: 128]
+    /// Entries of the table when none is given: 64, 128, 256 or 512 [default: that of --driver, else
+    /// 128]
     #[arg(long, value_name = "ENTRIES", conflicts_with = "reta")]
     reta_size: Option<usize>,
     /// What the port hashes, some of ipv4,ipv6 (addresses) and ipv4-udp,ipv6-udp (addresses and ports) [default: all]
@@ -59,14 +64,15 @@ impl Arguments {
         reta: Option<Reta>,
         queues: u16,
     ) -> Result<InForce, RssError> {
+        let usual = self.driver.map(|driver| (driver.key_bytes, driver.reta)).unzip();
         let key = self.key.clone().or_else(|| known.and_then(|port| port.key.clone()));
         let key = match (key, self.key_bytes) {
             (Some(key), None) => key,
-            (_, length) => RssKey::microsoft(length.unwrap_or(KEY_BYTES))?,
+            (_, length) => RssKey::microsoft(length.or(usual.0).unwrap_or(KEY_BYTES))?,
         };
         let reta = match (reta.or_else(|| known.map(|port| port.reta.clone())), self.reta_size) {
             (Some(reta), None) => reta,
-            (_, size) => Reta::in_turn(size.unwrap_or(SIZE), queues)?,
+            (_, size) => Reta::in_turn(size.or(usual.1).unwrap_or(SIZE), queues)?,
         };
         let fields = self.fields.or(known.and_then(|port| port.fields)).unwrap_or_default();
         let function = self.function.or(known.map(|port| port.function)).unwrap_or_default();
@@ -82,6 +88,13 @@ fn read(path: &Path) -> anyhow::Result<Reta> {
 
 fn key(text: &str) -> Result<RssKey, RssError> {
     text.parse()
+}
+
+/// How a driver hashes, by its own name, DPDK's or the kernel's.
+fn driver(text: &str) -> Result<&'static RssProfile, String> {
+    let profile = Profile::named(text)
+        .ok_or_else(|| format!("write one of {}", Profile::names().join(", ")))?;
+    profile.rss.as_ref().ok_or_else(|| format!("{} has no RSS through DPDK", profile.name))
 }
 
 fn fields(text: &str) -> Result<Fields, RssError> {
