@@ -152,6 +152,9 @@ mod tests {
             verify_checksums: true,
             rx_descriptors: descriptors,
             tx_descriptors: descriptors,
+            rss_key: None,
+            rss_reta: None,
+            kernel_interface: None,
             mtu: None,
         }
     }

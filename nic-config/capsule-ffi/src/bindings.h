@@ -16,6 +16,10 @@ static const unsigned int LCORE_ANY = LCORE_ID_ANY;
 
 static const uint64_t RSS_IP = RTE_ETH_RSS_IP;
 static const uint64_t RSS_UDP = RTE_ETH_RSS_UDP;
+static const uint64_t RSS_IPV4 = RTE_ETH_RSS_IPV4;
+static const uint64_t RSS_IPV6 = RTE_ETH_RSS_IPV6;
+static const uint64_t RSS_IPV4_UDP = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+static const uint64_t RSS_IPV6_UDP = RTE_ETH_RSS_NONFRAG_IPV6_UDP;
 static const uint64_t RSS_TCP = RTE_ETH_RSS_TCP;
 static const uint64_t RSS_SCTP = RTE_ETH_RSS_SCTP;
 
