@@ -7,6 +7,7 @@ pub mod client;
 mod configuration;
 mod endpoints;
 mod error;
+mod rss;
 pub mod server;
 
 pub use endpoints::{Configuration, WhereQuestion};
@@ -73,7 +74,7 @@ type Handler = fn(MethodFilter) -> MethodRouter<Sources>;
 
 /// All of them, in the order of the documentation.
 fn endpoints() -> Vec<Endpoint> {
-    use {banned as b, configuration as c, endpoints as e};
+    use {banned as b, configuration as c, endpoints as e, rss as r};
     let read = |path: &'static str, handler: Handler| Endpoint {
         method: Method::GET,
         path,
@@ -101,6 +102,9 @@ fn endpoints() -> Vec<Endpoint> {
         change("/v1/destinations/{set}/{member}/undrain", |m| on(m, e::undrain)),
         read("/v1/sources", |m| on(m, b::list)),
         change("/v1/sources/{address}/unban", |m| on(m, b::unban)),
+        read("/v1/rss", |m| on(m, r::show)),
+        change("/v1/rss/apply", |m| on(m, r::apply)),
+        change("/v1/rss/undo", |m| on(m, r::undo)),
         read("/v1/locations/{aor}", |m| on(m, e::location)),
         Endpoint { method: Method::POST, ..read("/v1/where", |m| on(m, e::find_where)) },
         read("/v1/configuration", |m| on(m, c::summary)),

@@ -3,8 +3,8 @@
 use control_api::frame::{self, Assembler, FrameError, PACKET_MAX};
 use control_api::status::Status;
 use control_api::{
-    API_VERSION, BannedSource, CredentialsPiece, FromDataplane, MemberStatus, ToDataplane,
-    UnreachableHost,
+    API_VERSION, BannedSource, CredentialsPiece, FromDataplane, MemberStatus, PortRss, RssRequest,
+    ToDataplane, UnreachableHost,
 };
 use serde::Serialize;
 use sip_core::Settings;
@@ -173,6 +173,18 @@ impl Link {
     pub async fn sources(&mut self, unban: Option<IpAddr>) -> Result<Vec<BannedSource>, LinkError> {
         match self.ask(&ToDataplane::<()>::Sources { unban }).await? {
             FromDataplane::Sources(sources) => Ok(sources),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
+    /// Shows or changes the RSS of a port.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] with the reason; the connection stays usable.
+    pub async fn rss(&mut self, request: RssRequest) -> Result<PortRss, LinkError> {
+        match self.ask(&ToDataplane::<()>::Rss(request)).await? {
+            FromDataplane::Rss(port) => Ok(port),
+            FromDataplane::Refused { epoch, reason } => Err(LinkError::Refused { epoch, reason }),
             _ => Err(LinkError::OutOfTurn),
         }
     }

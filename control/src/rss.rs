@@ -6,6 +6,7 @@ pub mod chart;
 pub mod interface;
 mod json;
 pub mod peers;
+pub mod port;
 mod report;
 
 pub use json::json;

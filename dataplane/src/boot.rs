@@ -6,7 +6,8 @@ use crate::mailbox::{ServiceEnd, WorkerEnd, mailbox};
 use crate::mbuf::DpdkQueues;
 use crate::poll_loop::PollLoop;
 use crate::probe::SampleClock;
-use crate::service::{self, Drain, PortFilter, QueueInfo, ServiceParts};
+use crate::rss::RssDevice;
+use crate::service::{self, Drain, PortFilter, QueueInfo, RssEntry, ServiceParts};
 use crate::spill::Spill;
 use crate::stats::QueueCounters;
 use crate::worker::{Worker, WorkerPort};
@@ -81,7 +82,9 @@ fn read(config: &Path) -> Result<(String, NicSettings)> {
 /// Starts the ports and all that works on them, and waits for the end.
 fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result<()> {
     let object = xdp::write_object(run_directory)?;
+    crate::rss::write_to_interfaces(plan)?;
     let mut runtime = build_runtime(plan, &object)?;
+    crate::rss::write_at_start(plan);
     let filters = open_filters(plan)?;
     let queues = Queues::new(plan);
     let drain = Arc::new(Drain::default());
@@ -93,6 +96,7 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
         lcores: plan.workers.iter().map(|worker| worker.lcore).collect(),
         queues: queues.infos(plan),
         filters,
+        rss: plan.ports.iter().map(rss_entry).collect(),
         hugepages: plan.memory.hugepages,
         ports: plan.ports.iter().map(granted).collect(),
         mbufs_total: plan.memory.pool.mbufs * plan.memory.pools,
@@ -106,6 +110,10 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
     stop_on_signal(&mut runtime, drain);
     tracing::info!("{plan}");
     runtime.execute().context("the poll-mode runtime failed")
+}
+
+fn rss_entry(port: &PortPlan) -> RssEntry {
+    RssEntry::new(port.name.clone(), port.queues, RssDevice::of(port))
 }
 
 /// A mistake in the file as one line that names the place.
@@ -218,7 +226,7 @@ fn start_service(plan: &NicPlan, parts: ServiceParts, socket: PathBuf) -> Result
     let ports = plan.ports.iter().zip(0_u8..);
     let interfaces = ports
         .filter_map(|(port, index)| {
-            let name = port.interface_name()?.to_owned();
+            let name = port.kernel_side()?.to_owned();
             Some(PortInterface { port: index, name })
         })
         .collect();

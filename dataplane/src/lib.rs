@@ -20,6 +20,7 @@
 //! - [`handoff`] takes it to the worker that owns its transaction; [`spill`] takes stateless work to one that has time.
 //! - [`parcel`] carries messages larger than the MTU between a worker and the kernel's sockets.
 //! - [`location_log`] carries changed bindings to the store, [`held_replies`] keeps answers until they are there.
+//! - [`rss`] says which queue, and so which worker, gets a flow.
 //! - [`mailbox`] links a worker with the [`service`] core, which speaks with control and, through
 //!   [`kernel`], with the kernel. Both, and the hand-off, run over rings ([`ring`]).
 
@@ -46,6 +47,7 @@ pub mod parked;
 pub mod poll_loop;
 pub mod probe;
 pub mod ring;
+pub mod rss;
 pub mod service;
 pub mod spill;
 pub mod stats;

@@ -168,6 +168,9 @@ pub const RELEASES_PER_ROUND: usize = 64;
 /// that were quiet for longest are forgotten, whose buckets are full.
 pub const SOURCES: u32 = 65_536;
 
+/// Changes of a port's RSS that can be undone: more than anybody tries in an hour.
+pub const RSS_UNDO_MAX: usize = 16;
+
 /// Bans that the service core can list; more are in force but not shown.
 pub const BANS_MAX: usize = 4_096;
 

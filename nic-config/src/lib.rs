@@ -11,11 +11,12 @@
 //! 6. [`eal`]: the plan as capsule's runtime configuration and EAL arguments.
 //! 7. [`xdp`]: the program that hands SIP to the AF_XDP ports and the rest to the kernel.
 //!
-//! Beside it stand [`rss`], which knows where a flow goes and how the queues could be even, [`profile`], which knows what
-//! each driver can do, and [`doctor`], which says what on a server holds the plan back and how to mend it.
+//! Beside it stand [`rss`], which knows where a flow goes, how the queues could be even, and changes what is in a port,
+//! [`profile`], which knows what each driver can do, and [`doctor`], which says what on a server holds the plan back and
+//! how to mend it.
 //!
 //! Nothing here links DPDK: control uses the same plan for `trunkline check`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cleanup;
 pub mod doctor;

@@ -165,6 +165,9 @@ mod tests {
             checksum_offload: true,
             rx_descriptors: descriptors,
             tx_descriptors: descriptors,
+            rss_key: None,
+            rss_reta: None,
+            kernel_interface: None,
             mtu: None,
         }
     }

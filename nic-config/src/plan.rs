@@ -12,6 +12,7 @@ use crate::location::LocationCapacity;
 use crate::machine::{Capability, Interface, Machine};
 use crate::mempool::{self, PoolSize};
 use crate::registrar;
+use crate::rss::{Reta, RssKey};
 use crate::settings::{Device, HugepagePolicy, Idle, NicSettings, PortSettings};
 use crate::transactions::TransactionCapacity;
 
@@ -58,6 +59,8 @@ pub struct PortPlan {
     pub identity: Option<String>,
     /// The kernel interface of an AF_XDP port.
     pub interface: Option<Interface>,
+    /// The kernel interface that has addresses, routes and neighbours of another port.
+    pub kernel_interface: Option<String>,
     /// Queue pairs, one for each worker.
     pub queues: u16,
     /// Who spreads received packets over the queues.
@@ -68,6 +71,10 @@ pub struct PortPlan {
     pub tx_descriptors: u16,
     /// MTU in bytes.
     pub mtu: u16,
+    /// Key that the port shall have; none: the driver's.
+    pub rss_key: Option<RssKey>,
+    /// Table that the port shall have; none: queues in turn, or what the interface's driver has.
+    pub rss_reta: Option<Reta>,
     /// Whether checksums of received packets are verified.
     pub verify_checksums: bool,
     /// Whether the NIC computes the UDP checksums of what we send, if its driver can.
@@ -83,6 +90,11 @@ impl PortPlan {
             Device::Interface(name) => Some(name),
             Device::Pci(_) | Device::Vdev(_) => None,
         }
+    }
+
+    /// Where the kernel keeps the port's addresses, routes and neighbours, if it has any.
+    pub fn kernel_side(&self) -> Option<&str> {
+        self.interface_name().or(self.kernel_interface.as_deref())
     }
 }
 
@@ -267,7 +279,12 @@ fn plan_port(
         Device::Interface(_) => Rss::Interface,
         Device::Pci(_) | Device::Vdev(_) => Rss::Port,
     };
+    check_rss(port)?;
+    check_kernel_interface(port, machine)?;
     Ok(PortPlan {
+        rss_key: port.rss_key.clone(),
+        rss_reta: port.rss_reta.clone(),
+        kernel_interface: port.kernel_interface.clone(),
         name,
         device: port.device.clone(),
         eal_device,
@@ -282,6 +299,28 @@ fn plan_port(
         interface,
         numa,
     })
+}
+
+/// A key and a table that no queue could ever see.
+fn check_rss(port: &PortSettings) -> Result<(), PlanError> {
+    let name = || port.name.clone();
+    if port.queues == 1 && (port.rss_key.is_some() || port.rss_reta.is_some()) {
+        return Err(PlanError::RssOneQueue(name()));
+    }
+    let checked = port.rss_reta.as_ref().map_or(Ok(()), |reta| reta.check(port.queues));
+    checked.map_err(|error| PlanError::RssReta { port: name(), error })
+}
+
+fn check_kernel_interface(port: &PortSettings, machine: &Machine) -> Result<(), PlanError> {
+    match &port.kernel_interface {
+        Some(interface) if !machine.interfaces.contains_key(interface) => {
+            Err(PlanError::NoKernelInterface {
+                port: port.name.clone(),
+                interface: interface.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_interface<'a>(

@@ -10,13 +10,16 @@
 //! 7. [`bound`]: how even any assignment of whole flows to queues could be.
 //! 8. [`balance`]: a table for given loads of its entries.
 //! 9. [`planner`]: the search for a key and a table.
+//! 10. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver.
 //!
-//! A VLAN tag does not change the hash. Nothing here touches a NIC.
+//! A VLAN tag does not change the hash.
 
+pub mod apply;
 pub mod balance;
 pub mod bound;
 mod error;
 pub mod fields;
+pub mod kernel;
 pub mod key;
 pub mod planner;
 pub mod reta;

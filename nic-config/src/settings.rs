@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::limits;
+use crate::rss::{Reta, RssKey};
 
 /// The tables of the configuration file that concern the NIC. Other tables are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -55,6 +56,13 @@ pub struct PortSettings {
     pub tx_descriptors: u16,
     /// `mtu` in bytes, 1280 to 9000 (AF_XDP 3438), default: the interface's own, else 1500.
     pub mtu: Option<u16>,
+    /// `rss_key`: the key of the hash that spreads packets over the queues, default: the driver's.
+    pub rss_key: Option<RssKey>,
+    /// `rss_reta`: queue of each entry of the redirection table, default: queues in turn; of `interface`
+    /// ports, the driver's.
+    pub rss_reta: Option<Reta>,
+    /// `kernel_interface`: where the kernel keeps addresses, routes and neighbours of a `pci` or `vdev` port.
+    pub kernel_interface: Option<String>,
 }
 
 /// What drives a port.
@@ -213,6 +221,9 @@ struct PortTable {
     rx_descriptors: Option<u16>,
     tx_descriptors: Option<u16>,
     mtu: Option<u16>,
+    rss_key: Option<String>,
+    rss_reta: Option<Vec<u16>>,
+    kernel_interface: Option<String>,
 }
 
 impl TryFrom<PortTable> for PortSettings {
@@ -228,6 +239,12 @@ impl TryFrom<PortTable> for PortSettings {
         };
         check_name(&name)?;
         check_device(&name, &device)?;
+        let of_port = |error| format!("port {name:?}: {error}");
+        let rss_key = table.rss_key.map(|text| text.parse()).transpose().map_err(of_port)?;
+        let rss_reta = table.rss_reta.map(Reta::new).transpose().map_err(of_port)?;
+        if let Some(kernel) = &table.kernel_interface {
+            check_kernel_interface(&name, &device, kernel)?;
+        }
         let descriptors = if matches!(device, Device::Interface(_)) { 2048 } else { 1024 };
         let settings = Self {
             queues: table.queues.unwrap_or(1),
@@ -236,6 +253,9 @@ impl TryFrom<PortTable> for PortSettings {
             rx_descriptors: table.rx_descriptors.unwrap_or(descriptors),
             tx_descriptors: table.tx_descriptors.unwrap_or(descriptors),
             mtu: table.mtu,
+            rss_key,
+            rss_reta,
+            kernel_interface: table.kernel_interface,
             name,
             device,
         };
@@ -278,6 +298,17 @@ fn check_device(port: &str, device: &Device) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("port {port:?}: {key} = {value:?}: write {wanted}"))
+}
+
+/// An AF_XDP port has its kernel side already.
+fn check_kernel_interface(port: &str, device: &Device, kernel: &str) -> Result<(), String> {
+    if matches!(device, Device::Interface(_)) {
+        return Err(format!(
+            "port {port:?}: kernel_interface = {kernel:?}: an interface port is its own; leave it out"
+        ));
+    }
+    check_device(port, &Device::Interface(kernel.to_owned()))
+        .map_err(|error| error.replace(": interface =", ": kernel_interface ="))
 }
 
 /// `DDDD:BB:DD.F`, hexadecimal.
@@ -367,6 +398,16 @@ mod tests {
             ("name = \"a\"\ninterface = \"x\"\nrx_descriptors = 1000", "rx_descriptors = 1000"),
             ("name = \"a\"\ninterface = \"x\"\ntx_descriptors = 32", "tx_descriptors = 32"),
             ("name = \"a\"\ninterface = \"x\"\nqueue = 2", "unknown field `queue`"),
+            (
+                "name = \"a\"\ninterface = \"x\"\nrss_key = \"6d:5a\"",
+                "port \"a\": the RSS key has 2",
+            ),
+            ("name = \"a\"\ninterface = \"x\"\nrss_reta = [0, 1]", "the table has 2 entries"),
+            ("name = \"a\"\ninterface = \"x\"\nkernel_interface = \"y\"", "is its own"),
+            (
+                "name = \"a\"\nvdev = \"net_null0\"\nkernel_interface = \"/\"",
+                "kernel_interface = \"/\"",
+            ),
         ];
         for (table, wanted) in cases {
             let error = NicSettings::from_toml(&format!("[[ports]]\n{table}\n")).unwrap_err();

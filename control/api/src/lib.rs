@@ -2,7 +2,7 @@
 //! plane accounts for every packet.
 //!
 //! Plain types without I/O: the two processes bring their own sockets. [`API_VERSION`] rises with
-//! every change of [`message`], [`connection`], [`names`], [`location`], [`operator`] or [`reasons`]; a peer of another version is refused, never guessed at.
+//! every change of [`message`], [`connection`], [`names`], [`location`], [`operator`], [`rss`] or [`reasons`]; a peer of another version is refused, never guessed at.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod message;
 pub mod names;
 pub mod operator;
 pub mod reasons;
+pub mod rss;
 pub mod status;
 
 pub use credentials::{CredentialsPiece, UserSecrets};
@@ -25,6 +26,7 @@ pub use message::{
 };
 pub use names::{FromNames, NameAsked, NameReply, NamesStatus, Resolved, ResolvedAddress, ToNames};
 pub use reasons::DropReason;
+pub use rss::{PortRss, RssAction, RssRequest};
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 11;
+pub const API_VERSION: u16 = 12;

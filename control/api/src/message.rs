@@ -8,6 +8,7 @@ use crate::credentials::CredentialsPiece;
 use crate::location::{FromLocation, ToLocation};
 use crate::names::{FromNames, ToNames};
 use crate::operator::MemberState;
+use crate::rss::{PortRss, RssRequest};
 use crate::status::Status;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -56,6 +57,8 @@ pub enum ToDataplane<S> {
         /// Whose ban ends first; of IPv6 that of its /64.
         unban: Option<IpAddr>,
     },
+    /// Shows or changes the RSS of a port. Answered by `Rss` or `Refused`.
+    Rss(RssRequest),
     /// Bindings and the store; on a connection of its own.
     Location(ToLocation),
     /// Where host names lead; on a connection of its own.
@@ -95,6 +98,8 @@ pub enum FromDataplane {
     Unreachable(Vec<UnreachableHost>),
     /// Who is banned, those whose ban lasts longest first.
     Sources(Vec<BannedSource>),
+    /// What a port spreads packets with.
+    Rss(PortRss),
     /// Bindings; on a connection of its own.
     Location(FromLocation),
     /// Host names; on a connection of its own.

@@ -122,6 +122,13 @@ impl Service {
                 ToDataplane::Sources { unban } => {
                     send(socket, &FromDataplane::Sources(self.sources(unban).await)).await?;
                 }
+                ToDataplane::Rss(request) => {
+                    let answer = match self.rss(request) {
+                        Ok(port) => FromDataplane::Rss(port),
+                        Err(reason) => FromDataplane::Refused { epoch: self.epoch(), reason },
+                    };
+                    send(socket, &answer).await?;
+                }
                 ToDataplane::Status => {
                     send(socket, &FromDataplane::Status(Box::new(self.status()))).await?;
                 }

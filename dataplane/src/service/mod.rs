@@ -17,10 +17,12 @@ mod location;
 mod names;
 mod pace;
 mod path_mtu;
+mod rss;
 mod state;
 mod unreachable;
 
 pub use location::RecordOwner;
+pub use rss::RssEntry;
 pub use state::{Drain, PortFilter, QueueInfo, Service, ServiceParts};
 
 use crate::kernel::{KernelWatch, PortInterface};

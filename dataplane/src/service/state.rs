@@ -5,6 +5,7 @@ use super::kernel_sockets::KernelSockets;
 use super::location::{LocationRelay, RecordOwner};
 use super::names::NameRelay;
 use super::pace::IDLE_PAUSE;
+use super::rss::RssEntry;
 use crate::fib::{Fib, PathMtus};
 use crate::load_counters::load_of;
 use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
@@ -19,7 +20,7 @@ use core::time::Duration;
 use sd_notify::NotifyState;
 use sip_core::limits::TRANSACTION_SECONDS_MAX;
 use sip_core::{Action, ListenPoint, MemberChange, Settings, SourceNet, Tables};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub struct ServiceParts {
     pub queues: Vec<QueueInfo>,
     /// One for each port that shares its interface with the kernel.
     pub filters: Vec<Box<dyn PortFilter + Send>>,
+    /// The RSS of each port.
+    pub rss: Vec<RssEntry>,
     /// Whether EAL found hugepages.
     pub hugepages: bool,
     /// What each port was granted.
@@ -108,6 +111,7 @@ impl Drain {
 pub struct Service {
     parts: ServiceParts,
     filters: RefCell<Vec<Box<dyn PortFilter + Send>>>,
+    rss: RefCell<Vec<RssEntry>>,
     epoch: Cell<u64>,
     /// Credentials that came, modulo 256.
     credentials: Cell<u8>,
@@ -133,6 +137,7 @@ impl Service {
     /// A service core for these workers.
     pub fn new(mut parts: ServiceParts) -> Rc<Self> {
         let filters = RefCell::new(std::mem::take(&mut parts.filters));
+        let rss = RefCell::new(std::mem::take(&mut parts.rss));
         let acknowledged = RefCell::new(vec![0; parts.workers.len()]);
         let kernel = KernelSockets::new(parts.workers.clone());
         let owner = std::mem::replace(&mut parts.record_owner, Box::new(|_| None));
@@ -141,6 +146,7 @@ impl Service {
         Rc::new(Self {
             parts,
             filters,
+            rss,
             epoch: Cell::new(0),
             credentials: Cell::new(0),
             current: RefCell::default(),
@@ -166,6 +172,11 @@ impl Service {
     /// What it knows of bindings.
     pub(super) fn location(&self) -> &LocationRelay {
         &self.location
+    }
+
+    /// The RSS of each port.
+    pub(super) fn rss_ports(&self) -> RefMut<'_, Vec<RssEntry>> {
+        self.rss.borrow_mut()
     }
 
     /// What it knows of names.

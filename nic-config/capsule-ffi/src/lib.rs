@@ -22,6 +22,7 @@
 //!   are asserted on both sides when the crate compiles. [`free`] and [`free_bulk`] end an mbuf.
 //! - `pool`: [`Pool`], to allocate from; [`mempool_in_use`], to prove that nothing leaks.
 //! - `port`: names, MAC addresses, abilities, statistics.
+//! - `rss`: key, hash fields and redirection table of a port that has started.
 //! - `lcore`: [`thread_register`], which gives a thread of capsule's its mempool cache.
 //!
 //! **Two queues on veth.** `src/channels.c` defines `ioctl` for the executable, which completes the
@@ -38,6 +39,7 @@ mod mbuf;
 mod pool;
 mod port;
 mod profile;
+mod rss;
 
 #[allow(
     missing_docs,
@@ -61,7 +63,10 @@ pub use lcore::{channels_completed, thread_register, thread_unregister};
 pub use mbuf::{free, free_bulk, leave_udp_checksum, prefetch, rss_hash};
 pub use pool::{Pool, mempool_in_use};
 pub use port::{PortInfo, PortStats, port_by_name, port_info, port_mac, port_stats};
-pub use profile::{PortGrant, PortProfile, port_grant, set_data_room, set_port_profile};
+pub use profile::{
+    PortGrant, PortProfile, on_port_started, port_grant, set_data_room, set_port_profile,
+};
+pub use rss::{RSS_FIELDS, port_reta, port_rss_hash, set_port_reta, set_port_rss_hash};
 
 // Named one by one, these stand before what bindgen wrote under the same names.
 pub use compat::{
@@ -69,4 +74,4 @@ pub use compat::{
     rte_eal_init, rte_eth_rx_mq_mode,
 };
 pub use pool::{rte_mempool_free, rte_pktmbuf_pool_create};
-pub use profile::{rte_eth_dev_configure, rte_eth_rx_queue_setup};
+pub use profile::{rte_eth_dev_configure, rte_eth_dev_start, rte_eth_rx_queue_setup};

@@ -82,15 +82,18 @@ impl PortGrant {
         [rx.collect(), tx.collect()]
     }
 }
+/// What is done with a port that has just started.
+type Started = dyn Fn(u16) -> Result<(), String> + Send + Sync;
 
 struct State {
+    started: Option<&'static Started>,
     profiles: Vec<&'static PortProfile>,
     grants: Vec<(u16, PortGrant)>,
     data_room: Option<u16>,
 }
 
 static STATE: Mutex<State> =
-    Mutex::new(State { profiles: Vec::new(), grants: Vec::new(), data_room: None });
+    Mutex::new(State { started: None, profiles: Vec::new(), grants: Vec::new(), data_room: None });
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,6 +117,13 @@ pub fn set_data_room(bytes: u16) {
 /// The data room that was set.
 pub(crate) fn data_room() -> Option<u16> {
     state().data_room
+}
+
+/// Has `started` called with the id of each port right after it has started, before anything polls it. A refusal
+/// ends the start of the runtime. Call it before the runtime is executed.
+pub fn on_port_started(started: impl Fn(u16) -> Result<(), String> + Send + Sync + 'static) {
+    // Leaked, once for the process, so that it can be called without the lock.
+    state().started = Some(Box::leak(Box::new(started)));
 }
 
 /// What port `port` was granted; none before it is configured.
@@ -201,6 +211,28 @@ pub unsafe fn rte_eth_rx_queue_setup(
     // SAFETY: as promised by the caller.
     unsafe {
         bindings::rte_eth_rx_queue_setup(port, queue, descriptors, socket, &raw const conf, pool)
+    }
+}
+
+/// Starts a port and has the hook of [`on_port_started`] complete it. Gives 0 or a negative errno.
+///
+/// # Safety
+///
+/// EAL has been started, and the port is configured.
+pub unsafe fn rte_eth_dev_start(port: u16) -> c_int {
+    // SAFETY: as promised by the caller.
+    let result = unsafe { bindings::rte_eth_dev_start(port) };
+    if result != 0 {
+        return result;
+    }
+    let started = state().started;
+    match started.map_or(Ok(()), |started| started(port)) {
+        Ok(()) => 0,
+        Err(refusal) => {
+            let device = port::device_name(port).unwrap_or_default();
+            eprintln!("port {device}: {refusal}");
+            -libc::EIO
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 use thiserror::Error;
 
 use crate::limits;
+use crate::rss::RssError;
 
 /// Why settings and machine do not go together.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -20,6 +21,16 @@ pub enum PlanError {
         "port {port:?}: interface = {interface:?} is down; run: ip link set dev {interface} up"
     )]
     InterfaceDown { port: String, interface: String },
+    #[error(
+        "port {0:?}: rss_key and rss_reta spread packets over queues, and it has one; leave them out"
+    )]
+    RssOneQueue(String),
+    #[error("port {port:?}: rss_reta: {error}")]
+    RssReta { port: String, error: RssError },
+    #[error(
+        "port {port:?}: kernel_interface = {interface:?}: no such interface; make it: ip link add {interface} type dummy, then give it the port's MAC address and its IP addresses"
+    )]
+    NoKernelInterface { port: String, interface: String },
     #[error(
         "port {port:?}: pci = {address:?}: no such device; list them with: dpdk-devbind.py --status-dev net"
     )]

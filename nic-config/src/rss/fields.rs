@@ -49,6 +49,19 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// Whether all of `others` are among them.
+    pub fn contain(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
+impl FromIterator<FieldSet> for Fields {
+    fn from_iter<I: IntoIterator<Item = FieldSet>>(sets: I) -> Self {
+        Self(sets.into_iter().fold(0, |bits, set| bits | 1 << set as u8))
+    }
+}
+
 impl Default for Fields {
     fn default() -> Self {
         Self((1 << ALL.len()) - 1)

@@ -1,15 +1,17 @@
 //! `trunkline rss`
 
+mod live;
 mod plan;
 mod port;
 mod show;
 
 use crate::Failure;
 
-/// Say which queue a flow reaches, and plan a key and a table that make the queues even
+/// Say which queue a flow reaches, plan a key and a table that make the queues even, and put them into a port
 ///
 /// A NIC with RSS hashes addresses and ports of each packet under a secret key, and the low bits of the hash choose an
-/// entry of a table (RETA, indirection table), which names the queue. Everything is computed here; no NIC is changed.
+/// entry of a table (RETA, indirection table), which names the queue. `plan` and `show` compute and read; only `apply` and
+/// `undo` change a NIC.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -20,12 +22,16 @@ pub(crate) struct Arguments {
 enum Command {
     Plan(plan::Arguments),
     Show(show::Arguments),
+    Apply(live::Apply),
+    Undo(live::Undo),
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Plan(arguments) => plan::main(arguments),
         Command::Show(arguments) => show::main(arguments),
+        Command::Apply(arguments) => live::apply(arguments),
+        Command::Undo(arguments) => live::undo(arguments),
     }
 }
 

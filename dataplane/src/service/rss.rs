@@ -1,0 +1,120 @@
+//! Key and table of a port, shown, changed and put back while workers poll. Flows that move come to another worker
+//! from then on; its transactions are reached by hand-off, as those of any response that came to a sibling.
+
+use super::Service;
+use crate::limits::RSS_UNDO_MAX;
+use crate::rss::RssDevice;
+use control_api::{PortRss, RssAction, RssRequest};
+use nic_config::rss::apply::{Applied, Change, InPort, RssPort, apply};
+use nic_config::rss::{Reta, RssError, RssKey};
+use std::collections::VecDeque;
+
+/// A port, and what it had before each change.
+#[derive(Debug)]
+pub struct RssEntry {
+    /// Name from the configuration.
+    pub name: String,
+    /// Receive queues that workers poll.
+    pub queues: u16,
+    /// Where its RSS is.
+    pub device: RssDevice,
+    /// The latest last.
+    undo: VecDeque<InPort>,
+}
+
+impl RssEntry {
+    /// A port that nobody has changed.
+    pub fn new(name: String, queues: u16, device: RssDevice) -> Self {
+        Self { name, queues, device, undo: VecDeque::new() }
+    }
+
+    fn answer(&mut self, action: RssAction) -> Result<PortRss, String> {
+        let mut port = self.device.open(self.queues).map_err(|error| {
+            format!(
+                "port {:?}: {}: {error}; it has no RSS to show",
+                self.name,
+                self.device.driver()
+            )
+        })?;
+        let named = |error: String| format!("port {:?}: {error}", self.name);
+        match action {
+            RssAction::Show => {
+                let shown = port.read().map_err(|error| {
+                    named(format!("{} shows no RSS: {error}", self.device.driver()))
+                })?;
+                Ok(self.report(shown))
+            }
+            RssAction::Apply { key, reta } => {
+                let change = change(key, reta).map_err(|error| named(error.to_string()))?;
+                let applied = changed(&mut *port, &change).map_err(named)?;
+                if self.undo.len() == RSS_UNDO_MAX {
+                    self.undo.pop_front();
+                }
+                self.undo.push_back(applied.before.clone());
+                Ok(self.changed_report(applied))
+            }
+            RssAction::Undo => {
+                let before = self.undo.back().cloned();
+                let before = before.ok_or_else(|| named("there is no change to undo".into()))?;
+                let change = Change { key: before.key, reta: Some(before.reta), fields: None };
+                let applied = changed(&mut *port, &change).map_err(named)?;
+                self.undo.pop_back();
+                Ok(self.changed_report(applied))
+            }
+        }
+    }
+
+    fn changed_report(&self, applied: Applied) -> PortRss {
+        let entries_changed = u16::try_from(applied.entries_changed()).unwrap_or(u16::MAX);
+        let key_changed = applied.before.key != applied.after.key;
+        tracing::info!(port = self.name, key_changed, entries_changed, "RSS changed");
+        PortRss { key_changed, entries_changed, ..self.report(applied.after) }
+    }
+
+    fn report(&self, shown: InPort) -> PortRss {
+        PortRss {
+            port: self.name.clone(),
+            driver: self.device.driver(),
+            queues: self.queues,
+            key: shown.key.map(|key| key.bytes().to_vec()),
+            reta: shown.reta.entries().to_vec(),
+            fields: shown.fields.map(|fields| fields.to_string()),
+            undo_steps: u16::try_from(self.undo.len()).unwrap_or(u16::MAX),
+            key_changed: false,
+            entries_changed: 0,
+        }
+    }
+}
+
+fn change(key: Option<Vec<u8>>, reta: Option<Vec<u16>>) -> Result<Change, RssError> {
+    let key = key.map(RssKey::new).transpose()?;
+    Ok(Change { key, reta: reta.map(Reta::new).transpose()?, fields: None })
+}
+
+fn changed(port: &mut dyn RssPort, change: &Change) -> Result<Applied, String> {
+    apply(port, change).map_err(|error| error.to_string())
+}
+
+impl Service {
+    /// Shows or changes the RSS of a port.
+    ///
+    /// # Errors
+    /// No such port, a driver without RSS, and what does not fit the port or was refused by its driver: then the
+    /// port is as it was, or the error says otherwise.
+    pub fn rss(&self, request: RssRequest) -> Result<PortRss, String> {
+        let mut ports = self.rss_ports();
+        let names: Vec<_> = ports.iter().map(|port| port.name.clone()).collect();
+        let found = match &request.port {
+            Some(name) => ports.iter_mut().find(|port| port.name == *name),
+            None if names.len() == 1 => ports.first_mut(),
+            None => return Err(format!("which port? name one of {}", names.join(", "))),
+        };
+        match found {
+            Some(port) => port.answer(request.action),
+            None => {
+                let name = request.port.unwrap_or_default();
+                Err(format!("there is no port {name:?}; there are {}", names.join(", ")))
+            }
+        }
+    }
+}
