@@ -30,7 +30,6 @@ mod refusals;
 mod registrar;
 mod reload;
 mod restarts;
-mod rss;
 mod running;
 mod sipp;
 mod stateful;
