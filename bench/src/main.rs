@@ -16,6 +16,7 @@ mod machine;
 mod micro;
 mod model;
 mod network;
+mod overload_tcp;
 mod pcap;
 mod pipeline;
 mod search;
@@ -54,6 +55,7 @@ enum Command {
     Hold(hold::Arguments),
     Connections(connections::Arguments),
     Overload(pipeline::overload::Arguments),
+    OverloadTcp(overload_tcp::Arguments),
     Forward(forward::Arguments),
     /// One case of `micro` and nothing else, for callgrind and perf.
     #[command(hide = true)]
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Connections(arguments) => connections::run(&arguments),
         Command::Hold(arguments) => done(hold::run(&arguments)),
         Command::Overload(arguments) => done(pipeline::overload::run(&arguments)),
+        Command::OverloadTcp(arguments) => done(overload_tcp::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
         Command::MicroCase(arguments) => done(micro::run_case(&arguments)),
         Command::MicroTiming(arguments) => {

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::process::{Command, Stdio};
 
-/// Seconds within which a message must be answered in a trial: less than RFC 3261's T1, so that no
+/// Seconds within which a message must be answered in a trial of a search: less than RFC 3261's T1, so that no
 /// retransmission hides what was lost.
-const PATIENCE: &str = "0.45";
+pub(crate) const PATIENCE: f64 = 0.45;
 
 /// The generator of a series of trials.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Generator<'a> {
     pub(crate) core: u16,
     /// What callers and callees do.
     pub(crate) scenario: Scenario,
+    /// Seconds within which a message must be answered.
+    pub(crate) patience: f64,
     /// Further options of `trunkline-bench load`, the target among them.
     pub(crate) options: Vec<String>,
     /// Whether the user has asked to end.
@@ -106,7 +108,8 @@ impl Generator<'_> {
             None => Command::new(bench),
         };
         command.args(["load", &self.scenario.to_string(), "--quiet", "--json", "-"]);
-        command.args(["--patience", PATIENCE, "--core", &self.core.to_string()]);
+        command.args(["--patience", &self.patience.to_string()]);
+        command.args(["--core", &self.core.to_string()]);
         command.args(["--seconds", &seconds.to_string()]);
         let size = if self.scenario == Scenario::Users { "--users" } else { "--rate" };
         command.args([size, &format!("{rate:.0}")]).args(&self.options);

@@ -85,12 +85,31 @@ pub const LINKS_MAX: usize = 32;
 /// socket buffers hold what comes, and then drop, and connections are not read.
 pub const SERVICE_PARCELS: usize = 512;
 
-/// Parcels of one worker: messages that came in one frame and leave in fragments or over connections. The
-/// service core looks every 100 us while there are any, so a worker can send some 1,000,000 of them per second.
+/// Parcels of one worker that hold any message: those that came in one frame and leave in fragments.
 pub const WORKER_PARCELS: usize = 256;
+
+/// Parcels of one worker that hold [`SMALL_PARCEL`] bytes: for nearly all that goes over connections. Each request
+/// from a connection may have two answers before the service core looks again, those to all of [`SERVICE_PARCELS`] at
+/// once, and a receive ring of NIC holds as many again. 8 MiB; the service core looks every 100 us.
+pub const SMALL_PARCELS: usize = 2_048;
+
+/// Bytes of a small parcel: what two frames of Ethernet hold.
+pub const SMALL_PARCEL: usize = 4_096;
 
 /// Bytes that may wait for one connection thread of control, which reads as fast as its core lets it.
 pub const CONNECTION_LINK_BYTES: usize = 16 << 20;
+
+/// Connections that came in and that requests of ours may go over (RFC 5923): those of proxies, not of phones.
+pub const ALIASES_MAX: usize = 65_536;
+
+/// Bytes that wait for one connection thread while no more is taken from it: who is slow to send answers gets no
+/// more work begun.
+pub const CONNECTION_LINK_BEHIND: usize = 256 << 10;
+
+/// Parcels that wait on one of the rings between the service core and a worker while the worker gets no more from
+/// connections: those that the service core has not taken yet, and those that the worker has not. Behind the latter
+/// its own ones come home, of which it may need 48 in each round in which it takes [`PARCELS_PER_LOOK`].
+pub const PARCELS_BEHIND: usize = SMALL_PARCELS / 16;
 
 /// Empty packets that are kept for each of them.
 pub const CONNECTION_PACKETS_KEPT: usize = 16;

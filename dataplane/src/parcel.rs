@@ -18,9 +18,10 @@
 //! are never full; who has no parcel left waits (the service core) or drops (a worker).
 
 use crate::encode::Egress;
-use crate::limits::{SERVICE_PARCELS, WORKER_PARCELS};
+use crate::limits::{PARCELS_BEHIND, SERVICE_PARCELS, SMALL_PARCEL, SMALL_PARCELS, WORKER_PARCELS};
 use crate::ring::Ring;
 use crate::stats::{QueueCounters, Sent};
+use control_api::DropReason;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Range;
 use crossbeam::queue::ArrayQueue;
@@ -65,12 +66,16 @@ pub struct Origin {
 enum Home {
     ServiceCore,
     Worker,
+    /// Among those of [`SMALL_PARCEL`] bytes.
+    WorkerSmall,
 }
 
-/// A large buffer with one message in it.
+/// A buffer with one message in it, large for any message but for [the small ones](SMALL_PARCEL) of workers.
 #[derive(Debug)]
 pub struct Parcel {
     buffer: Box<[u8]>,
+    /// Where a message begins that was not made longer.
+    headroom: usize,
     message: Range<usize>,
     home: Home,
     /// Where the message came from, or the listen point that it leaves from.
@@ -88,9 +93,12 @@ pub struct Parcel {
 impl Parcel {
     fn new(home: Home) -> Self {
         let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let (headroom, room) =
+            if home == Home::WorkerSmall { (0, SMALL_PARCEL) } else { (HEADROOM, ROOM) };
         Self {
-            buffer: vec![0; HEADROOM + ROOM].into_boxed_slice(),
-            message: HEADROOM..HEADROOM,
+            buffer: vec![0; headroom + room].into_boxed_slice(),
+            headroom,
+            message: headroom..headroom,
             home,
             source: nowhere,
             target: nowhere,
@@ -112,7 +120,7 @@ impl Parcel {
 
     /// Where a message is received into; then [`Self::set_received`].
     pub fn room(&mut self) -> &mut [u8] {
-        &mut self.buffer[HEADROOM..]
+        &mut self.buffer[self.headroom..]
     }
 
     /// Declares the first `length` bytes of the room to be a message that came this way.
@@ -123,7 +131,7 @@ impl Parcel {
         target: SocketAddr,
         transport: Transport,
     ) {
-        self.message = HEADROOM..HEADROOM + length;
+        self.message = self.headroom..self.headroom + length;
         (self.source, self.target, self.errand) = (source, target, Errand::Received);
         self.transport = transport;
     }
@@ -154,7 +162,7 @@ impl Parcel {
         let (first, second) = room.split_at_mut(beginning.len());
         first.copy_from_slice(beginning);
         second.copy_from_slice(rest);
-        self.message = HEADROOM..HEADROOM + length;
+        self.message = self.headroom..self.headroom + length;
         true
     }
 }
@@ -174,6 +182,8 @@ pub struct Shuttle<R: Ring> {
 #[derive(Debug)]
 pub struct WorkerParcels {
     shuttle: Shuttle<ArrayQueue<Parcel>>,
+    /// Small ones that are at home.
+    small: Vec<Parcel>,
     counters: Arc<QueueCounters>,
 }
 
@@ -187,11 +197,12 @@ pub struct ServiceParcels {
 
 /// Makes the two ends of one worker's rings, with the parcels of the worker.
 pub(crate) fn rings() -> (WorkerParcels, ServiceParcels) {
-    let ring = || Arc::new(ArrayQueue::new(SERVICE_PARCELS + WORKER_PARCELS));
+    let ring = || Arc::new(ArrayQueue::new(SERVICE_PARCELS + WORKER_PARCELS + SMALL_PARCELS));
     let (down, up, counters): (_, _, Arc<QueueCounters>) = (ring(), ring(), Arc::default());
     let parcels = (0..WORKER_PARCELS).map(|_| Parcel::new(Home::Worker)).collect();
     let worker = WorkerParcels {
         shuttle: Shuttle::new(Arc::clone(&down), Arc::clone(&up), parcels),
+        small: (0..SMALL_PARCELS).map(|_| Parcel::new(Home::WorkerSmall)).collect(),
         counters: Arc::clone(&counters),
     };
     (worker, ServiceParcels { to_worker: down, from_worker: up, counters })
@@ -239,7 +250,28 @@ impl WorkerParcels {
         self.shuttle.next()
     }
 
-    /// An empty parcel for a message that is to leave through the kernel.
+    /// A parcel of this worker with a message of these two parts, which is to leave through the kernel.
+    ///
+    /// # Errors
+    /// There is none left, or none is so large.
+    pub fn load(
+        &mut self,
+        egress: &Egress,
+        beginning: &[u8],
+        rest: &[u8],
+    ) -> Result<Parcel, DropReason> {
+        let is_small = beginning.len() + rest.len() <= SMALL_PARCEL;
+        let small = if is_small { self.small.pop() } else { None };
+        let mut parcel = small.or_else(|| self.take_free()).ok_or(DropReason::KernelBuffers)?;
+        parcel.set_egress(egress);
+        if parcel.fill(beginning, rest) {
+            return Ok(parcel);
+        }
+        self.send_home(parcel);
+        Err(DropReason::EgressTooLarge)
+    }
+
+    /// An empty parcel for any message.
     pub fn take_free(&mut self) -> Option<Parcel> {
         self.shuttle.take_free()
     }
@@ -252,8 +284,10 @@ impl WorkerParcels {
     /// Sends a parcel home.
     pub fn send_home(&mut self, mut parcel: Parcel) {
         parcel.errand = Errand::Empty;
-        let is_ours = parcel.home == Home::Worker;
-        self.shuttle.send_home(parcel, is_ours);
+        match parcel.home {
+            Home::WorkerSmall => self.small.push(parcel),
+            home => self.shuttle.send_home(parcel, home == Home::Worker),
+        }
     }
 
     /// The counters of what this worker gets from the kernel and gives to it.
@@ -266,6 +300,11 @@ impl ServiceParcels {
     /// The next parcel from the worker.
     pub fn next(&self) -> Option<Parcel> {
         self.from_worker.pop()
+    }
+
+    /// Whether so many wait, on the way to the worker or from it, that it should get no more work.
+    pub fn is_behind(&self) -> bool {
+        self.from_worker.len().max(self.to_worker.len()) > PARCELS_BEHIND
     }
 
     /// Sends a parcel with an errand to the worker.

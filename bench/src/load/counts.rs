@@ -100,6 +100,8 @@ pub(crate) struct Counts {
     pub(crate) calls: u64,
     /// Calls in which every message arrived as it should.
     pub(crate) completed: u64,
+    /// Of these: while others still began.
+    pub(crate) completed_meanwhile: u64,
     /// Calls that did not complete.
     pub(crate) failed: u64,
     /// Of these: no answer in spite of retransmissions, or still open at the end.
@@ -128,6 +130,8 @@ pub(crate) struct Counts {
     pub(crate) provisional_by_target: u64,
     /// Messages that the operating system did not take.
     pub(crate) not_taken: u64,
+    /// Requests that were to begin a call and found their connection full: the target reads more slowly.
+    pub(crate) blocked: u64,
     /// Messages that are not what they should be.
     pub(crate) wrong: WrongCounts,
 }

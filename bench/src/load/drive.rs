@@ -49,7 +49,9 @@ pub(crate) fn drive<W: Wire>(
         engine.advance(now, &mut outbox);
         let sent = outbox.len();
         if sent > 0 {
-            engine.counts.not_taken += wire.send(&outbox)?;
+            let not_taken = wire.send(&outbox)?;
+            engine.counts.not_taken += not_taken.by_system;
+            engine.counts.blocked += not_taken.by_target;
             outbox.clear();
         }
         if elapsed >= next_progress {

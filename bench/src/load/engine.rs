@@ -58,8 +58,8 @@ pub(crate) struct Setup {
     pub(crate) frame: Frame,
     /// Different users.
     pub(crate) users: u32,
-    /// RFC 3261's T1, in nanoseconds.
-    pub(crate) t1: u64,
+    /// RFC 3261's T1 of callers and of callees, in nanoseconds.
+    pub(crate) t1: [u64; 2],
     /// How long after its first sending a message must have been answered, in nanoseconds.
     pub(crate) patience: u64,
     /// What is expected of the way.
@@ -70,6 +70,12 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
     /// A number that tells this run's messages from an earlier one's.
     pub(crate) run: u32,
+}
+
+impl Setup {
+    fn t1_of(&self, side: Side) -> u64 {
+        self.t1[usize::from(side == Side::Callee)]
+    }
 }
 
 /// The state of a run.
@@ -414,7 +420,7 @@ impl Engine {
         // An echo is not repeated: what is not back within the patience is lost.
         let (pause, round) = match message.kind {
             Kind::Request(_) if message.to == Side::Caller => (self.setup.patience, u8::MAX),
-            kind if kind.is_retransmitted() => (self.setup.t1, 0),
+            kind if kind.is_retransmitted() => (self.setup.t1_of(message.from), 0),
             _ => return,
         };
         let what = What::Retransmit(index as u8, round);
@@ -503,6 +509,7 @@ impl Engine {
         // A provisional response stops the retransmissions of INVITE and leaves the time to the user.
         let is_invite = messages[index].kind == Kind::Request(Method::Invite);
         let is_ringing = is_invite && call.is_proceeding(index, messages);
+        let t1 = self.setup.t1_of(messages[index].from);
         let too_late = now >= call.due[index] + self.setup.patience;
         if round == u8::MAX || (too_late && !is_ringing) {
             self.counts.timed_out += 1;
@@ -513,7 +520,7 @@ impl Engine {
             self.counts.retransmissions += 1;
             self.send(slot, index, out);
         }
-        let doubled = self.setup.t1 << (round + 1).min(10);
+        let doubled = t1 << (round + 1).min(10);
         let pause = if is_invite { doubled } else { doubled.min(T2) };
         let what = What::Retransmit(index as u8, round + 1);
         let generation = self.calls[slot].generation;
@@ -521,11 +528,13 @@ impl Engine {
     }
 
     fn close(&mut self, slot: usize, now: u64, complete: bool) {
+        let others_begin = self.arrivals.next_due().is_some();
         let call = &mut self.calls[slot];
         call.open = false;
         self.open -= 1;
         if complete {
             self.counts.completed += 1;
+            self.counts.completed_meanwhile += u64::from(others_begin);
         } else {
             self.counts.failed += 1;
             let messages = &self.setup.scripts[usize::from(call.script)].messages;

@@ -1,6 +1,6 @@
 //! A wire that loses, doubles and swaps datagrams on purpose: the proof that the report tells them apart.
 
-use super::wire::{Local, Outbox, Wire};
+use super::wire::{Local, NotTaken, Outbox, Wire};
 use anyhow::Result;
 use core::net::SocketAddr;
 use rand::rngs::SmallRng;
@@ -83,7 +83,7 @@ impl<W: Wire> Wire for FaultyWire<W> {
         Ok(count)
     }
 
-    fn send(&mut self, outbox: &Outbox) -> Result<u64> {
+    fn send(&mut self, outbox: &Outbox) -> Result<NotTaken> {
         self.inner.send(outbox)
     }
 

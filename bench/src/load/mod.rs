@@ -94,8 +94,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
     );
     let is_stream = matches!(arguments.wire, WireKind::Streams(_));
     ensure!(
-        !is_stream || !arguments.direct && !arguments.scenario.has_callees(),
-        "connections lead from callers to their target: use register, register-digest, and --target"
+        !is_stream || !arguments.direct,
+        "connections lead from callers to a target: name it with --target"
     );
     let locals = Locals::choose(arguments)?;
     let rate = arguments
@@ -111,7 +111,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
     let watch = Watch::start(&[arguments.core.unwrap_or(0)])?;
     let (engine, driven, injected) = match &arguments.wire {
         WireKind::Sockets => over(SocketWire::bind(&locals.addresses)?, arguments, engine)?,
-        WireKind::Streams(reuse) => over(StreamWire::new(*reuse)?, arguments, engine)?,
+        WireKind::Streams(reuse) => {
+            let wire = StreamWire::new(*reuse, &locals.addresses, locals.callers)?;
+            over(wire, arguments, engine)?
+        }
         kind => {
             let core = arguments.core.unwrap_or(0);
             let options = arguments.clone();
@@ -199,6 +202,7 @@ fn setup(arguments: &Arguments, locals: &Locals) -> Setup {
     };
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let patience = nanoseconds(arguments.patience);
+    let t1 = u64::from(arguments.t1_ms) * 1_000_000;
     let is_stream = matches!(arguments.wire, WireKind::Streams(_));
     let frame = Frame::new(arguments.invite_bytes.into(), arguments.in_dialog_bytes.into());
     Setup {
@@ -209,7 +213,7 @@ fn setup(arguments: &Arguments, locals: &Locals) -> Setup {
         frame: if is_stream { frame.over_tcp() } else { frame },
         users: arguments.users,
         // RFC 3261 17.1.1.2: a reliable transport repeats by itself.
-        t1: if is_stream { patience } else { u64::from(arguments.t1_ms) * 1_000_000 },
+        t1: [if is_stream { patience } else { t1 }, t1],
         patience,
         path: Path { hops: if arguments.direct { 0 } else { arguments.hops } },
         calls_max: arguments.calls_max,

@@ -1,7 +1,7 @@
 //! The wire over a DPDK port of the generator's own: a ring that loops back, or AF_XDP on an interface.
 
 use super::options::WireKind;
-use super::wire::{Local, Outbox, Wire};
+use super::wire::{Local, NotTaken, Outbox, Wire};
 use crate::network::poll_on;
 use anyhow::{Context, Result, ensure};
 use core::net::SocketAddr;
@@ -181,19 +181,19 @@ impl Wire for PortWire {
         Ok(total)
     }
 
-    fn send(&mut self, outbox: &Outbox) -> Result<u64> {
-        let mut not_taken = 0;
+    fn send(&mut self, outbox: &Outbox) -> Result<NotTaken> {
+        let mut not_taken = NotTaken::default();
         for (datagram, bytes) in outbox.iter() {
             let frame = self.queues.allocate().filter(|_| self.waiting.len() < WAITING_MAX);
             let Some(mut frame) = frame else {
-                not_taken += 1;
+                not_taken.by_system += 1;
                 continue;
             };
             let source = self.locals[usize::from(datagram.from)];
             let egress = Egress::over_udp(source, datagram.to, self.adjacency);
             match encode(&mut frame, bytes, 0..0, &egress) {
                 Ok(()) => self.waiting.push_back(frame),
-                Err(_) => not_taken += 1,
+                Err(_) => not_taken.by_system += 1,
             }
         }
         self.flush();

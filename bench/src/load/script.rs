@@ -208,11 +208,6 @@ impl Scenario {
         }
     }
 
-    /// Whether something arrives at callees.
-    pub(crate) fn has_callees(self) -> bool {
-        !matches!(self, Self::Register | Self::RegisterDigest)
-    }
-
     /// Calls per second that so many users make; for the other scenarios a user is a name only.
     pub(crate) fn calls_per_second(self, users: f64, compress: f64) -> Option<f64> {
         (self == Self::Users).then_some(users * users::EVENTS_PER_SECOND * compress)

@@ -1,6 +1,6 @@
 //! The wire over kernel sockets: one UDP socket per address, `sendmmsg` and `recvmmsg`.
 
-use super::wire::{BATCH, DATAGRAM_MAX, Local, Outbox, Wire};
+use super::wire::{BATCH, DATAGRAM_MAX, Local, NotTaken, Outbox, Wire};
 use anyhow::{Context, Result, bail};
 use core::net::SocketAddr;
 use nix::errno::Errno;
@@ -112,7 +112,7 @@ impl Wire for SocketWire {
         Ok(total)
     }
 
-    fn send(&mut self, outbox: &Outbox) -> Result<u64> {
+    fn send(&mut self, outbox: &Outbox) -> Result<NotTaken> {
         let mut lost = 0;
         let mut batches: Vec<Vec<(SocketAddr, &[u8])>> = vec![Vec::new(); self.sockets.len()];
         for (datagram, bytes) in outbox.iter() {
@@ -124,7 +124,7 @@ impl Wire for SocketWire {
                 lost += self.send_batch(index(local), batch)?;
             }
         }
-        Ok(lost)
+        Ok(NotTaken { by_system: lost, by_target: 0 })
     }
 
     fn wait(&mut self, nanoseconds: u64) {

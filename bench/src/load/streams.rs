@@ -1,7 +1,8 @@
 //! The wire over TCP connections from callers to their target: one for each caller that stays, or one for each
-//! transaction (the transport modes of the 2008 study of SIP over TCP).
+//! transaction (the transport modes of the 2008 study of SIP over TCP). Callees are reached by UDP.
 
-use super::wire::{Local, Outbox, Outgoing, Wire};
+use super::sockets::SocketWire;
+use super::wire::{Local, NotTaken, Outbox, Outgoing, Wire};
 use anyhow::{Context, Result};
 use core::net::SocketAddr;
 use memchr::memmem;
@@ -19,6 +20,9 @@ const EVENTS: usize = 256;
 const READ: usize = 16 << 10;
 /// No answer to a message of a script is longer.
 const MESSAGE_MAX: usize = 64 << 10;
+
+/// Bytes that may wait at a connection before no call begins on it any more: what its socket does not take.
+const UNSENT_MAX: usize = 64 << 10;
 
 /// Longest sleep between two looks at the connections, in nanoseconds.
 const WAIT_MAX: u64 = 50_000;
@@ -40,6 +44,10 @@ pub(crate) struct StreamWire {
     /// The connection of each caller to each target, where they are kept.
     kept: HashMap<(Local, SocketAddr), usize>,
     reuse: Reuse,
+    /// How many callers there are, and the sockets of the callees behind them.
+    callers: usize,
+    callees: SocketWire,
+    to_callees: Outbox,
 }
 
 /// One of them.
@@ -59,17 +67,21 @@ enum State {
 }
 
 impl StreamWire {
-    /// No connection yet: each is opened with the first message for it.
+    /// No connection yet: each is opened with the first message for it. Addresses behind the first `callers` are those
+    /// of callees.
     ///
     /// # Errors
-    /// When the system has no epoll instance for us.
-    pub(crate) fn new(reuse: Reuse) -> Result<Self> {
+    /// When the system has no epoll instance for us, or no socket at these addresses.
+    pub(crate) fn new(reuse: Reuse, addresses: &[SocketAddr], callers: usize) -> Result<Self> {
         Ok(Self {
             poll: Poll::new().context("epoll")?,
             events: Events::with_capacity(EVENTS),
             connections: Slab::new(),
             kept: HashMap::new(),
             reuse,
+            callers,
+            callees: SocketWire::bind(addresses.get(callers..).unwrap_or_default())?,
+            to_callees: Outbox::default(),
         })
     }
 
@@ -199,23 +211,37 @@ fn message_length(bytes: &[u8]) -> Option<usize> {
 
 impl Wire for StreamWire {
     fn receive(&mut self, deliver: &mut dyn FnMut(Local, SocketAddr, &[u8])) -> Result<usize> {
+        let callers = Local::try_from(self.callers).unwrap_or(Local::MAX);
+        let at_callees = self.callees.receive(&mut |local, source, message| {
+            deliver(local.saturating_add(callers), source, message);
+        })?;
         if self.connections.is_empty() {
-            return Ok(0);
+            return Ok(at_callees);
         }
         // Interrupted or not: what there is is served.
         let _ = self.poll.poll(&mut self.events, Some(Duration::ZERO));
-        Ok(self.serve(deliver))
+        Ok(at_callees + self.serve(deliver))
     }
 
-    fn send(&mut self, outbox: &Outbox) -> Result<u64> {
-        let mut not_taken = 0;
+    fn send(&mut self, outbox: &Outbox) -> Result<NotTaken> {
+        let mut not_taken = NotTaken::default();
         let mut touched = Vec::with_capacity(outbox.len());
+        self.to_callees.clear();
         for (datagram, bytes) in outbox.iter() {
+            if let Some(callee) = usize::from(datagram.from).checked_sub(self.callers) {
+                let callee = Local::try_from(callee).unwrap_or(Local::MAX);
+                self.to_callees.push(callee, datagram.to, |all| all.extend_from_slice(bytes));
+                continue;
+            }
             let Some(slot) = self.towards(datagram) else {
-                not_taken += 1;
+                not_taken.by_system += 1;
                 continue;
             };
             let unsent = &mut self.connections[slot].unsent;
+            if unsent.len() > UNSENT_MAX && bytes.starts_with(b"INVITE ") {
+                not_taken.by_target += 1;
+                continue;
+            }
             if unsent.is_empty() {
                 touched.push(slot);
             }
@@ -226,6 +252,7 @@ impl Wire for StreamWire {
                 self.close(slot);
             }
         }
+        not_taken.by_system += self.callees.send(&self.to_callees)?.by_system;
         Ok(not_taken)
     }
 
@@ -238,7 +265,7 @@ impl Wire for StreamWire {
 #[cfg(test)]
 mod tests {
     use super::{Reuse, StreamWire, message_length};
-    use crate::load::wire::{Outbox, Wire};
+    use crate::load::wire::{NotTaken, Outbox, Wire};
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::time::{Duration, Instant};
@@ -273,13 +300,13 @@ mod tests {
                 });
             }
         });
-        let mut wire = StreamWire::new(reuse).unwrap();
+        let mut wire = StreamWire::new(reuse, &[], 1).unwrap();
         let (mut answers, mut most) = (0, 0);
         let begin = Instant::now();
         for wanted in [1, 2] {
             let mut outbox = Outbox::default();
             outbox.push(0, to, |bytes| bytes.extend_from_slice(&[b'x'; 64]));
-            assert_eq!(wire.send(&outbox).unwrap(), 0);
+            assert_eq!(wire.send(&outbox).unwrap(), NotTaken::default());
             while answers < wanted && begin.elapsed() < Duration::from_secs(10) {
                 most = most.max(wire.connections.len());
                 let mut deliver =

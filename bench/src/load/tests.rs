@@ -7,7 +7,7 @@ use super::engine::{Engine, Setup};
 use super::faults::{Faults, FaultyWire, Injected};
 use super::script::{Scenario, Shape};
 use super::template::Frame;
-use super::wire::{Local, Outbox, Wire};
+use super::wire::{Local, NotTaken, Outbox, Wire};
 use anyhow::Result;
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -33,12 +33,12 @@ impl<F: FnMut(Vec<u8>) -> Vec<u8>> Wire for MemoryWire<F> {
         Ok(count)
     }
 
-    fn send(&mut self, outbox: &Outbox) -> Result<u64> {
+    fn send(&mut self, outbox: &Outbox) -> Result<NotTaken> {
         for (datagram, bytes) in outbox.iter() {
             let from = self.locals[usize::from(datagram.from)];
             self.datagrams.push_back((from, datagram.to, (self.change)(bytes.to_vec())));
         }
-        Ok(0)
+        Ok(NotTaken::default())
     }
 
     fn wait(&mut self, _nanoseconds: u64) {}
@@ -65,7 +65,7 @@ fn run(
         targets: vec![locals[1]],
         frame: Frame::new(600, 50),
         users: 100,
-        t1: 20_000_000,
+        t1: [20_000_000; 2],
         patience: 2_000_000_000,
         path: Path { hops: 0 },
         calls_max: 100_000,

@@ -55,14 +55,23 @@ impl Outbox {
     }
 }
 
+/// Messages that were not taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NotTaken {
+    /// By our own operating system.
+    pub(crate) by_system: u64,
+    /// By the target, which reads its connection more slowly than we write: requests that begin a call.
+    pub(crate) by_target: u64,
+}
+
 /// Sends and receives datagrams without ever blocking for long.
 pub(crate) trait Wire {
     /// Gives what has arrived to `deliver` (our address, the sender's, the datagram), at most a few
     /// batches. Gives how many there were.
     fn receive(&mut self, deliver: &mut dyn FnMut(Local, SocketAddr, &[u8])) -> Result<usize>;
 
-    /// Sends everything; gives how many the system did not take.
-    fn send(&mut self, outbox: &Outbox) -> Result<u64>;
+    /// Sends everything; gives how many were not taken.
+    fn send(&mut self, outbox: &Outbox) -> Result<NotTaken>;
 
     /// Waits until something arrives, for `nanoseconds` at most.
     fn wait(&mut self, nanoseconds: u64);

@@ -6,7 +6,7 @@ use crate::interrupt::Interrupt;
 use crate::load::{Scenario, grouped};
 use crate::network::{Host, Network, SIP};
 use crate::system::{self, System, SystemKind, Work};
-use crate::trial::{Criterion, Generator, Measured};
+use crate::trial::{Criterion, Generator, Measured, PATIENCE};
 use crate::{hugepages, json};
 use anyhow::{Result, bail, ensure};
 use core::net::SocketAddr;
@@ -181,6 +181,7 @@ fn alone(arguments: &Arguments, interrupt: &Interrupt) -> Generator<'static> {
         network: None,
         core: 0,
         scenario: arguments.scenario.unwrap_or(Scenario::Proxy200),
+        patience: PATIENCE,
         options,
         interrupt: interrupt.clone(),
         watched: vec![0],
@@ -236,6 +237,7 @@ pub(crate) fn for_system<'a>(
         network: Some(network),
         core: 0,
         scenario,
+        patience: PATIENCE,
         options: words.split(' ').map(str::to_owned).collect(),
         interrupt: interrupt.clone(),
         watched: [&[0], cores].concat(),

@@ -27,6 +27,8 @@ pub const SOCKET_NAME: &str = "connections.sock";
 /// Largest packet in bytes: a record with the largest message, and under Linux's default
 /// `net.core.wmem_default`.
 pub const PACKET_MAX: usize = 131_072;
+/// `SO_SNDBUF` of both ends: what waits on the way. The kernel doubles it, and a packet must fit.
+pub const SEND_BUFFER: usize = PACKET_MAX;
 /// Bytes of a record beside the message.
 pub const HEAD: usize = 4 + 2 + 18 + 18;
 /// Most connection threads: a million connections at the 20,000 descriptors that some systems allow to each.
@@ -53,6 +55,10 @@ pub enum Kind {
     Failed,
     /// To the data plane: the connection is no more. No bytes.
     Closed,
+    /// To the data plane: what goes to this address, which the bytes spell as [`Record::local`] is spelt, may go over
+    /// the connection, which is open and whose other end has proved that it is there (RFC 5923). Once for a
+    /// connection, and again on a new link.
+    Alias,
     /// To control: send this message to `remote`, over a connection that is there or, if there is none, over
     /// a new one.
     Send,
@@ -137,8 +143,8 @@ impl Record<'_> {
         let length = u32::try_from(self.length() - 4).unwrap_or(u32::MAX);
         packet.extend_from_slice(&length.to_le_bytes());
         packet.extend_from_slice(&[self.kind as u8, self.transport]);
-        push_address(self.local, packet);
-        push_address(self.remote, packet);
+        packet.extend_from_slice(&spelt(self.local));
+        packet.extend_from_slice(&spelt(self.remote));
         packet.extend_from_slice(self.bytes);
     }
 }
@@ -164,23 +170,33 @@ fn read(packet: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     let (record, behind) = rest.split_at_checked(length)?;
     let (&[kind, transport], record) = record.split_first_chunk::<2>()?;
-    let kind = [Kind::Received, Kind::Failed, Kind::Closed, Kind::Send, Kind::SendOnFlow]
-        .get(usize::from(kind))
-        .copied()?;
+    const KINDS: [Kind; 6] =
+        [Kind::Received, Kind::Failed, Kind::Closed, Kind::Alias, Kind::Send, Kind::SendOnFlow];
+    let kind = KINDS.get(usize::from(kind)).copied()?;
     let (local, record) = record.split_first_chunk::<18>()?;
     let (remote, bytes) = record.split_first_chunk::<18>()?;
     let (local, remote) = (address(local), address(remote));
     Some((Record { kind, transport, local, remote, bytes }, behind))
 }
 
-/// 16 bytes of address, IPv4 mapped into IPv6, and the port.
-fn push_address(address: SocketAddr, packet: &mut Vec<u8>) {
+/// An address as records spell it: 16 bytes of IP address, IPv4 mapped into IPv6, and the port.
+pub fn spelt(address: SocketAddr) -> [u8; 18] {
     let ip = match address.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    packet.extend_from_slice(&ip.octets());
-    packet.extend_from_slice(&address.port().to_le_bytes());
+    let mut spelt = [0; 18];
+    spelt[..16].copy_from_slice(&ip.octets());
+    spelt[16..].copy_from_slice(&address.port().to_le_bytes());
+    spelt
+}
+
+/// Reads what [`spelt`] gave.
+///
+/// # Errors
+/// Another length.
+pub fn read_spelt(bytes: &[u8]) -> Result<SocketAddr, BadPacket> {
+    bytes.try_into().map(address).map_err(|_| BadPacket)
 }
 
 fn address(bytes: &[u8; 18]) -> SocketAddr {

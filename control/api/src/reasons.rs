@@ -64,7 +64,7 @@ drop_reasons! {
     NeighbourFailed, "neighbour_failed", "The next hop did not answer ARP or neighbour discovery.";
     NeighbourQueueFull, "neighbour_queue_full", "Too many messages wait for ARP or neighbour discovery.";
     EgressTooLarge, "egress_too_large", "The rewritten message is larger than the MTU, and may not be or cannot be fragmented.";
-    KernelBuffers, "kernel_buffers", "Too many messages larger than the MTU are on their way to the kernel.";
+    KernelBuffers, "kernel_buffers", "Too many messages that are larger than the MTU or go over connections are on their way to the kernel.";
     KernelSend, "kernel_send", "The kernel refused to send a message larger than the MTU.";
     HandoffFull, "handoff_full", "The ring to the worker that owns the transaction is full.";
     NoPacket, "no_packet", "The mempool has no packet left for a message of our own.";

@@ -36,6 +36,10 @@ pub struct Connections {
     /// 16,777,216.
     #[serde(deserialize_with = "value::write_buffer")]
     pub write_buffer: u32,
+    /// Receive buffer of a connection in the kernel: what a peer may send before it is read. Default 65,536; 16,384 to
+    /// 16,777,216.
+    #[serde(deserialize_with = "value::receive_buffer")]
+    pub receive_buffer: u32,
     /// How long it may take to connect to a destination. Default 4 s; 1 to 300.
     #[serde(deserialize_with = "value::seconds")]
     pub connect_seconds: u32,
@@ -52,6 +56,7 @@ impl Default for Connections {
             message_seconds: 8,
             idle_seconds: 0,
             write_buffer: 262_144,
+            receive_buffer: 65_536,
             connect_seconds: 4,
         }
     }

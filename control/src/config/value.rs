@@ -99,6 +99,11 @@ pub(super) fn names<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error>
     within(from, 256, 1 << 20, " names")
 }
 
+/// Bytes that may wait to be read.
+pub(super) fn receive_buffer<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, 1 << 14, 1 << 24, " bytes")
+}
+
 /// Bytes that may wait for one reader.
 pub(super) fn write_buffer<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     within(from, 1 << 16, 1 << 24, " bytes")

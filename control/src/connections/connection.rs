@@ -1,5 +1,6 @@
 //! One connection: bytes in, messages out, and the other way round.
 
+use super::alias::Also;
 use super::counters::{Counters, End, add, count};
 use super::link::Link;
 use super::outbox::Outbox;
@@ -63,6 +64,7 @@ pub(super) struct Connection {
     pub(super) since: Instant,
     /// Packet of the link in which the last message went; see [`Link::push`].
     last_packet: u64,
+    pub(super) also: Also,
     pub(super) has_timer: bool,
     pub(super) is_ready: bool,
     pub(super) is_dirty: bool,
@@ -106,6 +108,7 @@ impl Connection {
             used: now,
             since: now,
             last_packet: 0,
+            also: Also::default(),
             has_timer: false,
             is_ready: false,
             is_dirty: false,
@@ -272,6 +275,7 @@ impl Connection {
         let (counters, key) = (intake.counters, self.key);
         count(&counters.of(key.transport).received);
         intake.messages += 1;
+        self.look_for_alias(message, intake);
         if intake.link.is_there() {
             let record = key.record(Kind::Received, message);
             intake.link.push(&record, || class(message), &mut self.last_packet);

@@ -4,7 +4,7 @@ use crate::limits::{
     LINK_PACKET, LINK_REPORTS_MAX, LINK_WAITING_MAX, RECONNECT_FIRST, RECONNECT_MAX,
 };
 use control_api::API_VERSION;
-use control_api::connection::{Hello, PACKET_MAX, Record};
+use control_api::connection::{Hello, PACKET_MAX, Record, SEND_BUFFER};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use sip_core::Class;
@@ -85,6 +85,7 @@ impl Link {
     fn open(&self, registry: &Registry, token: Token) -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
         socket.connect(&SockAddr::unix(&self.path)?)?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
         (&socket).write_all(&self.hello.encode())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)?;
@@ -134,6 +135,13 @@ impl Link {
         }
         self.queued += u64::from(append(&mut self.queue, record));
         *last = self.queued;
+    }
+
+    /// Takes in what the data plane must know before the message that comes next; without one it is told later.
+    pub(super) fn announce(&mut self, record: &Record<'_>) {
+        if self.is_there() {
+            self.push(record, || Class::Response, &mut 0);
+        }
     }
 
     /// Takes a report in, of a message that was not sent or of a connection that ended; false when too

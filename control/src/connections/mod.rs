@@ -12,6 +12,7 @@
 //! when the data plane takes no more nothing is read.
 
 mod acceptor;
+mod alias;
 mod connection;
 mod counters;
 mod gate;

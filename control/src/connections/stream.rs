@@ -3,6 +3,7 @@
 use super::tls::Session;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::IpAddr;
 
 /// A socket, and the TLS session on it if there is one.
 #[derive(Debug)]
@@ -27,6 +28,11 @@ impl Stream {
     /// Whether the other side has begun a TLS record of which nothing could be read yet.
     pub(super) fn is_within_record(&self) -> bool {
         matches!(self, Self::Tls(_, session) if session.is_within_record())
+    }
+
+    /// Whether the other side has connected to us and has proved by TLS that it is this address.
+    pub(super) fn is_named(&self, address: IpAddr) -> bool {
+        matches!(self, Self::Tls(_, session) if session.is_named(address))
     }
 
     /// Reads as [`Read::read`] does; `WouldBlock` when there is nothing now.

@@ -20,7 +20,7 @@ impl Thread {
     /// Takes a connection that came in.
     pub(super) fn accept(&mut self, socket: TcpStream, accepted: Accepted) {
         let Accepted { listen, remote, place } = accepted;
-        set_options(&socket);
+        self.set_options(&socket);
         let transport = listen.transport;
         let stream = if transport.is_secure() {
             let Some(session) = self.plan.tls.as_ref().and_then(super::tls::TlsSetup::accept)
@@ -60,7 +60,7 @@ impl Thread {
             match record.kind {
                 Kind::Send => self.send(key, record.bytes, true),
                 Kind::SendOnFlow => self.send(key, record.bytes, false),
-                Kind::Received | Kind::Failed | Kind::Closed => {}
+                Kind::Received | Kind::Failed | Kind::Closed | Kind::Alias => {}
             }
         }
     }
@@ -99,7 +99,7 @@ impl Thread {
             Transport::Tcp | Transport::Tls => TcpStream::connect(key.remote).ok()?,
             Transport::Udp | Transport::Ws | Transport::Wss => return None,
         };
-        set_options(&socket);
+        self.set_options(&socket);
         let stream = if key.transport == Transport::Tls {
             Stream::Tls(socket, self.plan.tls.as_ref()?.connect(key.remote.ip())?)
         } else {
@@ -179,25 +179,26 @@ impl Thread {
         }
     }
 
+    /// Messages leave at once, a peer that has gone without a word is noticed, and not much waits unread.
+    fn set_options(&self, socket: &TcpStream) {
+        let reference = SockRef::from(socket);
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE_AFTER)
+            .with_interval(KEEPALIVE_EVERY)
+            .with_retries(KEEPALIVE_TRIES);
+        // A connection without one of these works too.
+        let _ = reference.set_tcp_nodelay(true);
+        let _ = reference.set_tcp_keepalive(&keepalive);
+        let _ = reference.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
+        let _ = reference.set_recv_buffer_size(self.plan.settings.receive_buffer as usize);
+    }
+
     /// The data plane gets back the beginning of what could not be sent.
     fn report_failed(&mut self, key: Key, message: &[u8]) {
         let head = message.get(..FAILED_MAX).unwrap_or(message);
         self.link.report(&key.record(Kind::Failed, head));
         self.lost(1);
     }
-}
-
-/// Messages leave at once, and a peer that has gone without a word is noticed.
-fn set_options(socket: &TcpStream) {
-    let reference = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_EVERY)
-        .with_retries(KEEPALIVE_TRIES);
-    // A connection without one of these works too.
-    let _ = reference.set_tcp_nodelay(true);
-    let _ = reference.set_tcp_keepalive(&keepalive);
-    let _ = reference.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
 }
 
 fn seconds(number: u32) -> Duration {

@@ -4,7 +4,7 @@ mod websocket;
 
 use super::Connections;
 use crate::config::Config;
-use control_api::connection::{Hello, Kind, PACKET_MAX, Record, SOCKET_NAME, records};
+use control_api::connection::{Hello, Kind, PACKET_MAX, Record, SOCKET_NAME, read_spelt, records};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -411,6 +411,36 @@ fn tls_shows_the_certificate_of_the_name_and_asks_for_that_of_the_client() {
     let _ = garbage.read_to_end(&mut alert);
     until(|| setup.ended("handshake") == 1);
     assert_eq!(setup.connections.status(0).transports[1].open, 0);
+}
+
+#[test]
+fn rfc5923_a_client_that_is_named_by_its_certificate_may_have_an_alias() {
+    let text = message("OPTIONS", "").replace(";rport", ";alias");
+    for (client_ca, is_known) in [("client_ca = \"other.pem\"", true), ("", false)] {
+        let mut setup = Setup::with_tls("tls", client_ca);
+        let mut client = tls(&setup, "lab.test");
+        for _ in 0..2 {
+            client.write_all(text.as_bytes()).unwrap();
+        }
+        if is_known {
+            let alias = setup.peer().next();
+            assert_eq!(
+                (alias.kind, alias.remote),
+                (Kind::Alias, client.sock.local_addr().unwrap())
+            );
+            assert_eq!(read_spelt(&alias.bytes), Ok("127.0.0.1:5060".parse().unwrap()));
+        }
+        for _ in 0..2 {
+            assert_eq!(setup.peer().next().kind, Kind::Received);
+        }
+        // A data plane that is new is told, too.
+        setup.peer().link = None;
+        if is_known {
+            assert_eq!(setup.peer().next().kind, Kind::Alias);
+        }
+        drop(client);
+        assert_eq!(setup.peer().next().kind, Kind::Closed);
+    }
 }
 
 #[test]

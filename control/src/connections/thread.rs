@@ -244,6 +244,7 @@ impl Thread {
     fn talk(&mut self) {
         if self.link.connect(self.poll.registry(), LINK, self.now) {
             tracing::info!("connections: the data plane is there");
+            self.announce_aliases();
         }
         for _ in 0..LINK_TURN {
             if !self.link.is_readable {

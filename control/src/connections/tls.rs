@@ -4,10 +4,11 @@ use crate::config::{Config, ServerCa, Tls};
 use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, ClientConnection, Connection, DigitallySignedStruct, RootCertStore, ServerConfig,
@@ -231,6 +232,16 @@ impl Session {
 
     pub(super) fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
+    }
+
+    /// Whether a client has shown a certificate that `client_ca` vouches for and that names this address: what we
+    /// ask of a server there, too ([`TlsSetup::connect`]).
+    pub(super) fn is_named(&self, address: IpAddr) -> bool {
+        let Connection::Server(session) = &self.tls else { return false };
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        shown.and_then(|shown| ParsedCertificate::try_from(shown).ok()).is_some_and(|shown| {
+            verify_server_name(&shown, &ServerName::IpAddress(address.into())).is_ok()
+        })
     }
 
     pub(super) fn is_within_record(&self) -> bool {

@@ -22,7 +22,7 @@ fn connections() -> Value {
 }
 
 /// A counter of a transport.
-fn of(transport: &str, counter: &str) -> u64 {
+pub(crate) fn of(transport: &str, counter: &str) -> u64 {
     let status = connections();
     let all = status["transports"].as_array().expect("transports").clone();
     let found = all.iter().find(|one| one["transport"] == transport).expect("a transport");
@@ -38,7 +38,7 @@ fn ended(reason: &str) -> u64 {
 }
 
 /// Connections from the host of the callers. They stay in its namespace.
-fn connect_from_uac(to: &str, count: usize) -> Vec<TcpStream> {
+pub(crate) fn connect_from_uac(to: &str, count: usize) -> Vec<TcpStream> {
     let to: SocketAddr = to.parse().expect("an address");
     let open = move || {
         let namespace = File::open("/run/netns/tl-uac").expect("a namespace");
@@ -63,7 +63,7 @@ fn options(number: usize) -> String {
 }
 
 /// The next answer of a peer that sends no body.
-fn answer(socket: &mut TcpStream) -> String {
+pub(crate) fn answer(socket: &mut impl Read) -> String {
     let (mut all, mut byte) = (Vec::new(), [0]);
     while !all.ends_with(b"\r\n\r\n") {
         match socket.read(&mut byte) {

@@ -4,6 +4,7 @@
 //! there is one lab. `make e2e` runs these tests one after the other; they are `#[ignore]`d so that
 //! a plain `cargo test` passes on any machine.
 
+mod aliases;
 mod api;
 mod backups;
 mod bench;

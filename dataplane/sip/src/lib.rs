@@ -30,6 +30,7 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+mod alias;
 mod digest;
 mod framing;
 #[doc(hidden)]
@@ -49,6 +50,7 @@ mod settings;
 pub mod stun;
 mod transaction;
 
+pub use alias::{Alias, alias};
 pub use digest::{
     Authenticated, Credentials, CredentialsBuilder, CredentialsError, Demand, Digest, DigestCounts,
     DigestSizes, Role, consume_credentials,

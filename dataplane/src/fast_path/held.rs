@@ -6,7 +6,7 @@ use crate::held_replies::HeldReplies;
 use crate::limits::FORGOTTEN_PER_LOOK;
 use crate::location_log::{Bindings, LocationLog};
 use crate::packet::PacketBuf;
-use crate::parcel::Parcel;
+use crate::parcel::{Parcel, WorkerParcels};
 use crate::verdict::OwnVerdict;
 use control_api::DropReason;
 use sip_core::{LoadCounts, Location, Store, Tables};
@@ -47,11 +47,14 @@ impl FastPath {
         encode_alone(packet, &reply, (epoch, fib), adjacencies, egress)
     }
 
-    /// Puts that answer, when it is larger than the MTU, into a parcel. Gives false when it does not fit.
-    pub fn pack_held(&mut self, parcel: &mut Parcel) -> bool {
+    /// Puts that answer, when it is larger than the MTU or goes over a connection, into a parcel.
+    ///
+    /// # Errors
+    /// As [`WorkerParcels::load`].
+    pub fn pack_held(&mut self, parcels: &mut WorkerParcels) -> Result<Parcel, DropReason> {
         let Scratch { held, egress, .. } = &self.scratch;
-        parcel.set_egress(egress);
-        held.first().is_some_and(|reply| parcel.fill(reply.message, &[]))
+        let reply = held.first().ok_or(DropReason::NoRoute)?;
+        parcels.load(egress, reply.message, &[])
     }
 }
 

@@ -7,7 +7,7 @@ use crate::encode::{Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
-use crate::parcel::Parcel;
+use crate::parcel::{Parcel, WorkerParcels};
 use crate::verdict::OwnVerdict;
 use capsule_ffi::prefetch;
 use control_api::DropReason;
@@ -169,13 +169,14 @@ impl FastPath {
         encode_alone(packet, &own, (epoch, fib), adjacencies, egress)
     }
 
-    /// Puts the message of an `Elsewhere` verdict into a parcel. Gives false when it does not fit; it is
-    /// forgotten then.
-    pub fn pack_own(&mut self, parcel: &mut Parcel) -> bool {
+    /// Puts the message of an `Elsewhere` verdict into a parcel, and forgets it.
+    ///
+    /// # Errors
+    /// As [`WorkerParcels::load`].
+    pub fn pack_own(&mut self, parcels: &mut WorkerParcels) -> Result<Parcel, DropReason> {
         let Scratch { transactions, location, egress, .. } = &mut self.scratch;
-        let Some(own) = outbox(transactions, location).take() else { return false };
-        parcel.set_egress(egress);
-        parcel.fill(own.message, &[])
+        let own = outbox(transactions, location).take().ok_or(DropReason::NoRoute)?;
+        parcels.load(egress, own.message, &[])
     }
 
     /// Forgets the next message of our own.

@@ -5,7 +5,7 @@ use super::{FastPath, Outgoing, Scratch, Way};
 use crate::decode::Datagram;
 use crate::encode::Egress;
 use crate::packet::PacketBuf;
-use crate::parcel::{PAYLOAD_MAX, Parcel};
+use crate::parcel::{PAYLOAD_MAX, Parcel, WorkerParcels};
 use crate::probe::Probe;
 use crate::verdict::Verdict;
 use control_api::DropReason;
@@ -41,12 +41,18 @@ impl FastPath {
         self.scratch.make_parcel(parcel, &outgoing, &way)
     }
 
-    /// Puts the message of an `Elsewhere` verdict into a parcel. Gives false when it does not fit.
+    /// Puts the message of an `Elsewhere` verdict into a parcel.
+    ///
+    /// # Errors
+    /// As [`WorkerParcels::load`].
     #[cold]
-    pub fn pack<P: PacketBuf>(&self, packet: &P, parcel: &mut Parcel) -> bool {
+    pub fn pack<P: PacketBuf>(
+        &self,
+        packet: &P,
+        parcels: &mut WorkerParcels,
+    ) -> Result<Parcel, DropReason> {
         let Scratch { egress, prefix, kept, .. } = &self.scratch;
-        parcel.set_egress(egress);
-        parcel.fill(prefix.bytes(), &packet.frame()[kept.clone()])
+        parcels.load(egress, prefix.bytes(), &packet.frame()[kept.clone()])
     }
 }
 

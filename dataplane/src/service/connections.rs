@@ -4,16 +4,20 @@
 //! Each connection thread of control has a link. What it brings becomes parcels for the workers, as many as
 //! there are: with none free, nothing is read, and the thread stops reading from its connections. What workers
 //! send is collected in packets, which leave as fast as the thread reads; a link that is too far behind takes no
-//! more, and the worker counts a message that the kernel did not take.
+//! more, and the worker counts a message that the kernel did not take. Long before that nothing more is taken from
+//! the thread: work that is begun must be able to end.
 
+use super::aliases::Aliases;
 use super::kernel_sockets::KernelSockets;
 use super::link;
-use crate::limits::{CONNECTION_LINK_BYTES, CONNECTION_PACKETS_KEPT};
+use crate::limits::{CONNECTION_LINK_BEHIND, CONNECTION_LINK_BYTES, CONNECTION_PACKETS_KEPT};
 use crate::mailbox::Command;
 use crate::parcel::Parcel;
 use anyhow::{Context, Result, bail, ensure};
 use control_api::API_VERSION;
-use control_api::connection::{self, HEAD, Hello, Kind, PACKET_MAX, Record, THREADS_MAX, owner};
+use control_api::connection::{
+    self, HEAD, Hello, Kind, PACKET_MAX, Record, SEND_BUFFER, THREADS_MAX, owner, read_spelt,
+};
 use sip_core::{Transport, quoted_branch};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -27,6 +31,7 @@ use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 #[derive(Default)]
 pub(super) struct Connections {
     links: RefCell<Vec<Option<Rc<Link>>>>,
+    aliases: RefCell<Aliases>,
 }
 
 /// The way to one connection thread.
@@ -34,6 +39,8 @@ pub(super) struct Connections {
 struct Link {
     packets: RefCell<Packets>,
     news: Notify,
+    /// It is not far behind any more.
+    caught_up: Notify,
 }
 
 /// Packets on their way, the last of them still growing; and empty ones.
@@ -50,13 +57,21 @@ impl Connections {
     pub(super) fn send(&self, parcel: &Parcel) -> bool {
         let links = self.links.borrow();
         let threads = u8::try_from(links.len()).unwrap_or(THREADS_MAX);
-        let link = links.get(usize::from(owner(parcel.target, threads))).and_then(Option::as_ref);
+        let at = (parcel.transport, parcel.source, parcel.target);
+        let alias = if parcel.is_on_flow { None } else { self.aliases.borrow().find(at) };
+        let remote = alias.unwrap_or(parcel.target);
+        let link = links.get(usize::from(owner(remote, threads))).and_then(Option::as_ref);
         link.is_some_and(|link| {
             let is_taken = link.packets.borrow_mut().push(&Record {
-                kind: if parcel.is_on_flow { Kind::SendOnFlow } else { Kind::Send },
+                // Nobody listens at the other end of a connection that came in.
+                kind: if parcel.is_on_flow || alias.is_some() {
+                    Kind::SendOnFlow
+                } else {
+                    Kind::Send
+                },
                 transport: parcel.transport.number(),
                 local: parcel.source,
-                remote: parcel.target,
+                remote,
                 bytes: parcel.message(),
             });
             link.news.notify_one();
@@ -64,9 +79,24 @@ impl Connections {
         })
     }
 
+    /// Notes that a connection goes by another address, too.
+    fn learn(&self, record: &Record<'_>) -> Result<()> {
+        let transport = transport_of(record)?;
+        let advertised = read_spelt(record.bytes)?;
+        self.aliases.borrow_mut().learn((transport, record.local, advertised), record.remote);
+        Ok(())
+    }
+
+    fn unlearn(&self, record: &Record<'_>) -> Result<()> {
+        let connection = (transport_of(record)?, record.local, record.remote);
+        self.aliases.borrow_mut().forget(connection);
+        Ok(())
+    }
+
     fn attach(&self, hello: Hello) -> Rc<Link> {
         let mut links = self.links.borrow_mut();
         if links.len() != usize::from(hello.threads) {
+            self.aliases.borrow_mut().forget_all(|_| true);
             links.clear();
             links.resize_with(usize::from(hello.threads), || None);
         }
@@ -78,10 +108,14 @@ impl Connections {
     }
 
     fn detach(&self, link: &Rc<Link>) {
-        for place in &mut *self.links.borrow_mut() {
-            if place.as_ref().is_some_and(|one| Rc::ptr_eq(one, link)) {
-                *place = None;
-            }
+        let mut links = self.links.borrow_mut();
+        let threads = u8::try_from(links.len()).unwrap_or(THREADS_MAX);
+        let is_it =
+            |place: &Option<Rc<Link>>| place.as_ref().is_some_and(|one| Rc::ptr_eq(one, link));
+        if let Some(thread) = links.iter().position(is_it) {
+            links[thread] = None;
+            let is_gone = |remote| usize::from(owner(remote, threads)) == thread;
+            self.aliases.borrow_mut().forget_all(is_gone);
         }
     }
 }
@@ -119,6 +153,10 @@ impl Packets {
 }
 
 impl Link {
+    fn is_behind(&self) -> bool {
+        self.packets.borrow().bytes > CONNECTION_LINK_BEHIND
+    }
+
     /// Sends what there is, for ever.
     async fn speak(&self, socket: &UnixSeqpacket) -> Result<()> {
         loop {
@@ -129,6 +167,9 @@ impl Link {
             };
             socket.send(&packet).await?;
             self.packets.borrow_mut().give_back(packet);
+            if !self.is_behind() {
+                self.caught_up.notify_one();
+            }
         }
     }
 }
@@ -164,18 +205,22 @@ impl KernelSockets {
             "it speaks API version {}, this data plane {API_VERSION}: install both from one release",
             hello.api_version
         );
+        rustix::net::sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER)?;
         let link = self.connections.attach(hello);
         let ended = tokio::select! {
             ended = link.speak(socket) => ended,
-            ended = self.listen(socket, &mut packet) => ended,
+            ended = self.listen(socket, &link, &mut packet) => ended,
         };
         self.connections.detach(&link);
         ended
     }
 
     /// Takes what control has for the workers.
-    async fn listen(&self, socket: &UnixSeqpacket, packet: &mut [u8]) -> Result<()> {
+    async fn listen(&self, socket: &UnixSeqpacket, link: &Link, packet: &mut [u8]) -> Result<()> {
         loop {
+            while link.is_behind() {
+                link.caught_up.notified().await;
+            }
             let length = socket.recv(packet).await?.bytes_read();
             if length == 0 {
                 return Ok(());
@@ -185,8 +230,9 @@ impl KernelSockets {
                 match record.kind {
                     Kind::Received => self.deliver(&record).await?,
                     Kind::Failed => self.tell_failed(record.bytes),
+                    Kind::Alias => self.connections.learn(&record)?,
                     // Its bindings go with their time, or when a request finds them dead.
-                    Kind::Closed => {}
+                    Kind::Closed => self.connections.unlearn(&record)?,
                     Kind::Send | Kind::SendOnFlow => bail!("a record that only we send"),
                 }
             }
@@ -195,12 +241,10 @@ impl KernelSockets {
 
     /// Hands a message to a worker, messages of a connection always to the same one.
     async fn deliver(&self, record: &Record<'_>) -> Result<()> {
-        let transport = Transport::of_number(record.transport)
-            .filter(|transport| transport.is_connection())
-            .context("a transport that there is not")?;
+        let transport = transport_of(record)?;
         ensure!(record.length() - HEAD <= crate::parcel::PAYLOAD_MAX, "a message too large");
         let mut parcel = loop {
-            match self.take_free() {
+            match self.take_free_for(record.remote) {
                 Some(parcel) => break parcel,
                 None => self.home.notified().await,
             }
@@ -219,6 +263,12 @@ impl KernelSockets {
             let _ = self.offer(quoted.worker(), Command::Unreachable(quoted));
         }
     }
+}
+
+fn transport_of(record: &Record<'_>) -> Result<Transport> {
+    Transport::of_number(record.transport)
+        .filter(|transport| transport.is_connection())
+        .context("a transport that there is not")
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(super) struct KernelSockets {
     workers: Vec<ServiceEnd>,
     pub(super) connections: Connections,
     free: RefCell<Vec<Parcel>>,
-    /// Parcels have come back.
+    /// Workers have been looked at: there may be parcels again, for one that was behind.
     pub(super) home: Notify,
     /// How often workers are looked at.
     pub(super) pace: Pace,
@@ -119,10 +119,11 @@ impl KernelSockets {
                 }
                 _ => {
                     self.free.borrow_mut().push(parcel);
-                    self.home.notify_waiters();
                 }
             }
         }
+        // The worker may have caught up even when it has sent nothing.
+        self.home.notify_waiters();
         has_found
     }
 
@@ -205,15 +206,21 @@ impl KernelSockets {
 
     /// Hands a parcel to the worker of its source.
     pub(super) fn give(&self, parcel: Parcel) {
-        let worker = self.hasher.hash_one(parcel.source) % self.workers.len() as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "less than the workers")]
-        self.workers[worker as usize].parcels.send(parcel);
+        self.workers[self.worker_of(parcel.source)].parcels.send(parcel);
         self.pace.expect();
     }
 
-    /// A parcel that is at home.
-    pub(super) fn take_free(&self) -> Option<Parcel> {
-        self.free.borrow_mut().pop()
+    /// A parcel that is at home, for a message from this source, unless its worker should get no more.
+    pub(super) fn take_free_for(&self, source: SocketAddr) -> Option<Parcel> {
+        let is_behind = self.workers[self.worker_of(source)].parcels.is_behind();
+        if is_behind { None } else { self.free.borrow_mut().pop() }
+    }
+
+    fn worker_of(&self, source: SocketAddr) -> usize {
+        let worker = self.hasher.hash_one(source) % self.workers.len() as u64;
+        #[expect(clippy::cast_possible_truncation, reason = "less than the workers")]
+        let worker = worker as usize;
+        worker
     }
 
     /// Gives a worker a command that matters less than others.

@@ -5,6 +5,7 @@
 //! a kernel socket on every listen point, for what is larger than one frame and for what ICMP says, and it is the way
 //! to the connections that control has.
 
+mod aliases;
 mod bans;
 mod connections;
 mod credentials;

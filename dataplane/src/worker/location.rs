@@ -52,7 +52,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         });
         // It is packed before it is forgotten.
         let parcel = match made {
-            Some((_, OwnVerdict::Elsewhere)) => self.pack_released(),
+            Some((_, OwnVerdict::Elsewhere)) => {
+                Some(self.fast_path.pack_held(&mut self.mailbox.parcels))
+            }
             _ => None,
         };
         let port = usize::from(self.fast_path.held_replies().forget_first().unwrap_or(0));
@@ -63,8 +65,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 self.queue(egress, packet, port, Sent::Replied);
             }
             Some((_, OwnVerdict::Elsewhere)) => match parcel {
-                Some(parcel) => self.send_parcel(parcel, port, Sent::Replied),
-                None => self.counters_of(port).drop_for(DropReason::KernelBuffers),
+                Some(Ok(parcel)) => self.send_parcel(parcel, port, Sent::Replied),
+                Some(Err(reason)) => self.counters_of(port).drop_for(reason),
+                None => self.counters_of(port).drop_for(DropReason::NoPacket),
             },
             // The client asks again, and is answered again.
             Some((_, OwnVerdict::NoNeighbour(next_hop))) => {
@@ -74,15 +77,5 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             Some((_, OwnVerdict::Drop(reason))) => self.counters_of(port).drop_for(reason),
             None => self.counters_of(port).drop_for(DropReason::NoPacket),
         }
-    }
-
-    #[cold]
-    fn pack_released(&mut self) -> Option<crate::parcel::Parcel> {
-        let mut parcel = self.mailbox.parcels.take_free()?;
-        if self.fast_path.pack_held(&mut parcel) {
-            return Some(parcel);
-        }
-        self.mailbox.parcels.send_home(parcel);
-        None
     }
 }

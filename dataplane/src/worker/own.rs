@@ -102,16 +102,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
 
     #[cold]
     fn send_own_elsewhere(&mut self) {
-        let Some(mut parcel) = self.mailbox.parcels.take_free() else {
-            self.fast_path.discard_own();
-            self.drop_own(DropReason::KernelBuffers);
-            return;
-        };
-        if self.fast_path.pack_own(&mut parcel) {
-            self.send_parcel(parcel, self.ports.len(), Sent::Originated);
-        } else {
-            self.mailbox.parcels.send_home(parcel);
-            self.drop_own(DropReason::EgressTooLarge);
+        match self.fast_path.pack_own(&mut self.mailbox.parcels) {
+            Ok(parcel) => self.send_parcel(parcel, self.ports.len(), Sent::Originated),
+            Err(reason) => self.drop_own(reason),
         }
     }
 }

@@ -49,15 +49,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// fragments of it.
     #[cold]
     pub(super) fn send_elsewhere(&mut self, packet: &Io::Packet, port: usize, is_reply: bool) {
-        let Some(mut parcel) = self.mailbox.parcels.take_free() else {
-            self.ports[port].counters.drop_for(DropReason::KernelBuffers);
-            return;
-        };
-        if self.fast_path.pack(packet, &mut parcel) {
-            self.send_parcel(parcel, port, sent_as(is_reply));
-        } else {
-            self.mailbox.parcels.send_home(parcel);
-            self.ports[port].counters.drop_for(DropReason::EgressTooLarge);
+        match self.fast_path.pack(packet, &mut self.mailbox.parcels) {
+            Ok(parcel) => self.send_parcel(parcel, port, sent_as(is_reply)),
+            Err(reason) => self.ports[port].counters.drop_for(reason),
         }
     }
 

@@ -185,6 +185,11 @@ impl Via {
         u16::try_from(self.port_number).unwrap_or(5060)
     }
 
+    /// The port of sent-by, if it has one.
+    pub(crate) fn written_port(&self) -> Option<u16> {
+        if self.port.is_empty() { None } else { Some(self.port()) }
+    }
+
     /// Whether it has an maddr parameter.
     #[inline]
     pub(crate) fn has_maddr(&self) -> bool {

@@ -231,6 +231,10 @@ impl Lines {
         let branch_at = text.len();
         text.extend(core::iter::repeat_n(" ", length - prefix.len()));
         text.push_str(&String::from_utf8_lossy(params));
+        if transport == Transport::Tls {
+            // RFC 5923 section 8.1: the server may send its requests over this connection, too.
+            text.push_str(";alias");
+        }
         let mut marks_at = Vec::new();
         for point in recorded {
             let transport = transport_param(point.transport);

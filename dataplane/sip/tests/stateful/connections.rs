@@ -43,6 +43,19 @@ fn a_caller_with_a_connection_is_found_by_it() {
 }
 
 #[test]
+fn rfc5923_over_tls_our_via_says_alias() {
+    for (transport, says) in [(Transport::Tls, true), (Transport::Tcp, false)] {
+        let mut proxy = Proxy::new(&over(Transport::Udp, transport));
+        let sent = proxy.receive(CALLER, &request("INVITE", "c"));
+        let invite = only(&sent, "INVITE");
+        let via = invite.text.lines().find(|line| line.starts_with("Via: ")).unwrap();
+        assert_eq!(via.ends_with(";alias"), says, "{via}");
+        let ok = proxy.receive(&invite.to, &invite.response("200 OK"));
+        assert_eq!(only(&ok, "200").to, CALLER);
+    }
+}
+
+#[test]
 fn secure_websocket_is_websocket_in_a_uri() {
     let mut proxy = Proxy::new(&over(Transport::Wss, Transport::Udp));
     let invite = request("INVITE", "c").replace("SIP/2.0/UDP", "SIP/2.0/WSS");
