@@ -3,7 +3,6 @@
 #   make run          install what is missing, build, make a small network, place calls, report
 #   make run KEEP=1   the same, and leave the network up to play with
 #   make test         everything a change must pass
-#   make test-nic     RSS on a NIC that has it, in a guest of QEMU (part of make test)
 #   make fuzz         look for datagrams that break sip-core (FUZZ_SECONDS=3600 for long)
 #   make bench        measure, and compare with the figures recorded for this kind of machine
 #   make compare      measure Kamailio and others beside, in under 20 minutes
@@ -15,7 +14,7 @@ PACKAGES := build-essential pkg-config clang llvm libclang-dev \
             dpdk dpdk-dev libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
             libsqlite3-dev iproute2 iputils-ping nftables ethtool tcpdump netcat-openbsd procps util-linux \
             sip-tester sipsak sipvicious baresip-core chromium python3-scapy fonts-dejavu-core kamailio valgrind \
-            postgresql e2fsprogs mount dnsmasq-base qemu-system-x86 busybox-static
+            postgresql e2fsprogs mount dnsmasq-base
 MISSING   = $(shell for p in $(PACKAGES); do \
               dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done)
 
@@ -33,7 +32,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := parse route rewrite scan register digest frame
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-nic lint unit e2e fuzz measure bench compare connections bench-record clean
+.PHONY: help setup build run test lint unit e2e fuzz measure bench compare connections bench-record clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,7 +53,7 @@ build: setup ## Build everything in release mode
 run: build ## Place real SIP calls through the appliance (KEEP=1 leaves the lab up)
 	@$(RELEASE)/trunkline lab demo --capture $(TARGET)/call.pcap $(if $(KEEP),--keep) $(CALL)
 
-test: lint unit e2e test-nic fuzz ## Lint, unit tests, the whole appliance under test in its lab, fuzzing
+test: lint unit e2e fuzz ## Lint, unit tests, the whole appliance under test in its lab, fuzzing
 
 lint: setup ## Format and clippy, warnings refused
 	$(CARGO) fmt --all --check
@@ -65,18 +64,6 @@ unit: setup
 
 e2e: build
 	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
-
-# A kernel for the guest: any Debian kernel has virtio, VFIO and 9p as modules.
-GUEST_KERNEL := $(TARGET)/nic/kernel
-$(GUEST_KERNEL)/.unpacked: | setup
-	@rm -rf $(TARGET)/nic && mkdir -p $(GUEST_KERNEL)
-	@cd $(TARGET)/nic && apt-get download -qq \
-	  "$$(apt-cache depends --important linux-image-amd64 | awk '/Depends:/ { print $$2; exit }')"
-	@dpkg-deb --extract $(TARGET)/nic/*.deb $(GUEST_KERNEL) && rm $(TARGET)/nic/*.deb && touch $@
-
-test-nic: build $(GUEST_KERNEL)/.unpacked ## RSS on a NIC that really has it: virtio-net on vfio-pci in a guest of QEMU
-	TRUNKLINE_BIN_DIR=$(RELEASE) TRUNKLINE_GUEST_KERNEL=$(GUEST_KERNEL) \
-	  $(CARGO) test --locked --workspace --test nic -- --ignored --nocapture
 
 fuzz: setup ## Fuzz sip-core: parse, route, rewrite, scan, register, digest, frame, FUZZ_SECONDS=60 each
 	cd dataplane/sip/fuzz && $(CARGO) fmt --check && $(CARGO) build $(FUZZ_BUILD)

@@ -32,7 +32,6 @@ mod refusals;
 mod registrar;
 mod reload;
 mod restarts;
-mod rss;
 mod running;
 mod sipp;
 mod stateful;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Write the key and the table of a plan into a port that runs
 ///
 /// What was written is read back and compared. When the driver refuses anything, or shows something else, the port is
-/// put back as it was. Calls go on: flows that move reach another worker, and what belongs to a transaction is handed
+/// put back as it was. Flows that move reach another worker, and what belongs to a transaction is handed
 /// to the worker that has it. For a start with this plan, write its key and table into the configuration: `rss_key`
 /// and `rss_reta` of the port.
 #[derive(clap::Args)]
