@@ -88,12 +88,15 @@ pub struct PlanFile {
     pub fields: Option<String>,
 }
 
+/// Bytes of a key and queue of each entry, where there are any.
+pub type KeyAndReta = (Option<Vec<u8>>, Option<Vec<u16>>);
+
 impl PlanFile {
     /// Bytes of the key, when there is one, and the table.
     ///
     /// # Errors
     /// A key or table that no NIC could have, and a plan that was made for a port that hashes otherwise than `port`.
-    pub fn checked(self, port: &PortRss) -> Result<(Option<Vec<u8>>, Option<Vec<u16>>), String> {
+    pub fn checked(self, port: &PortRss) -> Result<KeyAndReta, String> {
         let function = self.function.as_deref().unwrap_or(Function::Toeplitz.name());
         if function != Function::Toeplitz.name() {
             return Err(format!(

@@ -89,18 +89,11 @@ impl Service {
                 }
                 _ if !is_greeted => anyhow::bail!("the peer did not say hello first"),
                 ToDataplane::Apply { epoch, settings } => {
-                    let answer = match self.apply(epoch, &settings).await {
-                        Ok(()) => FromDataplane::Applied { epoch },
-                        Err(reason) => FromDataplane::Refused { epoch, reason },
-                    };
-                    send(socket, &answer).await?;
+                    send(socket, &applied(epoch, self.apply(epoch, &settings).await)).await?;
                 }
                 ToDataplane::MemberStates { epoch, members } => {
-                    let answer = match self.apply_states(epoch, &members).await {
-                        Ok(()) => FromDataplane::Applied { epoch },
-                        Err(reason) => FromDataplane::Refused { epoch, reason },
-                    };
-                    send(socket, &answer).await?;
+                    let states = self.apply_states(epoch, &members).await;
+                    send(socket, &applied(epoch, states)).await?;
                 }
                 ToDataplane::Credentials(piece) => {
                     let answer = self.take_credentials(piece, &mut incoming).await;
@@ -137,6 +130,13 @@ impl Service {
                 }
             }
         }
+    }
+}
+
+fn applied(epoch: u64, result: Result<(), String>) -> FromDataplane {
+    match result {
+        Ok(()) => FromDataplane::Applied { epoch },
+        Err(reason) => FromDataplane::Refused { epoch, reason },
     }
 }
 

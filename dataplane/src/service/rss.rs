@@ -109,12 +109,10 @@ impl Service {
             None if names.len() == 1 => ports.first_mut(),
             None => return Err(format!("which port? name one of {}", names.join(", "))),
         };
-        match found {
-            Some(port) => port.answer(request.action),
-            None => {
-                let name = request.port.unwrap_or_default();
-                Err(format!("there is no port {name:?}; there are {}", names.join(", ")))
-            }
-        }
+        let Some(port) = found else {
+            let name = request.port.unwrap_or_default();
+            return Err(format!("there is no port {name:?}; there are {}", names.join(", ")));
+        };
+        port.answer(request.action)
     }
 }
