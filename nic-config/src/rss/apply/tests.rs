@@ -63,7 +63,7 @@ fn a_change_is_written_and_read_back() {
     let mut port = Port::new();
     let before = port.state.clone();
     let applied = apply(&mut port, &change()).unwrap();
-    assert_eq!((applied.before, applied.after.clone()), (before, port.state.clone()));
+    assert_eq!((&applied.before, &applied.after), (&before, &port.state));
     assert_eq!(port.state.key, change().key);
     assert_eq!(Some(&port.state.reta), change().reta.as_ref());
     // What was before can be had back in the same way.
