@@ -3,13 +3,17 @@
 use control_api::DropReason;
 use control_api::status::QueueStatus;
 use dataplane::decode::DecodeRules;
-use dataplane::limits::{PARCELS_PER_LOOK, WORKER_PARCELS};
+use dataplane::limits::{PARCELS_PER_LOOK, SMALL_PARCELS, WORKER_PARCELS};
+
 use dataplane::mailbox::{Command, Event};
 use dataplane::parcel::{Errand, PAYLOAD_MAX, Parcel, service_parcels};
 use dataplane::testing::appliance::{Appliance, lab_epoch, lab_fib, lab_settings};
 use dataplane::testing::frames;
 use sip_core::{Oversize, Settings};
 use std::sync::Arc;
+
+/// Parcels of a worker that hold a message of one frame.
+const PARCELS: usize = SMALL_PARCELS + WORKER_PARCELS;
 
 const CALLER: &str = "10.77.1.2:5060";
 const US: &str = "10.77.1.1:5060";
@@ -163,17 +167,17 @@ fn refused_as_configured() {
 fn no_parcel_left_and_a_kernel_that_refuses_are_counted() {
     let mut appliance = Appliance::default();
     let frame = frames::udp(CALLER, US, &invite(1_100));
-    for _ in 0..WORKER_PARCELS + 3 {
+    for _ in 0..PARCELS + 3 {
         appliance.forward(&frame);
     }
     let status = conserved(&appliance);
     assert_eq!(status[0].dropped_for(DropReason::KernelBuffers), 3);
-    assert_eq!(status[0].parked, WORKER_PARCELS as u64);
-    for _ in 0..WORKER_PARCELS {
+    assert_eq!(status[0].parked, PARCELS as u64);
+    for _ in 0..PARCELS {
         deliver(&mut appliance, false);
     }
     let status = conserved(&appliance);
-    assert_eq!(status[0].dropped_for(DropReason::KernelSend), WORKER_PARCELS as u64);
+    assert_eq!(status[0].dropped_for(DropReason::KernelSend), PARCELS as u64);
     assert_eq!((status[0].parked, status[2].transmitted), (0, 0));
     appliance.forward(&frame);
     assert!(deliver(&mut appliance, true).2.starts_with("INVITE "), "parcels are back");

@@ -102,6 +102,7 @@ fn without_faults_every_message_arrives_once() {
         let expected = Counts {
             calls: counts.calls,
             completed: counts.calls,
+            completed_meanwhile: counts.completed_meanwhile,
             sent: counts.calls * messages,
             received: counts.calls * messages,
             ..Counts::default()
