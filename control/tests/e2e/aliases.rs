@@ -61,7 +61,8 @@ fn requests_for_a_proxy_go_over_the_connection_that_it_opened() {
     let refused = |why: &str| {
         caller.asks("MESSAGE", "sip:proxy@10.77.1.1", "");
         let answer = caller.hear_for(Duration::from_secs(5)).unwrap_or_else(|| panic!("{why}"));
-        assert_eq!(answer.status(), Some(503), "{why}");
+        // A 503 is not for callers (RFC 3261 section 16.7 step 6).
+        assert_eq!(answer.status(), Some(500), "{why}");
     };
     refused("nobody listens there");
 
