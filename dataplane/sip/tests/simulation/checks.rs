@@ -138,7 +138,7 @@ fn check_invite(call: &Call, invite: &Client) -> Result<(), String> {
     let answers = invite.finals.iter().filter(|one| one.status < 300).count();
     // One who was given up because he was silent for long answers after all: that goes upstream too
     // (RFC 3261 section 16.7 step 5).
-    let may_be_late = call.kind == Kind::One;
+    let may_be_late = gives_up_the_silent(call.kind);
     if refusals > 1 || refusals > 0 && answers > 0 && !may_be_late {
         return Err(format!("INVITE got {:?}", invite.finals));
     }
@@ -148,6 +148,11 @@ fn check_invite(call: &Call, invite: &Client) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether others are asked when one stays silent, who may answer after all.
+fn gives_up_the_silent(kind: Kind) -> bool {
+    matches!(kind, Kind::One | Kind::Serial)
 }
 
 /// When the table is full a request is refused without a transaction. A copy of it that comes a moment
@@ -165,7 +170,7 @@ fn check_legs(call: &Call) -> Result<(), String> {
         }
         // An old caller's ACK for a late answer looks like one for the refusal before it, which he may
         // not even have got.
-        let is_hidden = call.is_old && call.kind == Kind::One;
+        let is_hidden = call.is_old && gives_up_the_silent(call.kind);
         if leg.gave_up && leg.script.keeps_rules() && !is_hidden {
             return Err(format!("no ACK for {:?} of {}: {:?}", leg.state, leg.tag, leg.script));
         }
