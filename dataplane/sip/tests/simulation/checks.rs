@@ -134,12 +134,9 @@ fn check_invite(call: &Call, invite: &Client) -> Result<(), String> {
     if invite.finals.is_empty() {
         return Err("INVITE got no final response".into());
     }
-    let refusals = invite.finals.iter().filter(|one| one.status >= 300).count();
-    let answers = invite.finals.iter().filter(|one| one.status < 300).count();
-    // One who was given up because he was silent for long answers after all: that goes upstream too
-    // (RFC 3261 section 16.7 step 5).
-    let may_be_late = gives_up_the_silent(call.kind);
-    if refusals > 1 || refusals > 0 && answers > 0 && !may_be_late {
+    // One who was given up because he was silent for long answers after all: that goes upstream too, behind the
+    // refusal of the others (RFC 3261 section 16.7 step 5). No refusal comes behind anything.
+    if invite.finals.iter().skip(1).any(|one| one.status >= 300) {
         return Err(format!("INVITE got {:?}", invite.finals));
     }
     for one in invite.finals.iter().filter(|one| one.status < 300) {
@@ -148,11 +145,6 @@ fn check_invite(call: &Call, invite: &Client) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Whether others are asked when one stays silent, who may answer after all.
-fn gives_up_the_silent(kind: Kind) -> bool {
-    matches!(kind, Kind::One | Kind::Serial)
 }
 
 /// When the table is full a request is refused without a transaction. A copy of it that comes a moment
@@ -170,8 +162,7 @@ fn check_legs(call: &Call) -> Result<(), String> {
         }
         // An old caller's ACK for a late answer looks like one for the refusal before it, which he may
         // not even have got.
-        let is_hidden = call.is_old && gives_up_the_silent(call.kind);
-        if leg.gave_up && leg.script.keeps_rules() && !is_hidden {
+        if leg.gave_up && leg.script.keeps_rules() && !call.is_old {
             return Err(format!("no ACK for {:?} of {}: {:?}", leg.state, leg.tag, leg.script));
         }
     }
