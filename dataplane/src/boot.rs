@@ -6,7 +6,7 @@ use crate::mailbox::{ServiceEnd, WorkerEnd, mailbox};
 use crate::mbuf::DpdkQueues;
 use crate::poll_loop::PollLoop;
 use crate::probe::SampleClock;
-use crate::rss::RssDevice;
+use crate::rss::{RssDevice, fields_of};
 use crate::service::{self, Drain, PortFilter, QueueInfo, RssEntry, ServiceParts};
 use crate::spill::Spill;
 use crate::stats::QueueCounters;
@@ -154,11 +154,12 @@ fn granted(port: &PortPlan) -> PortStatus {
     let info = id.and_then(capsule_ffi::port_info);
     let grant = id.and_then(capsule_ffi::port_grant).unwrap_or_default();
     let [rx_offloads, tx_offloads] = grant.offload_names();
+    let fields = fields_of(grant.rss_hf).to_string();
     PortStatus {
         name: port.name.clone(),
         driver: info.as_ref().map_or_else(String::new, |info| info.driver.clone()),
         mtu: grant.mtu,
-        rss_fields: grant.rss_fields().into_iter().map(str::to_owned).collect(),
+        rss_fields: fields.split_terminator(',').map(str::to_owned).collect(),
         reta_size: info.as_ref().map_or(0, |info| info.reta_size),
         rss_key_bytes: info.as_ref().map_or(0, |info| info.rss_key_size),
         rx_offloads,

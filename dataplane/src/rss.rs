@@ -148,7 +148,7 @@ impl RssPort for DpdkPort {
 }
 
 /// DPDK's bits in our words.
-fn fields_of(bits: u64) -> Fields {
+pub(crate) fn fields_of(bits: u64) -> Fields {
     let bits = bits & RSS_FIELDS;
     let sets = [
         (RSS_IPV4, FieldSet::Ipv4),

@@ -17,7 +17,7 @@ pub(super) enum Also {
     /// Nobody has asked.
     #[default]
     Unknown,
-    /// Who asked may not, or it is none of TLS that came in.
+    /// Who asked may not.
     Never,
     /// This one, which the data plane knows.
     At(SocketAddr),
@@ -26,16 +26,14 @@ pub(super) enum Also {
 impl Connection {
     /// Looks whether a message that has come asks for an alias, until one has.
     pub(super) fn look_for_alias(&mut self, message: &[u8], intake: &mut Intake<'_>) {
-        if self.also != Also::Unknown {
-            return;
-        }
-        if self.key.transport != Transport::Tls || !self.stream.is_named(self.key.remote.ip()) {
-            self.also = Also::Never;
+        if self.also != Also::Unknown || self.key.transport != Transport::Tls {
             return;
         }
         let Some(alias) = alias(message) else { return };
         let ip = self.key.remote.ip();
-        if alias.address.is_some_and(|address| address != ip.to_canonical()) {
+        let is_another = alias.address.is_some_and(|address| address != ip.to_canonical());
+        // The certificate is looked at once, and only for who asks.
+        if is_another || !self.stream.is_named(ip) {
             self.also = Also::Never;
             return;
         }

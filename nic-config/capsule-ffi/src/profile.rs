@@ -58,17 +58,6 @@ impl PortGrant {
         self.tx_offloads & bindings::TX_OFFLOAD_UDP_CKSUM != 0
     }
 
-    /// What the hash is over, in the words of testpmd.
-    pub fn rss_fields(&self) -> Vec<&'static str> {
-        let sets = [
-            ("ipv4", bindings::RSS_IPV4),
-            ("ipv6", bindings::RSS_IPV6),
-            ("ipv4-udp", bindings::RSS_IPV4_UDP),
-            ("ipv6-udp", bindings::RSS_IPV6_UDP),
-        ];
-        sets.into_iter().filter(|(_, bits)| self.rss_hf & bits != 0).map(|(name, _)| name).collect()
-    }
-
     /// Names of the offloads turned on, as testpmd writes them: of received frames, then of sent ones.
     pub fn offload_names(&self) -> [Vec<String>; 2] {
         let bits = |set: u64| (0..u64::BITS).map(|bit| 1 << bit).filter(move |bit| set & bit != 0);

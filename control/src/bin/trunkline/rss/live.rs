@@ -28,19 +28,21 @@ pub(super) struct Apply {
     /// What `trunkline rss plan --json` wrote, or - for standard input
     plan: PathBuf,
     #[command(flatten)]
-    port: Port,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    socket: ApiSocket,
+    to: Target,
 }
 
 /// Put back the key and the table that a port had before the last apply
 #[derive(clap::Args)]
 pub(super) struct Undo {
     #[command(flatten)]
-    port: Port,
+    to: Target,
+}
+
+#[derive(clap::Args)]
+struct Target {
+    /// Name of the port [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    port: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -48,23 +50,16 @@ pub(super) struct Undo {
     socket: ApiSocket,
 }
 
-#[derive(clap::Args)]
-struct Port {
-    /// Name of the port [default: the only one]
-    #[arg(long, value_name = "NAME")]
-    port: Option<String>,
-}
-
 pub(super) fn apply(arguments: &Apply) -> Result<(), Failure> {
     let plan = read(&arguments.plan)?;
-    let shown = ask(&arguments.socket.path, "apply", arguments.port.port.as_deref(), plan)?;
-    print_change(&shown, arguments.json)
+    let shown = ask(&arguments.to.socket.path, "apply", arguments.to.port.as_deref(), plan)?;
+    print_change(&shown, arguments.to.json)
 }
 
 pub(super) fn undo(arguments: &Undo) -> Result<(), Failure> {
-    let port = arguments.port.port.as_deref();
-    let shown = ask(&arguments.socket.path, "undo", port, Vec::new())?;
-    print_change(&shown, arguments.json)
+    let port = arguments.to.port.as_deref();
+    let shown = ask(&arguments.to.socket.path, "undo", port, Vec::new())?;
+    print_change(&shown, arguments.to.json)
 }
 
 /// What is in force in a port.
