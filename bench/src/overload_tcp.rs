@@ -21,12 +21,14 @@ const CORE: u16 = 1;
 /// The whole appliance runs on core 1: worker, service core, and control with the connections. Callers on core 0 have
 /// TCP connections that stay; callees are on UDP. It finds how many calls per second are carried, and offers multiples
 /// of that, with shedding and without. TCP repeats nothing and loses nothing, so too much work waits: in the buffers of
-/// the sockets, and at the callers, who begin no call on a connection for which 64 KiB wait beside what its socket took.
+/// the sockets, of which a caller's takes 64 KiB, and at the callers, who begin no call on a connection for which 64 KiB
+/// more wait.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 What is printed:
   offered    calls to be begun per second, and as a multiple of the capacity
-  calls/s    calls that were carried to their end while others began, per second, and their share of the capacity
+  calls/s    calls that were carried to their end while others began, per second after --settle, and their share of
+             the capacity
   blocked    calls that did not begin, since their connection took no more
   refused    calls answered with 503, or another refusal
   silent     calls without an answer within --patience
@@ -48,9 +50,12 @@ pub(crate) struct Arguments {
     /// Connections of callers
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
-    /// How long calls are begun at each rate
+    /// How long calls are counted at each rate
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// How long calls are begun before that, until as many end as begin: each INVITE and each BYE waits in the sockets
+    #[arg(long, default_value_t = 5.0)]
+    settle: f64,
     /// Seconds after which a call without an answer has failed
     #[arg(long, default_value_t = 4.0)]
     patience: f64,
@@ -137,7 +142,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         };
         generator.patience = arguments.patience;
         for &factor in &arguments.factors {
-            let row = row(&generator, &system, (rate, factor), arguments.seconds)?;
+            let row = row(&generator, &system, (rate, factor), arguments)?;
             rows.push(Row { shedding: sheds, ..row });
         }
     }
@@ -167,18 +172,19 @@ fn carried(generator: &Generator<'_>, system: &System) -> Result<f64> {
     found.rate.context("no rate is carried")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure, not an account")]
 fn row(
     generator: &Generator<'_>,
     system: &System,
     (capacity, factor): (f64, f64),
-    seconds: f64,
+    arguments: &Arguments,
 ) -> Result<Row> {
     let offered = capacity * factor;
-    eprintln!("overload-tcp: {} calls/s for {seconds} s", grouped(offered));
-    let report = generator.trial(Some(system), offered, seconds)?;
-    let (counts, report) = (report.report.counts.clone(), report.report);
-    let carried = counts.completed_meanwhile as f64 / report.seconds;
+    let Arguments { settle, seconds, .. } = arguments;
+    eprintln!("overload-tcp: {} calls/s for {settle} + {seconds} s", grouped(offered));
+    let mut generator = generator.clone();
+    generator.options.extend(["--settle".into(), settle.to_string()]);
+    let report = generator.trial(Some(system), offered, settle + seconds)?.report;
+    let (counts, carried) = (report.counts, report.carried_per_second);
     let refused = counts.refused.values().sum();
     Ok(Row {
         shedding: false,

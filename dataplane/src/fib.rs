@@ -77,6 +77,11 @@ impl Adjacency {
         mtu: 0,
         may_fragment: false,
     };
+
+    /// Whether the neighbour's MAC address is known.
+    pub fn is_resolved(&self) -> bool {
+        self.target_mac != Self::NOWHERE.target_mac
+    }
 }
 
 /// Answer to "how do I reach this address".

@@ -209,6 +209,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         let mut is_busy = self.has_parcels;
         if self.has_parcels {
             self.take_parcels();
+            self.flush_all();
         }
         let mut frames = 0;
         for port in 0..self.ports.len() {

@@ -100,8 +100,8 @@ pub(crate) struct Counts {
     pub(crate) calls: u64,
     /// Calls in which every message arrived as it should.
     pub(crate) completed: u64,
-    /// Of these: while others still began.
-    pub(crate) completed_meanwhile: u64,
+    /// Of these: while others were due, after the time to settle.
+    pub(crate) carried: u64,
     /// Calls that did not complete.
     pub(crate) failed: u64,
     /// Of these: no answer in spite of retransmissions, or still open at the end.

@@ -97,6 +97,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<LoadReport> {
         !is_stream || !arguments.direct,
         "connections lead from callers to a target: name it with --target"
     );
+    ensure!(
+        arguments.settle < arguments.seconds,
+        "--settle is a part of --seconds: name less than {} there",
+        arguments.seconds
+    );
     let locals = Locals::choose(arguments)?;
     let rate = arguments
         .scenario
@@ -215,6 +220,7 @@ fn setup(arguments: &Arguments, locals: &Locals) -> Setup {
         // RFC 3261 17.1.1.2: a reliable transport repeats by itself.
         t1: [if is_stream { patience } else { t1 }, t1],
         patience,
+        carried: nanoseconds(arguments.settle)..nanoseconds(arguments.seconds),
         path: Path { hops: if arguments.direct { 0 } else { arguments.hops } },
         calls_max: arguments.calls_max,
         seed: arguments.seed,
@@ -279,6 +285,7 @@ fn summarise(
         users: is_users.then(|| f64::from(arguments.users)),
         seconds,
         calls_per_second: counts.completed as f64 / seconds,
+        carried_per_second: counts.carried as f64 / (seconds - arguments.settle).max(1e-3),
         messages_per_second: counts.received as f64 / seconds,
         failed_share: counts.failed as f64 / (counts.failed + counts.completed).max(1) as f64,
         counts,

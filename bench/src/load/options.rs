@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     /// How long calls are begun
     #[arg(long, default_value_t = 10.0, value_parser = positive)]
     pub(crate) seconds: f64,
+    /// Seconds of these at the beginning, while queues fill, in which nothing counts as carried
+    #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
+    pub(crate) settle: f64,
     /// How calls follow each other
     #[arg(long, value_enum, default_value_t = Process::Poisson)]
     pub(crate) arrivals: Process,
@@ -184,6 +187,11 @@ impl FromStr for Faults {
 fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().map_err(|error| error.to_string())?;
     (number.is_finite() && number > 0.0).then_some(number).ok_or("must be above 0".into())
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().map_err(|error| error.to_string())?;
+    (number.is_finite() && number >= 0.0).then_some(number).ok_or("must not be below 0".into())
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(crate) struct LoadReport {
     pub(crate) seconds: f64,
     /// Calls completed per second of that time.
     pub(crate) calls_per_second: f64,
+    /// Of these, calls completed while others were due, per second after the time to settle.
+    pub(crate) carried_per_second: f64,
     /// Messages received per second of that time.
     pub(crate) messages_per_second: f64,
     /// Failed calls of all that ended, 0 to 1.

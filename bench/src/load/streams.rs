@@ -24,6 +24,10 @@ const MESSAGE_MAX: usize = 64 << 10;
 /// Bytes that may wait at a connection before no call begins on it any more: what its socket does not take.
 const UNSENT_MAX: usize = 64 << 10;
 
+/// What the socket of a connection takes beyond what the target has room for. Left to itself the kernel takes a MiB and
+/// more, behind which a BYE would wait for seconds.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// Longest sleep between two looks at the connections, in nanoseconds.
 const WAIT_MAX: u64 = 50_000;
 
@@ -95,6 +99,7 @@ impl StreamWire {
         let mut stream = TcpStream::connect(datagram.to).ok()?;
         // A request must not wait for the answer to the one before (RFC 896).
         stream.set_nodelay(true).ok()?;
+        socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER).ok()?;
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -59,6 +59,7 @@ fn run(
         compress: 1_000.0,
     };
     let setup = Setup {
+        carried: 0..u64::MAX,
         scripts: scenario.scripts(&shape),
         locals: locals.clone(),
         callers: 1,
@@ -102,7 +103,7 @@ fn without_faults_every_message_arrives_once() {
         let expected = Counts {
             calls: counts.calls,
             completed: counts.calls,
-            completed_meanwhile: counts.completed_meanwhile,
+            carried: counts.carried,
             sent: counts.calls * messages,
             received: counts.calls * messages,
             ..Counts::default()

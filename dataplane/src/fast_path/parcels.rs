@@ -3,7 +3,7 @@
 use super::stateful::Remember;
 use super::{FastPath, Outgoing, Scratch, Way};
 use crate::decode::Datagram;
-use crate::encode::Egress;
+use crate::encode::{Egress, encode};
 use crate::packet::PacketBuf;
 use crate::parcel::{PAYLOAD_MAX, Parcel, WorkerParcels};
 use crate::probe::Probe;
@@ -12,8 +12,8 @@ use control_api::DropReason;
 use sip_core::Oversize;
 
 impl FastPath {
-    /// Takes a message from the kernel to the end of the rewriting; it leaves through the kernel again,
-    /// which knows its neighbours itself. Gives whether the parcel now holds our own reply.
+    /// Takes a message from the kernel, or from a connection, to the end of the rewriting; a neighbour that is not
+    /// known does not stop it, since it may leave through the kernel again. Gives whether the parcel now holds our own reply.
     ///
     /// # Errors
     /// The verdict, when the message ends here or belongs to another worker.
@@ -39,6 +39,29 @@ impl FastPath {
         self.scratch.remember = Remember::Nothing;
         let outgoing = way.decide(parcel.message(), &mut self.scratch, probe)?;
         self.scratch.make_parcel(parcel, &outgoing, &way)
+    }
+
+    /// The port by which the message that [`Self::process_parcel`] has made just now may leave as a frame; none
+    /// when it goes over a connection, has to be fragmented, or its neighbour is not known: the kernel asks for that.
+    pub fn frame_port(&self, parcel: &Parcel) -> Option<u8> {
+        let egress = &self.scratch.egress;
+        let fits = !egress.transport.is_connection()
+            && egress.adjacency.is_resolved()
+            && parcel.message().len() <= egress.message_max();
+        fits.then_some(egress.adjacency.port)
+    }
+
+    /// Makes a frame of that message in a new packet.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn frame_parcel<P: PacketBuf>(
+        &self,
+        packet: &mut P,
+        parcel: &Parcel,
+    ) -> Result<(), DropReason> {
+        let Scratch { egress, checksums, .. } = &self.scratch;
+        encode(packet, parcel.message(), 0..0, egress, *checksums)
     }
 
     /// Puts the message of an `Elsewhere` verdict into a parcel.

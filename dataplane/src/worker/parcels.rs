@@ -86,7 +86,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         counters.busy_ns.add(spent_ns);
         self.fast_path.overload().note_busy(spent_ns);
         match outcome {
-            Ok(is_reply) => self.send_parcel(parcel, self.ports.len(), sent_as(is_reply)),
+            Ok(is_reply) => self.send_made(parcel, sent_as(is_reply)),
             Err(Verdict::Handoff(owner)) => {
                 counters.handed_off.add(1);
                 parcel.errand = Errand::HandOver(owner);
@@ -106,6 +106,22 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             }
         }
         self.finish_message();
+    }
+
+    /// Sends a message on that came from the kernel or over a connection: as a frame where it can be one, which
+    /// spares the service core a system call.
+    fn send_made(&mut self, parcel: Parcel, sent: Sent) {
+        let kernel = self.ports.len();
+        let port = self.fast_path.frame_port(&parcel);
+        let Some((port, mut packet)) = port.and_then(|port| Some((port, self.io.new_packet()?)))
+        else {
+            return self.send_parcel(parcel, kernel, sent);
+        };
+        match self.fast_path.frame_parcel(&mut packet, &parcel) {
+            Ok(()) => self.queue(port, packet, kernel, sent),
+            Err(reason) => self.counters_of(kernel).drop_unsent(sent, reason),
+        }
+        self.mailbox.parcels.send_home(parcel);
     }
 
     /// Until the kernel has taken it, a message that came in counts as parked there.
