@@ -103,6 +103,10 @@ pub struct Appliance {
     /// `/var/lib/trunkline`; absolute.
     #[serde(deserialize_with = "value::absolute")]
     pub state_directory: PathBuf,
+    /// File with the secret that several appliances share: 32 hexadecimal digits. Default none: each has its own, in
+    /// its state directory.
+    #[serde(deserialize_with = "value::some_absolute")]
+    pub secret_file: Option<PathBuf>,
 }
 
 impl Default for Appliance {
@@ -116,6 +120,7 @@ impl Default for Appliance {
             oversize: Oversize::Fragment,
             run_directory: "/run/trunkline".into(),
             state_directory: "/var/lib/trunkline".into(),
+            secret_file: None,
         }
     }
 }

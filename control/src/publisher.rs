@@ -217,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn resends_when_the_data_plane_comes_back_and_rises_on_reload() {
         let directory = tempfile::tempdir().unwrap();
-        let state = State::open(directory.path()).unwrap();
+        let state = State::open(directory.path(), None).unwrap();
         let peer = Peer::with_answers(vec![hello(4), FromDataplane::Applied { epoch: 5 }]);
         let (sender, receiver) = watch::channel(Arc::new(settings()));
         let file = directory.path().join("members.json");
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn states_travel_alone_while_the_data_plane_has_the_settings() {
         let directory = tempfile::tempdir().unwrap();
-        let state = State::open(directory.path()).unwrap();
+        let state = State::open(directory.path(), None).unwrap();
         let peer = Peer::with_answers(vec![
             hello(0),
             FromDataplane::Applied { epoch: 1 },

@@ -52,7 +52,7 @@ impl Service {
         let appliance = &loaded.config.appliance;
         let lock = process::lock(&appliance.run_directory, "control")?;
         let directory = appliance.state_directory.clone();
-        let state = State::open(&directory)?;
+        let state = State::open(&directory, appliance.secret_file.as_deref())?;
         let (history, audit) = (History::open(&directory)?, Audit::open(&directory)?);
         let running = Running::at_start(loaded, broken, &history)?;
         Ok(Self { running, state, history, audit, _lock: lock })

@@ -217,6 +217,7 @@ impl<'a> Appliance<'a> {
                 Some(HashKey::FromUser) => "user of From",
                 Some(HashKey::ToUser) => "user of To",
                 Some(HashKey::RequestUser) => "user of the Request-URI",
+                Some(HashKey::Aor) => "user of To (REGISTER) or of the Request-URI",
                 Some(HashKey::Source) => "source address",
                 Some(HashKey::CallId) | None => "Call-ID",
             },

@@ -27,6 +27,14 @@ fn the_example_of_the_api_page_is_accepted() {
 }
 
 #[test]
+fn the_example_of_two_stages_is_accepted() {
+    let page = document("docs/cluster.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let config = Config::parse(example.expect("an example"), Path::new("")).expect("it is right");
+    assert!(config.appliance.secret_file.is_some() && config.routes[0].path);
+}
+
+#[test]
 fn every_path_of_the_api_is_on_its_page() {
     let page = document("docs/api.md");
     let openapi: serde_json::Value =

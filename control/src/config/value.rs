@@ -121,7 +121,7 @@ where
     })
 }
 
-/// A directory from the root on.
+/// A path from the root on.
 pub(super) fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
     let path = PathBuf::deserialize(from)?;
     if !path.is_absolute() {
@@ -129,6 +129,13 @@ pub(super) fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D:
         return Err(D::Error::custom(format!("`{shown}` must be an absolute path, from / on")));
     }
     Ok(path)
+}
+
+/// A file from the root on.
+pub(super) fn some_absolute<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    absolute(from).map(Some)
 }
 
 /// An IP address and a port.

@@ -43,6 +43,9 @@ const FIXED: &[Fixed] = &[
     ("appliance.state_directory", Restart::Both, |a, b| {
         a.appliance.state_directory != b.appliance.state_directory
     }),
+    ("appliance.secret_file", Restart::Control, |a, b| {
+        a.appliance.secret_file != b.appliance.secret_file
+    }),
     // Workers would promise what control does not keep.
     ("registrar.store", Restart::Control, |a, b| a.registrar.store != b.registrar.store),
     ("connections.threads", Restart::Control, |a, b| {
@@ -96,6 +99,7 @@ pub(super) fn without_fixed(new: &Config, running: &Config) -> Config {
     config.nic = running.nic.clone();
     config.appliance.run_directory.clone_from(&running.appliance.run_directory);
     config.appliance.state_directory.clone_from(&running.appliance.state_directory);
+    config.appliance.secret_file.clone_from(&running.appliance.secret_file);
     config.registrar.store = running.registrar.store;
     config.connections.threads = running.connections.threads;
     config.connections.cores.clone_from(&running.connections.cores);

@@ -72,7 +72,7 @@ impl Bench {
 /// As the process has it, but for the store and the users, for which this data plane has no answers.
 async fn manager(running: Running, peer: &Peer) -> Manager {
     let directory = peer.path().parent().unwrap();
-    let state = State::open(directory).unwrap();
+    let state = State::open(directory, None).unwrap();
     let (history, audit) = (History::open(directory).unwrap(), Audit::open(directory).unwrap());
     let (secret, config) = (state.secret(), running.loaded.config.clone());
     let (settings, published) = watch::channel(Arc::new(config.to_settings(secret)));

@@ -232,6 +232,28 @@ fn each_key_keeps_together_what_is_the_same_in_it() {
 }
 
 #[test]
+fn a_users_bindings_and_calls_meet_at_one_member_whichever_node_sends_them() {
+    let by_aor = || DestinationSet { hash: HashKey::Aor, ..set("uas", &MEMBERS) };
+    let (mut one, mut other, mut stranger) =
+        (Worker::new(by_aor()), Worker::new(by_aor()), Worker::new(by_aor()));
+    stranger.settings.secret = [9; 16];
+    stranger.reload(|_| {});
+    let (mut members, mut apart) = (std::collections::HashSet::new(), 0);
+    for user in 0..200 {
+        let invite = message("INVITE", user, "");
+        let register = message("REGISTER", 1_000, "")
+            .replace("REGISTER sip:+49301000@", "REGISTER sip:")
+            .replace("+49301000@", &format!("+4930{user}@"));
+        let to = one.send(&register).unwrap().0;
+        assert_eq!(other.send(&invite).unwrap().0, to, "user {user}");
+        apart += u32::from(stranger.send(&invite).unwrap().0 != to);
+        members.insert(to);
+    }
+    assert_eq!(members.len(), MEMBERS.len());
+    assert!(apart > 100, "another secret is another choice");
+}
+
+#[test]
 fn headers_of_an_invite_decide_about_its_cancel() {
     let mut worker = Worker::new(set("uas", &MEMBERS[..1]));
     worker.settings.sets.push(set("gold", &MEMBERS[1..2]));

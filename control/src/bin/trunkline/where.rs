@@ -2,9 +2,10 @@
 
 use crate::Failure;
 use anyhow::Context;
-use control::config::Config;
+use control::config::{self, Config};
 use control::health::Impaired;
 use control::operator::members_blocking;
+use control::state::read_secret;
 use control::whereis::{Answer, Appliance, Fate, queues};
 use control_api::operator::{MemberReport, MemberState};
 use sip_core::Transport;
@@ -131,11 +132,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn secret(config: &Config, notes: &mut Vec<String>) -> [u8; 16] {
-    let path = config.appliance.state_directory.join("secret");
-    let secret = std::fs::read(&path).ok().and_then(|bytes| bytes.as_slice().try_into().ok());
-    secret.unwrap_or_else(|| {
-        let path = path.display();
-        notes.push(format!("{path} cannot be read: marks and the choice of a member may differ"));
+    let config::Appliance { state_directory, secret_file, .. } = &config.appliance;
+    read_secret(state_directory, secret_file.as_deref()).unwrap_or_else(|error| {
+        notes.push(format!("{error:#}: marks and the choice of a member may differ"));
         [0; 16]
     })
 }

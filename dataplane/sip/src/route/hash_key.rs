@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::prefixes::UserBytes;
 use super::rules::Subject;
-use crate::message::{Request, Span};
+use crate::message::{Method, Request, Span};
 use crate::parse::header::HeaderId;
 use crate::parse::name_addr::NameAddr;
 use crate::parse::uri::Uri;
@@ -26,7 +26,13 @@ pub(super) fn of(
         HashKey::CallId => None,
         HashKey::FromUser => address_user(request, HeaderId::From, keys),
         HashKey::ToUser => address_user(request, HeaderId::To, keys),
-        HashKey::RequestUser => user(UserBytes::new(subject.scheme, subject.user), keys),
+        // RFC 3261 section 10.2: REGISTER names the address-of-record in To, and a domain alone in its Request-URI.
+        HashKey::Aor if request.method == Method::Register => {
+            address_user(request, HeaderId::To, keys)
+        }
+        HashKey::RequestUser | HashKey::Aor => {
+            user(UserBytes::new(subject.scheme, subject.user), keys)
+        }
         HashKey::Source => Some(match subject.source {
             IpAddr::V4(address) => keys.call(&address.octets()),
             IpAddr::V6(address) => keys.call(&address.octets()),

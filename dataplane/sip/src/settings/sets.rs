@@ -54,6 +54,9 @@ pub enum HashKey {
     ToUser,
     /// User part of the Request-URI.
     RequestUser,
+    /// The user whom a request is about: the user part of the To URI of REGISTER, of the Request-URI of others. What
+    /// is said of a user's bindings and what is sent to them reach one member.
+    Aor,
     /// Source IP address of the request, without its port.
     Source,
 }
