@@ -3,6 +3,7 @@
 #   make run          install what is missing, build, make a small network, place calls, report
 #   make run KEEP=1   the same, and leave the network up to play with
 #   make test         everything a change must pass
+#   make test-nic     RSS on a NIC that has it, in a guest of QEMU (part of make test)
 #   make fuzz         look for datagrams that break sip-core (FUZZ_SECONDS=3600 for long)
 #   make bench        measure, and compare with the figures recorded for this kind of machine
 #   make compare      measure Kamailio and others beside, in under 20 minutes
@@ -15,8 +16,8 @@ PACKAGES := build-essential pkg-config clang llvm libclang-dev \
             libsqlite3-dev iproute2 iputils-ping nftables ethtool tcpdump netcat-openbsd procps util-linux \
             sip-tester sipsak sipvicious baresip-core chromium python3-scapy fonts-dejavu-core kamailio valgrind \
             postgresql e2fsprogs mount dnsmasq-base
-MISSING   = $(shell for p in $(PACKAGES); do \
-              dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done)
+# What test-nic wants beside them.
+GUEST_PACKAGES := qemu-system-x86 busybox-static
 
 CARGO    ?= cargo
 TARGET   := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -32,19 +33,26 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := parse route rewrite scan register digest frame
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint unit e2e fuzz measure bench compare connections bench-record clean
+.PHONY: help setup build run test test-nic lint unit e2e fuzz measure bench compare connections bench-record clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: ## Install the Debian packages that are missing
-	@missing="$(strip $(MISSING))"; \
+# install those of these packages that are missing
+define install
+	@missing="$$(for p in $(1); do \
+	  dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done)"; \
+	missing="$$(echo $$missing)"; \
 	if [ -n "$$missing" ]; then \
 	  [ "$$(id -u)" = 0 ] || { echo "make setup: run as root to install: $$missing" >&2; exit 2; }; \
 	  echo "setup: installing $$missing"; \
 	  apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+endef
+
+setup: ## Install the Debian packages that are missing
+	$(call install,$(PACKAGES))
 	@command -v $(CARGO) >/dev/null || { echo "make setup: no cargo: install Rust 1.95 or later" >&2; exit 2; }
 
 build: setup ## Build everything in release mode
@@ -53,7 +61,7 @@ build: setup ## Build everything in release mode
 run: build ## Place real SIP calls through the appliance (KEEP=1 leaves the lab up)
 	@$(RELEASE)/trunkline lab demo --capture $(TARGET)/call.pcap $(if $(KEEP),--keep) $(CALL)
 
-test: lint unit e2e fuzz ## Lint, unit tests, the whole appliance under test in its lab, fuzzing
+test: lint unit e2e test-nic fuzz ## Lint, unit tests, the whole appliance under test in its lab, fuzzing
 
 lint: setup ## Format and clippy, warnings refused
 	$(CARGO) fmt --all --check
@@ -64,6 +72,19 @@ unit: setup
 
 e2e: build
 	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
+
+# A kernel for the guest: Debian's has virtio, VFIO and 9p as modules. It is unpacked, not installed.
+GUEST_KERNEL := $(TARGET)/nic
+$(GUEST_KERNEL)/.unpacked: | setup
+	@rm -rf $(GUEST_KERNEL) && mkdir -p $(GUEST_KERNEL)
+	@cd $(GUEST_KERNEL) && apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root \
+	  "$$(apt-cache depends --important linux-image-amd64 | awk '/Depends:/ { print $$2; exit }')" && \
+	  dpkg-deb --extract linux-image-*.deb . && rm linux-image-*.deb && touch $@
+
+test-nic: build $(GUEST_KERNEL)/.unpacked ## RSS on a NIC that has it: virtio-net on vfio-pci in a guest of QEMU
+	$(call install,$(GUEST_PACKAGES))
+	TRUNKLINE_BIN_DIR=$(RELEASE) TRUNKLINE_GUEST_KERNEL=$(GUEST_KERNEL) \
+	  $(CARGO) test --locked --workspace --test nic -- --ignored --nocapture
 
 fuzz: setup ## Fuzz sip-core: parse, route, rewrite, scan, register, digest, frame, FUZZ_SECONDS=60 each
 	cd dataplane/sip/fuzz && $(CARGO) fmt --check && $(CARGO) build $(FUZZ_BUILD)
