@@ -287,7 +287,7 @@ fn install_workers(
             let worker = worker.with_location(location, [number, count], secret, epoch_ms);
             let worker = worker.with_names(boot);
             let worker = worker.with_digest(Digest::new(digest, number, &secret));
-            let worker = worker.with_sources(SOURCES, &secret);
+            let worker = worker.with_sources(SOURCES, &secret).counting_flows(boot);
             PollLoop::new(worker, idle)
         })?;
     }

@@ -9,6 +9,7 @@ mod aliases;
 mod bans;
 mod connections;
 mod credentials;
+mod flows;
 mod icmp;
 mod kernel_sockets;
 mod link;

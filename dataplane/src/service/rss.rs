@@ -103,16 +103,25 @@ impl Service {
     /// port is as it was, or the error says otherwise.
     pub fn rss(&self, request: RssRequest) -> Result<PortRss, String> {
         let mut ports = self.rss_ports();
-        let names: Vec<_> = ports.iter().map(|port| port.name.clone()).collect();
-        let found = match &request.port {
-            Some(name) => ports.iter_mut().find(|port| port.name == *name),
-            None if names.len() == 1 => ports.first_mut(),
-            None => return Err(format!("which port? name one of {}", names.join(", "))),
-        };
-        let Some(port) = found else {
-            let name = request.port.unwrap_or_default();
-            return Err(format!("there is no port {name:?}; there are {}", names.join(", ")));
-        };
-        port.answer(request.action)
+        let (index, _) = named(&ports, request.port.as_deref())?;
+        ports[index].answer(request.action)
     }
+}
+
+/// The port of this name and its number; without a name the only one.
+///
+/// # Errors
+/// No such port, or several.
+pub(super) fn named<'p>(
+    ports: &'p [RssEntry],
+    name: Option<&str>,
+) -> Result<(usize, &'p RssEntry), String> {
+    let names = || ports.iter().map(|port| port.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = match name {
+        Some(name) => ports.iter().enumerate().find(|(_, port)| port.name == name),
+        None if ports.len() == 1 => ports.iter().enumerate().next(),
+        None => return Err(format!("which port? name one of {}", names())),
+    };
+    let name = name.unwrap_or_default();
+    found.ok_or_else(|| format!("there is no port {name:?}; there are {}", names()))
 }

@@ -1,6 +1,7 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
 use super::bans::Bans;
+use super::flows::FlowBook;
 use super::kernel_sockets::KernelSockets;
 use super::location::{LocationRelay, RecordOwner};
 use super::names::NameRelay;
@@ -129,6 +130,7 @@ pub struct Service {
     location: LocationRelay,
     names: NameRelay,
     bans: Bans,
+    flows: FlowBook,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -160,6 +162,7 @@ impl Service {
             location,
             names,
             bans: Bans::default(),
+            flows: FlowBook::default(),
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -177,6 +180,11 @@ impl Service {
     /// The RSS of each port.
     pub(super) fn rss_ports(&self) -> RefMut<'_, Vec<RssEntry>> {
         self.rss.borrow_mut()
+    }
+
+    /// What comes over which flow.
+    pub(super) fn flows(&self) -> &FlowBook {
+        &self.flows
     }
 
     /// What it knows of names.
@@ -204,6 +212,7 @@ impl Service {
                 has_found |= self.kernel.take_parcels(index);
                 self.location.take_batches(index);
                 self.names.take_questions(index);
+                self.flows.give_waiting(index, worker);
             }
             self.names.deliver();
             self.kernel.pace.pause(has_found).await;
@@ -272,6 +281,10 @@ impl Service {
             Event::Retired(fib) => drop(fib),
             Event::RetiredCredentials(credentials) => drop(credentials),
             Event::RetiredName(answer) => drop(answer),
+            Event::Flows(table) => {
+                let end = &self.parts.workers[worker];
+                self.flows.take(worker, end, table, self.now_ns());
+            }
         }
     }
 
@@ -402,7 +415,7 @@ impl Service {
     }
 
     /// The time as workers tell it: quanta calibrates once for the process.
-    fn now_ns(&self) -> u64 {
+    pub(super) fn now_ns(&self) -> u64 {
         self.clock.delta_as_nanos(0, self.clock.raw())
     }
 
