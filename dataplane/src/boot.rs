@@ -113,7 +113,8 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
 }
 
 fn rss_entry(port: &PortPlan) -> RssEntry {
-    RssEntry::new(port.name.clone(), port.queues, RssDevice::of(port))
+    let entry = RssEntry::new(port.name.clone(), port.queues, RssDevice::of(port));
+    entry.kept_even(port.rss_rebalance)
 }
 
 /// A mistake in the file as one line that names the place.

@@ -192,6 +192,17 @@ pub const FLOWS_KEPT: usize = 16_384;
 /// Flows that are listed for one question: a message of 1 MiB at most.
 pub const FLOWS_SHOWN: usize = FLOWS_KEPT;
 
+/// Pause between two looks at whether the queues of a port are even.
+pub const REBALANCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long entries of a table wait for the queue that they leave to run empty. One that does not within so many times what its
+/// ring holds is one that loses messages.
+pub const REBALANCE_EMPTY_MAX: Duration = Duration::from_secs(1);
+
+/// The part of messages that may come to other queues than reckoned: flows that have just moved, and what the NIC takes for
+/// another kind of packet. With more, the reckoning is wrong.
+pub const REBALANCE_STRAYED_MAX: f64 = 0.2;
+
 /// Bans that the service core can list; more are in force but not shown.
 pub const BANS_MAX: usize = 4_096;
 

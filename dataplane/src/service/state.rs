@@ -313,6 +313,20 @@ impl Service {
         self.kernel.follow_path_mtus(publish).await
     }
 
+    /// Whether requests may have a transaction, or some have one still.
+    pub(super) fn has_transactions(&self) -> bool {
+        let current = self.current.borrow();
+        let alive = |worker: &ServiceEnd| worker.counters.transactions.status().alive > 0;
+        current.as_ref().is_some_and(|epoch| epoch.tables.has_transactions())
+            || self.parts.workers.iter().any(alive)
+    }
+
+    /// Whether the queues of this number had run empty when their worker was last heard of, 64 rounds ago at most.
+    pub(super) fn is_empty(&self, queue: u16) -> bool {
+        let worker = self.parts.workers.get(usize::from(queue));
+        worker.is_none_or(|worker| worker.counters.overload.status().stands_us == 0)
+    }
+
     /// Waits for room in a worker's mailbox. Gives false when there was none until `deadline`.
     async fn deliver(&self, worker: &ServiceEnd, command: Command, deadline: Instant) -> bool {
         let mut command = command;
@@ -492,6 +506,7 @@ impl Service {
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
             kernel: self.kernel.status(),
+            rebalances: self.rebalances(),
             store: self.location.status(),
             banned_sources: self.bans.count(self.now_ns()),
             member_loads: self.member_loads(),

@@ -7,9 +7,11 @@ use super::apply::InPort;
 use super::balance::{least, most};
 use super::planner::Flow;
 use super::{Function, RssError, Spread};
+use serde::Deserialize;
 
-/// When entries of a port's table move, and how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When entries of a port's table move, and how many: `rss_rebalance` of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Table")]
 pub struct Rebalance {
     /// Max/mean above which the queues are uneven, in thousandths; 1,050 to 16,000.
     pub above_permille: u16,
@@ -36,6 +38,55 @@ impl Rebalance {
     /// Max/mean that is good enough: half way between even and uneven, so that what is moved does not come back soon.
     pub fn enough(&self) -> f64 {
         f64::midpoint(1.0, self.above())
+    }
+}
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Table {
+    above: f64,
+    for_seconds: u16,
+    entries: u16,
+    messages: u32,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let Rebalance { for_seconds, entries, messages, .. } = Rebalance::default();
+        Self { above: Rebalance::default().above(), for_seconds, entries, messages }
+    }
+}
+
+impl TryFrom<Table> for Rebalance {
+    type Error = String;
+
+    fn try_from(table: Table) -> Result<Self, String> {
+        let Table { above, for_seconds, entries, messages } = table;
+        let refused =
+            |setting: &str, wanted: &str| Err(format!("rss_rebalance: {setting}: write {wanted}"));
+        if !(1.05..=16.0).contains(&above) {
+            return refused(
+                &format!("above = {above}"),
+                "1.05 to 16, the load of the fullest queue over the mean",
+            );
+        }
+        if !(5..=3_600).contains(&for_seconds) {
+            return refused(&format!("for_seconds = {for_seconds}"), "5 to 3600");
+        }
+        if !(1..=64).contains(&entries) {
+            return refused(&format!("entries = {entries}"), "1 to 64");
+        }
+        if messages == 0 {
+            return refused("messages = 0", "1 or more, messages each second on the whole port");
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "1,050 to 16,000"
+        )]
+        let above_permille = (above * 1_000.0).round() as u16;
+        Ok(Self { above_permille, for_seconds, entries, messages })
     }
 }
 
