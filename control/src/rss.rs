@@ -9,6 +9,7 @@ pub mod live;
 pub mod peers;
 pub mod port;
 mod report;
+pub mod watch;
 
 pub use json::json;
 pub use report::{InEthtoolForm, Report};
