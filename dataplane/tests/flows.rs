@@ -81,11 +81,24 @@ fn what_is_spilled_counts_where_it_was_received() {
     }
     assert!(handed_over(&mut owner).is_none() && handed_over(&mut sibling).is_none());
     while owner.worker.run_once() | sibling.worker.run_once() {}
-    std::thread::sleep(Duration::from_nanos(FLOW_TABLE_NS));
-    let given = owner.status()[0].handed_off;
-    assert!(given > 0);
-    let table = handed_over(&mut owner).expect("a second has gone by");
-    assert_eq!(messages(&table), [("10.77.1.2:5060".to_owned(), 1_000)].into());
-    let table = handed_over(&mut sibling).expect("a second has gone by");
-    assert_eq!(table.counts().count(), 0);
+    assert!(owner.status()[0].handed_off > 0);
+    // On a machine that is busy with something else the first second may end before they are done.
+    let counted = both_tables(&mut owner);
+    assert_eq!(counted, [("10.77.1.2:5060".to_owned(), 1_000)].into());
+    assert!(both_tables(&mut sibling).is_empty());
+}
+
+/// What a worker has counted in its two tables.
+fn both_tables(appliance: &mut Appliance) -> BTreeMap<String, u32> {
+    let mut all = BTreeMap::new();
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_nanos(FLOW_TABLE_NS));
+        let mut table = handed_over(appliance).expect("a second has gone by");
+        for (peer, count) in messages(&table) {
+            *all.entry(peer).or_insert(0) += count;
+        }
+        table.clear();
+        appliance.command(Command::Flows(table));
+    }
+    all
 }
