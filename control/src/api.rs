@@ -103,6 +103,7 @@ fn endpoints() -> Vec<Endpoint> {
         read("/v1/sources", |m| on(m, b::list)),
         change("/v1/sources/{address}/unban", |m| on(m, b::unban)),
         read("/v1/rss", |m| on(m, r::show)),
+        read("/v1/rss/flows", |m| on(m, r::flows)),
         change("/v1/rss/apply", |m| on(m, r::apply)),
         change("/v1/rss/undo", |m| on(m, r::undo)),
         read("/v1/locations/{aor}", |m| on(m, e::location)),

@@ -3,8 +3,8 @@
 use control_api::frame::{self, Assembler, FrameError, PACKET_MAX};
 use control_api::status::Status;
 use control_api::{
-    API_VERSION, BannedSource, CredentialsPiece, FromDataplane, MemberStatus, PortRss, RssRequest,
-    ToDataplane, UnreachableHost,
+    API_VERSION, BannedSource, CredentialsPiece, FromDataplane, MemberStatus, PortFlows, PortRss,
+    RssRequest, ToDataplane, UnreachableHost,
 };
 use serde::Serialize;
 use sip_core::Settings;
@@ -184,6 +184,18 @@ impl Link {
     pub async fn rss(&mut self, request: RssRequest) -> Result<PortRss, LinkError> {
         match self.ask(&ToDataplane::<()>::Rss(request)).await? {
             FromDataplane::Rss(port) => Ok(port),
+            FromDataplane::Refused { epoch, reason } => Err(LinkError::Refused { epoch, reason }),
+            _ => Err(LinkError::OutOfTurn),
+        }
+    }
+
+    /// Asks which flows a port receives, at most so many of them one by one.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] with the reason; the connection stays usable.
+    pub async fn flows(&mut self, port: Option<String>, most: u32) -> Result<PortFlows, LinkError> {
+        match self.ask(&ToDataplane::<()>::Flows { port, most }).await? {
+            FromDataplane::Flows(flows) => Ok(flows),
             FromDataplane::Refused { epoch, reason } => Err(LinkError::Refused { epoch, reason }),
             _ => Err(LinkError::OutOfTurn),
         }

@@ -199,5 +199,8 @@ pub const API_HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long an HTTP request may take as a whole.
 pub const API_REQUEST_MAX: Duration = Duration::from_secs(30);
 
+/// Flows that `/v1/rss/flows` lists unless asked for more.
+pub const FLOWS_LISTED: u32 = 100;
+
 /// Largest body of an HTTP request: a configuration of 1,024 full destination sets.
 pub const API_BODY_MAX: usize = 16 << 20;

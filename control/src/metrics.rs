@@ -4,7 +4,9 @@ mod tables;
 
 use crate::api::Configuration;
 use control_api::operator::{ConnectionsStatus, Count, MemberReport, MemberState, RealmReport};
-use control_api::status::{QueueStatus, STAGES, SpillStatus, Status, WorkerStatus};
+use control_api::status::{
+    QueueStatus, RebalanceStatus, STAGES, SpillStatus, Status, WorkerStatus,
+};
 use control_api::{DropReason, NamesStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -13,8 +15,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use tables::{
-    CONNECTION_THREAD, CONNECTIONS, KERNEL, MEMBER_LOAD, Metric, NAMES, QUEUE, SPILL, STATUS,
-    STORE, TRANSPORT, Value, WORKER,
+    CONNECTION_THREAD, CONNECTIONS, KERNEL, MEMBER_LOAD, Metric, NAMES, QUEUE, REBALANCE, SPILL,
+    STATUS, STORE, TRANSPORT, Value, WORKER,
 };
 
 /// How the text says what it is.
@@ -89,6 +91,9 @@ impl Families<'_> {
         };
         let spills: Vec<_> = status.spills.iter().map(|spill| (pair(spill), spill)).collect();
         self.all(SPILL, &spills)?;
+        let port = |rebalance: &RebalanceStatus| vec![("port", rebalance.port.clone())];
+        let rebalances: Vec<_> = status.rebalances.iter().map(|one| (port(one), one)).collect();
+        self.all(REBALANCE, &rebalances)?;
         self.stages(&status.workers)
     }
 

@@ -1,13 +1,15 @@
-//! RSS for operators: flows from peer lists and captures, what an interface has in force, and plans
+//! RSS for operators: flows from peer lists, captures and live counts, what an interface has in force, and plans
 //! as people, programs and charts show them. The hash and the search are those of [`nic_config::rss`].
 
 pub mod capture;
 pub mod chart;
 pub mod interface;
 mod json;
+pub mod live;
 pub mod peers;
 pub mod port;
 mod report;
+pub mod watch;
 
 pub use json::json;
 pub use report::{InEthtoolForm, Report};

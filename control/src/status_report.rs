@@ -10,7 +10,8 @@ pub use counters::Counters;
 
 use control_api::DropReason;
 use control_api::status::{
-    KernelStatus, PortStatus, QueueStatus, SpillStatus, Status, StoreStatus, WorkerStatus,
+    KernelStatus, PortStatus, QueueStatus, RebalanceStatus, SpillStatus, Status, StoreStatus,
+    WorkerStatus,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub struct StatusReport {
     pub workers: Vec<WorkerStatus>,
     /// Which workers have spilled stateless work to which siblings.
     pub spills: Vec<SpillStatus>,
+    /// The ports whose queues are kept even while they run.
+    pub rebalances: Vec<RebalanceStatus>,
     /// The way of bindings to the store.
     pub store: StoreStatus,
     /// Sources that are banned now.
@@ -95,6 +98,7 @@ impl StatusReport {
             kernel: status.kernel,
             workers: status.workers.clone(),
             spills: status.spills.clone(),
+            rebalances: status.rebalances.clone(),
             store: status.store.clone(),
             banned_sources: status.banned_sources,
             ports: status.ports.clone(),
@@ -237,6 +241,10 @@ impl fmt::Display for StatusReport {
         let transactions = workers::transaction_tables(&self.workers);
         if !transactions.is_empty() {
             writeln!(f, "{transactions}")?;
+        }
+        let rebalances = ports::rebalance_table(&self.rebalances);
+        if !rebalances.is_empty() {
+            writeln!(f, "{rebalances}")?;
         }
         let spills = workers::spill_table(&self.spills);
         if !spills.is_empty() {

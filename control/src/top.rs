@@ -4,4 +4,5 @@ mod rates;
 mod view;
 
 pub use rates::{Moment, Rates};
+pub(crate) use view::{as_text, rate, table};
 pub use view::{draw, once};

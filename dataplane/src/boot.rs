@@ -113,7 +113,8 @@ fn run_ports(plan: &NicPlan, run_directory: &Path, allow_faults: bool) -> Result
 }
 
 fn rss_entry(port: &PortPlan) -> RssEntry {
-    RssEntry::new(port.name.clone(), port.queues, RssDevice::of(port))
+    let entry = RssEntry::new(port.name.clone(), port.queues, RssDevice::of(port));
+    entry.kept_even(port.rss_rebalance)
 }
 
 /// A mistake in the file as one line that names the place.
@@ -287,7 +288,7 @@ fn install_workers(
             let worker = worker.with_location(location, [number, count], secret, epoch_ms);
             let worker = worker.with_names(boot);
             let worker = worker.with_digest(Digest::new(digest, number, &secret));
-            let worker = worker.with_sources(SOURCES, &secret);
+            let worker = worker.with_sources(SOURCES, &secret).counting_flows(boot);
             PollLoop::new(worker, idle)
         })?;
     }

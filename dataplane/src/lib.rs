@@ -16,6 +16,7 @@
 //! - [`fib`] knows the next hop's MAC address; [`parked`] keeps messages while it does not, and [`awaiting`]
 //!   those whose next hop is a name that nobody has resolved yet.
 //! - [`encode`] writes the new headers, [`checksum`] their sums.
+//! - [`flows`] counts the flows that a worker receives.
 //! - [`verdict`] is how each packet ends, [`stats`] counts it; [`load_counters`] say what members say of their load.
 //! - [`handoff`] takes it to the worker that owns its transaction; [`spill`] takes stateless work to one that has time.
 //! - [`parcel`] carries messages larger than the MTU between a worker and the kernel's sockets.
@@ -31,6 +32,7 @@ pub mod decode;
 pub mod encode;
 pub mod fast_path;
 pub mod fib;
+pub mod flows;
 pub mod handoff;
 pub mod held_replies;
 pub mod huge_pages;
@@ -40,6 +42,7 @@ pub mod load_counters;
 pub mod location_log;
 pub mod mailbox;
 pub mod mbuf;
+mod mixing;
 pub mod packet;
 pub mod packet_io;
 pub mod parcel;

@@ -171,6 +171,38 @@ pub const SOURCES: u32 = 65_536;
 /// Changes of a port's RSS that can be undone: more than anybody tries in an hour.
 pub const RSS_UNDO_MAX: usize = 16;
 
+/// Sets of places in which a worker counts flows, and places of a set: 2,048 flows in 112 KiB, which the L2 cache holds beside
+/// the tables of the SIP stages; with more at a time the small ones take turns.
+pub const FLOW_SETS: usize = 256;
+/// Tags and counts of a set fill one cache line.
+pub const FLOW_WAYS: usize = 8;
+
+/// How long a table of flows counts before the service core gets it.
+pub const FLOW_TABLE_NS: u64 = 1_000_000_000;
+
+/// How far the averages of flows go back: a plan wants what lasts, and a change is to be seen soon.
+pub const FLOW_AVERAGE: Duration = Duration::from_secs(30);
+
+/// Messages each second below which a flow is not shown: one in a hundred seconds, which the averages hardly know.
+pub const FLOW_RATE_MIN: f64 = 0.01;
+
+/// Flows that the service core knows: eight full tables of workers. With more the least are forgotten.
+pub const FLOWS_KEPT: usize = 16_384;
+
+/// Flows that are listed for one question: a message of 1 MiB at most.
+pub const FLOWS_SHOWN: usize = FLOWS_KEPT;
+
+/// Pause between two looks at whether the queues of a port are even.
+pub const REBALANCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long entries of a table wait for the queue that they leave to run empty. One that does not within so many times what its
+/// ring holds is one that loses messages.
+pub const REBALANCE_EMPTY_MAX: Duration = Duration::from_secs(1);
+
+/// The part of messages that may come to other queues than reckoned: flows that have just moved, and what the NIC takes for
+/// another kind of packet. With more, the reckoning is wrong.
+pub const REBALANCE_STRAYED_MAX: f64 = 0.2;
+
 /// Bans that the service core can list; more are in force but not shown.
 pub const BANS_MAX: usize = 4_096;
 
@@ -209,5 +241,6 @@ pub const BIND_RETRY: Duration = Duration::from_millis(500);
 
 const _: () = assert!(BURST_MAX <= TX_BURST_MAX);
 const _: () = assert!(SPILL_BUCKETS.is_power_of_two() && SPILL_DEPTH < SPILL_PENDING_MAX);
+const _: () = assert!(FLOW_SETS.is_power_of_two());
 const _: () = assert!(MAILBOX_ROUNDS.is_multiple_of(TIMER_ROUNDS)); // The mailbox's round runs the timers.
 const _: () = assert!(nic_config::limits::PORTS_MAX <= u8::MAX as usize);

@@ -4,6 +4,7 @@
 //! poll-mode core. A worker takes a command only while there is room for its answer.
 
 use crate::fib::{Fib, NextHop};
+use crate::flows::FlowTable;
 use crate::limits::{EVENTS_MAX, MAILBOX_MAX, NAME_QUESTIONS_MAX};
 use crate::location_log::{self, LocationLog, ServiceLog};
 use crate::parcel::{self, ServiceParcels, WorkerParcels};
@@ -46,6 +47,8 @@ pub enum Command {
     FromMemory(bool),
     /// End the ban of a source.
     Unban(SourceNet),
+    /// An empty table for counts of flows.
+    Flows(Box<FlowTable>),
     /// End: the queues have run empty.
     Stop,
     /// Panic, to see what becomes of the process.
@@ -74,6 +77,8 @@ pub enum Event {
     Retired(Arc<Fib>),
     /// The worker has new credentials; those before, if any, are handed back to be freed.
     RetiredCredentials(Option<Arc<Credentials>>),
+    /// What the worker has counted of flows.
+    Flows(Box<FlowTable>),
     /// An answer that the worker no longer needs.
     RetiredName(Arc<NameAnswer>),
 }
@@ -138,6 +143,11 @@ impl WorkerEnd {
         self.post.next()
     }
 
+    /// Whether an event fits; it will until one is sent.
+    pub fn has_room(&self) -> bool {
+        self.post.has_room()
+    }
+
     /// Sends an event; false when the ring is full.
     pub fn send(&self, event: Event) -> bool {
         self.post.send(event).is_ok()
@@ -150,10 +160,14 @@ impl<C: Ring, E: Ring> Post<C, E> {
         Self { commands, events }
     }
 
-    /// The next command, unless its answer would not fit: only we push to `events`, so that the room
-    /// that we see stays until we use it.
+    /// The next command, unless its answer would not fit.
     pub fn next(&self) -> Option<C::Item> {
-        if self.events.is_full() { None } else { self.commands.pop() }
+        if self.has_room() { self.commands.pop() } else { None }
+    }
+
+    /// Whether an event fits: only we push to `events`, so that the room that we see stays until we use it.
+    pub fn has_room(&self) -> bool {
+        !self.events.is_full()
     }
 
     /// Sends an event.

@@ -24,6 +24,7 @@
 use crate::limits::{
     BURST_MAX, SPILL_BUCKETS, SPILL_DEPTH, SPILL_PENDING_MAX, SPILL_RING, SPILL_SIBLINGS_MAX,
 };
+use crate::mixing::{FACTOR, mix};
 use core::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::queue::ArrayQueue;
 use smallvec::SmallVec;
@@ -360,16 +361,10 @@ impl Spare {
 /// spilled: there is no secret to keep.
 #[inline]
 fn bucket_of(call_id: &[u8]) -> usize {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let (words, rest) = call_id.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    let step = |hash: u64, word: &[u8; 8]| {
-        let product = u128::from(hash ^ u64::from_le_bytes(*word)) * u128::from(FACTOR);
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-        let halves = (product as u64, (product >> 64) as u64);
-        halves.0 ^ halves.1
-    };
+    let step = |hash: u64, word: &[u8; 8]| mix(hash, u64::from_le_bytes(*word));
     let hash = words.iter().chain([&last]).fold(call_id.len() as u64 ^ FACTOR, step);
     #[expect(clippy::cast_possible_truncation, reason = "below SPILL_BUCKETS")]
     let bucket = (hash.wrapping_mul(FACTOR) >> (u64::BITS - SPILL_BUCKETS.ilog2())) as usize;

@@ -12,6 +12,7 @@
 //!   timers ─ messages of our own ─ new packets ─────────────────────────────────────── tx burst
 //! ```
 
+mod flows;
 mod location;
 mod names;
 mod overload;
@@ -25,6 +26,7 @@ use crate::awaiting::{Awaiting, Held};
 use crate::decode::{Datagram, DecodeRules, locate, usual_payload, verify};
 use crate::encode::ChecksumPorts;
 use crate::fast_path::FastPath;
+use crate::flows::FlowCounter;
 use crate::handoff::Handoff;
 use crate::held_replies::HeldReplies;
 use crate::limits::{
@@ -62,6 +64,7 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     mailbox: WorkerEnd,
     siblings: Handoff<Io::Packet>,
     spill: Spill<Io::Packet>,
+    flows: Option<FlowCounter>,
     fast_path: FastPath,
     sizes: TransactionSizes,
     location_sizes: LocationSizes,
@@ -125,6 +128,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             mailbox,
             siblings: Handoff::default(),
             spill: Spill::default(),
+            flows: None,
             fast_path,
             sizes: TransactionSizes { transactions: 0, buffers: 0 },
             location_sizes: LocationSizes { aors: 0, bindings: 0, text_blocks: 0 },
@@ -248,6 +252,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         self.flush_all();
         self.publish_counts();
+        self.publish_flows();
     }
 
     /// Does what the service core says. Gives whether it said anything.
@@ -258,7 +263,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         let mut has_news = false;
         while let Some(command) = self.mailbox.next() {
             let mut learned = None;
-            has_news |= !matches!(command, Command::Name(_));
+            has_news |= !matches!(command, Command::Name(_) | Command::Flows(_));
             let answer = match command {
                 Command::Epoch(epoch) => {
                     let number = epoch.number;
@@ -289,6 +294,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 }
                 Command::Unban(source) => {
                     self.fast_path.overload().unban(source);
+                    None
+                }
+                Command::Flows(table) => {
+                    if let Some(flows) = &mut self.flows {
+                        flows.put_back(table);
+                    }
                     None
                 }
                 Command::Stop => {
@@ -349,6 +360,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         self.fast_path.set_load_time(now_ns);
         self.ports[port].counters.bursts.add(1);
         self.ports[port].counters.received.add(frames as u64);
+        for packet in &burst {
+            packet.prefetch();
+        }
+        self.count_flows(port, &burst);
         let burst = self.spill(port, burst, now_ns);
         if !burst.is_empty() {
             self.take_burst(port, burst, began);
@@ -361,9 +376,6 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// Decodes the whole burst first, so that the next frames' headers arrive from memory while the
     /// first are read; then takes the SIP stages packet by packet.
     fn take_burst(&mut self, port: usize, burst: Burst<Io::Packet>, began: u64) {
-        for packet in &burst {
-            packet.prefetch();
-        }
         let rules = self.ports[port].rules;
         let now_ns = self.clock_ns(began);
         let mut bytes = 0;

@@ -167,6 +167,7 @@ mod tests {
             tx_descriptors: descriptors,
             rss_key: None,
             rss_reta: None,
+            rss_rebalance: None,
             kernel_interface: None,
             mtu: None,
         }

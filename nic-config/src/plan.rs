@@ -12,6 +12,7 @@ use crate::location::LocationCapacity;
 use crate::machine::{Capability, Interface, Machine};
 use crate::mempool::{self, PoolSize};
 use crate::registrar;
+use crate::rss::rebalance::Rebalance;
 use crate::rss::{Reta, RssKey};
 use crate::settings::{Device, HugepagePolicy, Idle, NicSettings, PortSettings};
 use crate::transactions::TransactionCapacity;
@@ -73,6 +74,8 @@ pub struct PortPlan {
     pub mtu: u16,
     /// Key that the port shall have; none: the driver's.
     pub rss_key: Option<RssKey>,
+    /// When entries of the table move; none: they stay.
+    pub rss_rebalance: Option<Rebalance>,
     /// Table that the port shall have; none: queues in turn, or what the interface's driver has.
     pub rss_reta: Option<Reta>,
     /// Whether checksums of received packets are verified.
@@ -284,6 +287,7 @@ fn plan_port(
     Ok(PortPlan {
         rss_key: port.rss_key.clone(),
         rss_reta: port.rss_reta.clone(),
+        rss_rebalance: port.rss_rebalance,
         kernel_interface: port.kernel_interface.clone(),
         name,
         device: port.device.clone(),
@@ -304,7 +308,8 @@ fn plan_port(
 /// A key and a table that no queue could ever see.
 fn check_rss(port: &PortSettings) -> Result<(), PlanError> {
     let name = || port.name.clone();
-    if port.queues == 1 && (port.rss_key.is_some() || port.rss_reta.is_some()) {
+    let asks = port.rss_key.is_some() || port.rss_reta.is_some() || port.rss_rebalance.is_some();
+    if port.queues == 1 && asks {
         return Err(PlanError::RssOneQueue(name()));
     }
     let checked = port.rss_reta.as_ref().map_or(Ok(()), |reta| reta.check(port.queues));

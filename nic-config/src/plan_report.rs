@@ -74,12 +74,13 @@ impl Display for PortPlan {
         };
         let key = if self.rss_key.is_some() { ", key as set" } else { "" };
         let reta = if self.rss_reta.is_some() { ", table as set" } else { "" };
+        let moved = if self.rss_rebalance.is_some() { ", rebalanced live" } else { "" };
         let kernel = self.kernel_interface.iter().map(|name| format!(", {name} beside it"));
         let kernel: String = kernel.collect();
         let verified = if self.verify_checksums { "verified" } else { "not verified" };
         write!(
             f,
-            "{}, MTU {}{kernel}, {spread}{key}{reta}, {} rx and {} tx descriptors each, checksums {verified}",
+            "{}, MTU {}{kernel}, {spread}{key}{reta}{moved}, {} rx and {} tx descriptors each, checksums {verified}",
             socket(self.numa),
             self.mtu,
             self.rx_descriptors,

@@ -10,7 +10,8 @@
 //! 7. [`bound`]: how even any assignment of whole flows to queues could be.
 //! 8. [`balance`]: a table for given loads of its entries.
 //! 9. [`planner`]: the search for a key and a table.
-//! 10. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver.
+//! 10. [`rebalance`]: the few entries that move while packets flow.
+//! 11. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver.
 //!
 //! A VLAN tag does not change the hash.
 
@@ -22,6 +23,7 @@ pub mod fields;
 pub mod kernel;
 pub mod key;
 pub mod planner;
+pub mod rebalance;
 pub mod reta;
 pub mod spread;
 pub mod toeplitz;

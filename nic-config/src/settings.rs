@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::limits;
+use crate::rss::rebalance::Rebalance;
 use crate::rss::{Reta, RssKey};
 
 /// The tables of the configuration file that concern the NIC. Other tables are ignored.
@@ -61,6 +62,8 @@ pub struct PortSettings {
     /// `rss_reta`: queue of each entry of the redirection table, default: queues in turn; of `interface`
     /// ports, the driver's.
     pub rss_reta: Option<Reta>,
+    /// `rss_rebalance`: entries of the table move while the queues are uneven, default: they do not.
+    pub rss_rebalance: Option<Rebalance>,
     /// `kernel_interface`: where the kernel keeps addresses, routes and neighbours of a `pci` or `vdev` port.
     pub kernel_interface: Option<String>,
 }
@@ -223,6 +226,7 @@ struct PortTable {
     mtu: Option<u16>,
     rss_key: Option<String>,
     rss_reta: Option<Vec<u16>>,
+    rss_rebalance: Option<Rebalance>,
     kernel_interface: Option<String>,
 }
 
@@ -255,6 +259,7 @@ impl TryFrom<PortTable> for PortSettings {
             mtu: table.mtu,
             rss_key,
             rss_reta,
+            rss_rebalance: table.rss_rebalance,
             kernel_interface: table.kernel_interface,
             name,
             device,
@@ -351,6 +356,7 @@ mod tests {
             verify_checksums = false
             checksum_offload = false
             mtu = 9000
+            rss_rebalance = { above = 1.5 }
             "#,
         )
         .unwrap();
@@ -362,6 +368,8 @@ mod tests {
         let edge = &settings.ports[1];
         assert_eq!((edge.queues, edge.verify_checksums, edge.mtu), (2, false, Some(9000)));
         assert_eq!((edge.rx_descriptors, edge.tx_descriptors), (1024, 1024));
+        let asked = Rebalance { above_permille: 1_500, ..Rebalance::default() };
+        assert_eq!((core.rss_rebalance, edge.rss_rebalance), (None, Some(asked)));
         assert_eq!(settings.lcores, LcoreSettings::default());
         assert_eq!(settings.memory.hugepages, HugepagePolicy::Auto);
     }
@@ -403,6 +411,23 @@ mod tests {
                 "port \"a\": the RSS key has 2",
             ),
             ("name = \"a\"\ninterface = \"x\"\nrss_reta = [0, 1]", "the table has 2 entries"),
+            (
+                "name = \"a\"\ninterface = \"x\"\nrss_rebalance = { above = 1.0 }",
+                "above = 1: write 1.05 to 16",
+            ),
+            (
+                "name = \"a\"\ninterface = \"x\"\nrss_rebalance = { for_seconds = 4 }",
+                "for_seconds = 4: write 5 to 3600",
+            ),
+            (
+                "name = \"a\"\ninterface = \"x\"\nrss_rebalance = { entries = 65 }",
+                "entries = 65: write 1 to 64",
+            ),
+            ("name = \"a\"\ninterface = \"x\"\nrss_rebalance = { messages = 0 }", "1 or more"),
+            (
+                "name = \"a\"\ninterface = \"x\"\nrss_rebalance = { abov = 2 }",
+                "unknown field `abov`",
+            ),
             ("name = \"a\"\ninterface = \"x\"\nkernel_interface = \"y\"", "is its own"),
             (
                 "name = \"a\"\nvdev = \"net_null0\"\nkernel_interface = \"/\"",

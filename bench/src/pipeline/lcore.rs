@@ -117,7 +117,8 @@ pub(super) fn worker<Io: PacketIo, Pr: Probe>(
     let (mailbox, service) = mailbox();
     let rules = DecodeRules { verify_checksums: true };
     let ports = vec![WorkerPort { rules, counters: Arc::clone(counters) }];
-    let mut worker = Worker::new(queues, ports, mailbox, clock.clone(), probe);
+    let worker = Worker::new(queues, ports, mailbox, clock.clone(), probe);
+    let mut worker = worker.counting_flows(1); // As in the appliance.
     let fib = lab_fib(1, [0, 0], true); // Both sides of the call on the one pcap port.
     assert!(service.send(Command::Fib(Arc::new(fib))).is_ok());
     assert!(service.send(Command::Epoch(Arc::new(lab_epoch(&lab_settings())))).is_ok());

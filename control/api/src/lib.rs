@@ -26,7 +26,7 @@ pub use message::{
 };
 pub use names::{FromNames, NameAsked, NameReply, NamesStatus, Resolved, ResolvedAddress, ToNames};
 pub use reasons::DropReason;
-pub use rss::{PortRss, RssAction, RssRequest};
+pub use rss::{FlowRate, PortFlows, PortRss, RssAction, RssRequest};
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 12;
+pub const API_VERSION: u16 = 13;

@@ -8,7 +8,7 @@ use crate::credentials::CredentialsPiece;
 use crate::location::{FromLocation, ToLocation};
 use crate::names::{FromNames, ToNames};
 use crate::operator::MemberState;
-use crate::rss::{PortRss, RssRequest};
+use crate::rss::{PortFlows, PortRss, RssRequest};
 use crate::status::Status;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -59,6 +59,13 @@ pub enum ToDataplane<S> {
     },
     /// Shows or changes the RSS of a port. Answered by `Rss` or `Refused`.
     Rss(RssRequest),
+    /// Asks which flows a port receives. Answered by `Flows` or `Refused`.
+    Flows {
+        /// Name of the port; without it the only one.
+        port: Option<String>,
+        /// How many are listed one by one.
+        most: u32,
+    },
     /// Bindings and the store; on a connection of its own.
     Location(ToLocation),
     /// Where host names lead; on a connection of its own.
@@ -100,6 +107,8 @@ pub enum FromDataplane {
     Sources(Vec<BannedSource>),
     /// What a port spreads packets with.
     Rss(PortRss),
+    /// What a port receives.
+    Flows(PortFlows),
     /// Bindings; on a connection of its own.
     Location(FromLocation),
     /// Host names; on a connection of its own.

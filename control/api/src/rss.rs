@@ -1,7 +1,9 @@
-//! What receive side scaling spreads packets with: keys and redirection tables of ports that run.
+//! What receive side scaling spreads packets with, keys and redirection tables of ports that run; and what flows they
+//! receive.
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 /// What is asked of the RSS of a port. Answered by `PortRss` or `Refused`.
@@ -50,4 +52,36 @@ pub struct PortRss {
     pub key_changed: bool,
     /// Entries of the table that this request changed.
     pub entries_changed: u16,
+}
+
+/// The flows that a port receives now, as moving averages of what its workers have counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PortFlows {
+    /// Name of the port.
+    pub port: String,
+    /// Seconds that the averages go back: less than usual soon after a start.
+    pub seconds: f64,
+    /// Those with the most messages, these first.
+    pub flows: Vec<FlowRate>,
+    /// Further flows that are known.
+    pub other_flows: u32,
+    /// Messages each second over these.
+    pub other_messages: f64,
+    /// Bytes each second over these.
+    pub other_bytes: f64,
+}
+
+/// One flow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowRate {
+    /// Who sends.
+    pub source: SocketAddr,
+    /// To which of our addresses and ports.
+    pub destination: SocketAddr,
+    /// The queue that brought it last.
+    pub queue: u16,
+    /// Messages each second.
+    pub messages: f64,
+    /// Bytes each second, from the Ethernet header on.
+    pub bytes: f64,
 }

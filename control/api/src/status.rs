@@ -27,6 +27,8 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// Which workers have spilled stateless work to which siblings.
     pub spills: Vec<SpillStatus>,
+    /// The ports whose queues are kept even while they run.
+    pub rebalances: Vec<RebalanceStatus>,
     /// How changes of bindings come to control's store.
     pub store: StoreStatus,
     /// Sources that some worker has banned now.
@@ -69,6 +71,49 @@ pub struct SpillStatus {
     pub to: u16,
     /// Messages since the start.
     pub messages: u64,
+}
+
+/// Live rebalance of one port: entries of its table that move while its queues are uneven.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RebalanceStatus {
+    /// Name of the port.
+    pub port: String,
+    /// How it stands: `even`, `quiet`, `uneven`, `moved`, or `held`, `stuck`, `blind`, `failed` and why.
+    pub state: String,
+    /// The load of the fullest queue as a multiple of the mean, by the moving averages of flows.
+    pub max_over_mean: f64,
+    /// Seconds for which the queues have been uneven.
+    pub uneven_seconds: u64,
+    /// How often entries were moved.
+    pub rounds: u64,
+    /// Entries moved.
+    pub entries: u64,
+    /// How often the driver refused, or the port could not be read back.
+    pub failures: u64,
+    /// The last time.
+    pub last: Option<RebalanceRound>,
+}
+
+/// Entries that moved at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebalanceRound {
+    /// How long ago.
+    pub seconds_ago: u64,
+    /// Why.
+    pub reason: String,
+    /// Which.
+    pub moves: Vec<EntryMove>,
+}
+
+/// An entry of a table that went to another queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryMove {
+    /// Its index.
+    pub entry: u16,
+    /// The queue that had it.
+    pub from: u16,
+    /// The queue that got it.
+    pub to: u16,
 }
 
 /// What a member of a destination set has said of its load.

@@ -1,13 +1,14 @@
-//! Which queue gets which flow: keys and tables of ports that run.
+//! Which queue gets which flow: keys and tables of ports that run, and the flows that they receive.
 
 use super::Sources;
 use super::caller::Caller;
 use super::error::ApiError;
 use crate::dataplane_link::{Link, LinkError};
+use crate::limits::FLOWS_LISTED;
 use crate::rss::port::{PlanFile, Shown};
 use axum::extract::{Query, State};
 use axum::{Extension, Json};
-use control_api::{PortRss, RssAction, RssRequest};
+use control_api::{PortFlows, PortRss, RssAction, RssRequest};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -23,6 +24,24 @@ pub(super) async fn show(
     Query(Which { port }): Query<Which>,
 ) -> Result<Json<Shown>, ApiError> {
     Ok(Json(ask(&sources, port, RssAction::Show).await?.into()))
+}
+
+/// Which flows.
+#[derive(Debug, Deserialize)]
+pub(super) struct WhichFlows {
+    /// Name of the port; without it the only one.
+    port: Option<String>,
+    /// How many are listed one by one.
+    most: Option<u32>,
+}
+
+pub(super) async fn flows(
+    State(sources): State<Sources>,
+    Query(WhichFlows { port, most }): Query<WhichFlows>,
+) -> Result<Json<PortFlows>, ApiError> {
+    let most = most.unwrap_or(FLOWS_LISTED);
+    let answer = async { Link::connect(&sources.dataplane).await?.flows(port, most).await };
+    answer.await.map(Json).map_err(refused)
 }
 
 pub(super) async fn apply(
@@ -70,8 +89,12 @@ async fn ask(
 ) -> Result<PortRss, ApiError> {
     let request = RssRequest { port, action };
     let answer = async { Link::connect(&sources.dataplane).await?.rss(request).await };
-    answer.await.map_err(|error| match error {
+    answer.await.map_err(refused)
+}
+
+fn refused(error: LinkError) -> ApiError {
+    match error {
         LinkError::Refused { reason, .. } => ApiError::bad(reason),
         error => ApiError::away(error.to_string()),
-    })
+    }
 }

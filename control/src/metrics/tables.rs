@@ -3,7 +3,8 @@
 use control_api::NamesStatus;
 use control_api::operator::{ConnectionThread, ConnectionsStatus, TransportStatus};
 use control_api::status::{
-    KernelStatus, MemberLoad, QueueStatus, SpillStatus, Status, StoreStatus, WorkerStatus,
+    KernelStatus, MemberLoad, QueueStatus, RebalanceStatus, SpillStatus, Status, StoreStatus,
+    WorkerStatus,
 };
 use prometheus_client::metrics::MetricType;
 
@@ -138,6 +139,16 @@ pub(super) const QUEUE: &[Metric<QueueStatus>] = &[
     Metric { name: "queue_transmitted_bytes", help: "Bytes transmitted, from the Ethernet header on.", value: |s| Value::Count(s.transmitted_bytes) },
     Metric { name: "queue_bursts", help: "Bursts that held at least one frame.", value: |s| Value::Count(s.bursts) },
     Metric { name: "queue_busy_seconds", help: "Time spent on bursts that held at least one frame.", value: |s| Value::nanos(s.busy_ns) },
+];
+
+/// Each port whose queues are kept even.
+#[rustfmt::skip]
+pub(super) const REBALANCE: &[Metric<RebalanceStatus>] = &[
+    Metric { name: "rss_max_over_mean", help: "The load of the fullest queue as a multiple of the mean, by moving averages of flows.", value: |r| Value::LevelSeconds(r.max_over_mean) },
+    Metric { name: "rss_uneven_seconds", help: "For how long the queues have been more uneven than rss_rebalance allows.", value: |r| Value::Level(r.uneven_seconds) },
+    Metric { name: "rss_rebalances", help: "How often entries of the RSS table were moved, because the queues were uneven.", value: |r| Value::Count(r.rounds) },
+    Metric { name: "rss_rebalanced_entries", help: "Entries of the RSS table that were moved.", value: |r| Value::Count(r.entries) },
+    Metric { name: "rss_rebalance_failures", help: "How often the driver refused to move entries of the RSS table.", value: |r| Value::Count(r.failures) },
 ];
 
 /// Each pair of workers of which one has spilled work to the other.

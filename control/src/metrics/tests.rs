@@ -8,7 +8,9 @@ use control_api::operator::{
     TransportStatus,
 };
 use control_api::status::MemberLoad;
-use control_api::status::{Degraded, QueueStatus, SpillStatus, Status, WorkerStatus};
+use control_api::status::{
+    Degraded, QueueStatus, RebalanceStatus, SpillStatus, Status, WorkerStatus,
+};
 use control_api::{DropReason, NamesStatus};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use serde_json::Value;
@@ -69,6 +71,7 @@ fn all_different() -> (Status, Vec<u64>) {
     let mut status =
         Status { queues: vec![queue], workers: vec![WorkerStatus::default()], ..Status::default() };
     status.spills = vec![SpillStatus::default()];
+    status.rebalances = vec![RebalanceStatus::default()];
     status.store.degraded = Some(Degraded::default());
     let mut value = serde_json::to_value(&status).unwrap();
     let mut numbers = Vec::new();

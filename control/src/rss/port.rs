@@ -2,7 +2,8 @@
 
 use super::InEthtoolForm;
 use control_api::PortRss;
-use nic_config::rss::{Function, Reta, RssKey};
+use nic_config::rss::planner::InForce;
+use nic_config::rss::{Fields, Function, Reta, RssError, RssKey};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
@@ -55,6 +56,22 @@ impl Shown {
             "port {port}: {key}{entries_changed} of {} entries changed, read back and compared; {undo_steps} to undo",
             reta.len()
         )
+    }
+}
+
+impl Shown {
+    /// What the software needs to compute as the port does.
+    ///
+    /// # Errors
+    /// A driver that keeps its key to itself, or shows what no NIC has.
+    pub fn in_force(&self) -> Result<InForce, String> {
+        let named = |error: RssError| format!("port {}: {error}", self.port);
+        let hidden = || format!("port {}: its driver keeps the key to itself", self.port);
+        let key = self.key.as_deref().ok_or_else(hidden)?.parse().map_err(named)?;
+        let fields = self.fields.as_deref().map(str::parse::<Fields>);
+        let fields = fields.transpose().map_err(named)?.unwrap_or_default();
+        let reta = Reta::new(self.reta.clone()).map_err(named)?;
+        Ok(InForce { function: Function::Toeplitz, fields, key, reta })
     }
 }
 
@@ -115,7 +132,7 @@ impl PlanFile {
             .key
             .map(|key| key.parse())
             .transpose()
-            .map_err(|error: nic_config::rss::RssError| error.to_string())?;
+            .map_err(|error: RssError| error.to_string())?;
         let reta = self.reta.map(Reta::new).transpose().map_err(|error| error.to_string())?;
         let key = key.map(|key| key.bytes().to_vec());
         Ok((key, reta.map(|reta| reta.entries().to_vec())))

@@ -135,18 +135,29 @@ impl Report<'_> {
             "What helps is a hash over the ports too, where the NIC can: ethtool -N IFACE rx-flow-hash udp4 sdfn; fragments\n\
              never have them. Then more flows: several source ports or addresses at the peer."
         };
-        writeln!(f, "{help}")
+        writeln!(
+            f,
+            "{help}\nWhere nothing keeps state, other workers take a part of it while they have time: [lcores] spill, on by default."
+        )
     }
 
     fn write_how(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let after = &self.plan.after;
+        writeln!(
+            f,
+            "Put it into a port that runs: write it down with --json plan.json, then trunkline rss apply plan.json --port NAME.\n\
+             For every start: rss_key and rss_reta of the port in the configuration."
+        )?;
         if self.in_force.function.has_key() && after.key != self.plan.before.key {
-            writeln!(f, "Set the key: ethtool -X IFACE hkey {}", after.key)?;
+            writeln!(
+                f,
+                "An interface without an appliance gets the key by ethtool -X IFACE hkey {}",
+                after.key
+            )?;
         }
         writeln!(
             f,
-            "Set the table: ethtool -X can only give each queue one block of entries; a program sets any table by\n\
-             ETHTOOL_SRSSH, on a DPDK port by rte_eth_dev_rss_reta_update (testpmd: port config 0 rss reta)."
+            "(ethtool -X can only give each queue one block of entries of the table; rss apply sets any.)"
         )
     }
 }

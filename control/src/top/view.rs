@@ -44,10 +44,18 @@ pub fn draw(frame: &mut Frame<'_>, rates: &Rates, members: Option<&[MemberReport
 pub fn once(
     rates: &Rates,
     members: Option<&[MemberReport]>,
+    size: (u16, u16),
+) -> anyhow::Result<String> {
+    as_text(size, |frame| draw(frame, rates, members))
+}
+
+/// What `draw` draws on so many columns and lines, without colours and empty lines at the end.
+pub(crate) fn as_text(
     (width, height): (u16, u16),
+    draw: impl FnOnce(&mut Frame<'_>),
 ) -> anyhow::Result<String> {
     let mut terminal = Terminal::new(TestBackend::new(width, height))?;
-    terminal.draw(|frame| draw(frame, rates, members))?;
+    terminal.draw(draw)?;
     let buffer = terminal.backend().buffer();
     let line = |y: u16| {
         let cells = (0..width).filter_map(|x| buffer.cell((x, y)));
@@ -183,7 +191,11 @@ fn impaired(members: Option<&[MemberReport]>) -> Vec<Vec<String>> {
 }
 
 /// A table whose numbers stand to the right under their names.
-fn table(names: &[&'static str], widths: &[u16], rows: Vec<Vec<String>>) -> Table<'static> {
+pub(crate) fn table(
+    names: &[&'static str],
+    widths: &[u16],
+    rows: Vec<Vec<String>>,
+) -> Table<'static> {
     let cell = |text: String| {
         let is_number = text.starts_with(|c: char| c.is_ascii_digit());
         let line = Line::from(text);
@@ -209,7 +221,7 @@ fn first_kinds(rows: &[Vec<String>], columns: usize) -> Vec<bool> {
 }
 
 /// A rate with commas; small ones with a decimal.
-fn rate(number: f64) -> String {
+pub(crate) fn rate(number: f64) -> String {
     if number > 0.0 && number < 10.0 {
         return format!("{number:.1}");
     }

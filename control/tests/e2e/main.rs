@@ -15,6 +15,7 @@ mod database;
 mod digest;
 mod disks;
 mod doctor;
+mod flows;
 mod health;
 mod hostile;
 mod interop;

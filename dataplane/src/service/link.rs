@@ -116,11 +116,11 @@ impl Service {
                     send(socket, &FromDataplane::Sources(self.sources(unban).await)).await?;
                 }
                 ToDataplane::Rss(request) => {
-                    let answer = match self.rss(request) {
-                        Ok(port) => FromDataplane::Rss(port),
-                        Err(reason) => FromDataplane::Refused { epoch: self.epoch(), reason },
-                    };
-                    send(socket, &answer).await?;
+                    send(socket, &self.answer(self.rss(request), FromDataplane::Rss)).await?;
+                }
+                ToDataplane::Flows { port, most } => {
+                    let flows = self.port_flows(port.as_deref(), most);
+                    send(socket, &self.answer(flows, FromDataplane::Flows)).await?;
                 }
                 ToDataplane::Status => {
                     send(socket, &FromDataplane::Status(Box::new(self.status()))).await?;
@@ -130,6 +130,18 @@ impl Service {
                 }
             }
         }
+    }
+}
+
+impl Service {
+    /// What was found, or why not.
+    fn answer<T>(
+        &self,
+        found: Result<T, String>,
+        answer: impl FnOnce(T) -> FromDataplane,
+    ) -> FromDataplane {
+        let refused = |reason| FromDataplane::Refused { epoch: self.epoch(), reason };
+        found.map_or_else(refused, answer)
     }
 }
 

@@ -9,6 +9,7 @@ mod aliases;
 mod bans;
 mod connections;
 mod credentials;
+mod flows;
 mod icmp;
 mod kernel_sockets;
 mod link;
@@ -17,6 +18,7 @@ mod location;
 mod names;
 mod pace;
 mod path_mtu;
+mod rebalance;
 mod rss;
 mod state;
 mod unreachable;
@@ -73,6 +75,7 @@ async fn serve(
         never = service.forget_in_time() => never,
         never = service.watch_store() => never,
         never = service.tell_systemd() => never,
+        never = service.rebalance() => never,
         ended = follow_kernel(&service, watch) => ended,
         never = service.follow_path_mtus(|path_mtus| watch.set_path_mtus(path_mtus)) => never,
         ended = Rc::clone(&service).serve_links(listener) => ended,

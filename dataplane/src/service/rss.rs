@@ -2,10 +2,12 @@
 //! from then on; its transactions are reached by hand-off, as those of any response that came to a sibling.
 
 use super::Service;
+use super::rebalance::Rebalancer;
 use crate::limits::RSS_UNDO_MAX;
 use crate::rss::RssDevice;
 use control_api::{PortRss, RssAction, RssRequest};
 use nic_config::rss::apply::{Applied, Change, InPort, RssPort, apply};
+use nic_config::rss::rebalance::Rebalance;
 use nic_config::rss::{Reta, RssError, RssKey};
 use std::collections::VecDeque;
 
@@ -18,6 +20,10 @@ pub struct RssEntry {
     pub queues: u16,
     /// Where its RSS is.
     pub device: RssDevice,
+    /// What keeps its queues even, where that is asked for.
+    pub(super) rebalancer: Option<Rebalancer>,
+    /// The last step of `undo` is what was there before the rebalancer moved entries.
+    pub(super) undoes_moves: bool,
     /// The latest last.
     undo: VecDeque<InPort>,
 }
@@ -25,7 +31,31 @@ pub struct RssEntry {
 impl RssEntry {
     /// A port that nobody has changed.
     pub fn new(name: String, queues: u16, device: RssDevice) -> Self {
-        Self { name, queues, device, undo: VecDeque::new() }
+        let (rebalancer, undoes_moves, undo) = (None, false, VecDeque::new());
+        Self { name, queues, device, rebalancer, undoes_moves, undo }
+    }
+
+    /// The same port, whose queues are kept even where that is asked for.
+    #[must_use]
+    pub fn kept_even(mut self, asked: Option<Rebalance>) -> Self {
+        self.rebalancer = asked.map(|asked| Rebalancer::new(&self.name, asked));
+        self
+    }
+
+    /// Keeps what was there before a change.
+    pub(super) fn remember(&mut self, before: InPort) {
+        if self.undo.len() == RSS_UNDO_MAX {
+            self.undo.pop_front();
+        }
+        self.undo.push_back(before);
+    }
+
+    /// An operator has changed the port, or put it back.
+    fn changed_by_hand(&mut self, is_undo: bool) {
+        let undid_moves = std::mem::take(&mut self.undoes_moves) && is_undo;
+        if let Some(rebalancer) = &mut self.rebalancer {
+            rebalancer.interrupt(undid_moves);
+        }
     }
 
     fn answer(&mut self, action: RssAction) -> Result<PortRss, String> {
@@ -47,10 +77,8 @@ impl RssEntry {
             RssAction::Apply { key, reta } => {
                 let change = change(key, reta).map_err(|error| named(error.to_string()))?;
                 let applied = changed(&mut *port, &change).map_err(named)?;
-                if self.undo.len() == RSS_UNDO_MAX {
-                    self.undo.pop_front();
-                }
-                self.undo.push_back(applied.before.clone());
+                self.remember(applied.before.clone());
+                self.changed_by_hand(false);
                 Ok(self.changed_report(applied))
             }
             RssAction::Undo => {
@@ -59,6 +87,7 @@ impl RssEntry {
                 let change = Change { key: before.key, reta: Some(before.reta), fields: None };
                 let applied = changed(&mut *port, &change).map_err(named)?;
                 self.undo.pop_back();
+                self.changed_by_hand(true);
                 Ok(self.changed_report(applied))
             }
         }
@@ -103,16 +132,25 @@ impl Service {
     /// port is as it was, or the error says otherwise.
     pub fn rss(&self, request: RssRequest) -> Result<PortRss, String> {
         let mut ports = self.rss_ports();
-        let names: Vec<_> = ports.iter().map(|port| port.name.clone()).collect();
-        let found = match &request.port {
-            Some(name) => ports.iter_mut().find(|port| port.name == *name),
-            None if names.len() == 1 => ports.first_mut(),
-            None => return Err(format!("which port? name one of {}", names.join(", "))),
-        };
-        let Some(port) = found else {
-            let name = request.port.unwrap_or_default();
-            return Err(format!("there is no port {name:?}; there are {}", names.join(", ")));
-        };
-        port.answer(request.action)
+        let (index, _) = named(&ports, request.port.as_deref())?;
+        ports[index].answer(request.action)
     }
+}
+
+/// The port of this name and its number; without a name the only one.
+///
+/// # Errors
+/// No such port, or several.
+pub(super) fn named<'p>(
+    ports: &'p [RssEntry],
+    name: Option<&str>,
+) -> Result<(usize, &'p RssEntry), String> {
+    let names = || ports.iter().map(|port| port.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = match name {
+        Some(name) => ports.iter().enumerate().find(|(_, port)| port.name == name),
+        None if ports.len() == 1 => ports.iter().enumerate().next(),
+        None => return Err(format!("which port? name one of {}", names())),
+    };
+    let name = name.unwrap_or_default();
+    found.ok_or_else(|| format!("there is no port {name:?}; there are {}", names()))
 }

@@ -1,6 +1,7 @@
 //! What the service core knows and does; [`super::link`] is how it is asked.
 
 use super::bans::Bans;
+use super::flows::FlowBook;
 use super::kernel_sockets::KernelSockets;
 use super::location::{LocationRelay, RecordOwner};
 use super::names::NameRelay;
@@ -129,6 +130,7 @@ pub struct Service {
     location: LocationRelay,
     names: NameRelay,
     bans: Bans,
+    flows: FlowBook,
     /// Only one epoch is on its way at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -160,6 +162,7 @@ impl Service {
             location,
             names,
             bans: Bans::default(),
+            flows: FlowBook::default(),
             applying: tokio::sync::Mutex::new(()),
         })
     }
@@ -177,6 +180,11 @@ impl Service {
     /// The RSS of each port.
     pub(super) fn rss_ports(&self) -> RefMut<'_, Vec<RssEntry>> {
         self.rss.borrow_mut()
+    }
+
+    /// What comes over which flow.
+    pub(super) fn flows(&self) -> &FlowBook {
+        &self.flows
     }
 
     /// What it knows of names.
@@ -204,6 +212,7 @@ impl Service {
                 has_found |= self.kernel.take_parcels(index);
                 self.location.take_batches(index);
                 self.names.take_questions(index);
+                self.flows.give_waiting(index, worker);
             }
             self.names.deliver();
             self.kernel.pace.pause(has_found).await;
@@ -272,6 +281,10 @@ impl Service {
             Event::Retired(fib) => drop(fib),
             Event::RetiredCredentials(credentials) => drop(credentials),
             Event::RetiredName(answer) => drop(answer),
+            Event::Flows(table) => {
+                let end = &self.parts.workers[worker];
+                self.flows.take(worker, end, table, self.now_ns());
+            }
         }
     }
 
@@ -298,6 +311,20 @@ impl Service {
     /// Hands every change of what is known of paths to `publish`, for ever.
     pub async fn follow_path_mtus(&self, publish: impl Fn(Arc<PathMtus>)) -> ! {
         self.kernel.follow_path_mtus(publish).await
+    }
+
+    /// Whether requests may have a transaction, or some have one still.
+    pub(super) fn has_transactions(&self) -> bool {
+        let current = self.current.borrow();
+        let alive = |worker: &ServiceEnd| worker.counters.transactions.status().alive > 0;
+        current.as_ref().is_some_and(|epoch| epoch.tables.has_transactions())
+            || self.parts.workers.iter().any(alive)
+    }
+
+    /// Whether the queues of this number had run empty when their worker was last heard of, 64 rounds ago at most.
+    pub(super) fn is_empty(&self, queue: u16) -> bool {
+        let worker = self.parts.workers.get(usize::from(queue));
+        worker.is_none_or(|worker| worker.counters.overload.status().stands_us == 0)
     }
 
     /// Waits for room in a worker's mailbox. Gives false when there was none until `deadline`.
@@ -402,7 +429,7 @@ impl Service {
     }
 
     /// The time as workers tell it: quanta calibrates once for the process.
-    fn now_ns(&self) -> u64 {
+    pub(super) fn now_ns(&self) -> u64 {
         self.clock.delta_as_nanos(0, self.clock.raw())
     }
 
@@ -479,6 +506,7 @@ impl Service {
             mbufs_in_use: mbufs_in_use(),
             mbufs_total: self.parts.mbufs_total,
             kernel: self.kernel.status(),
+            rebalances: self.rebalances(),
             store: self.location.status(),
             banned_sources: self.bans.count(self.now_ns()),
             member_loads: self.member_loads(),

@@ -38,9 +38,6 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     }
 
     fn part(&mut self, port: usize, burst: Burst<Io::Packet>, now_ns: u64) -> Burst<Io::Packet> {
-        for packet in &burst {
-            packet.prefetch();
-        }
         let (mut kept, mut bytes, mut spilled) = (Burst::new(), 0, 0);
         for packet in burst {
             let frame = packet.frame();

@@ -91,7 +91,8 @@ fn work(with_lock: bool) -> Result<()> {
         let number = u8::try_from(index).expect("few workers");
         let worker = Worker::new(queues, ports, mailbox, clock.clone(), NoProbe)
             .beside(handoff)
-            .with_transactions(calls::SIZES, number, calls::BOOT);
+            .with_transactions(calls::SIZES, number, calls::BOOT)
+            .counting_flows(calls::BOOT);
         Confined { inner: PollLoop::new(worker, Idle::Poll), turn: 0, with_lock }
     })
 }

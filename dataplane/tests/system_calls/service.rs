@@ -23,10 +23,10 @@ type Worker = (ServiceEnd, Arc<QueueCounters>);
 pub(crate) fn run(workers: &[Worker], load: &Load) {
     let began = Instant::now();
     let mut free = service_parcels();
-    let (mut swaps, mut parcels) = (0, 0);
+    let (mut swaps, mut parcels, mut flows) = (0, 0, 0);
     loop {
         for (number, (service, _)) in (1..).zip(workers) {
-            swaps += swap_tables(service, swaps + number);
+            swaps += swap_tables(service, swaps + number, &mut flows);
             parcels += carry_parcels(service, &mut free, load);
             if let Some(quoted) = quoted_branch(&load.ours) {
                 service.offer(Command::Unreachable(quoted));
@@ -35,8 +35,12 @@ pub(crate) fn run(workers: &[Worker], load: &Load) {
         std::thread::sleep(Duration::from_millis(1));
         let status: Vec<_> = workers.iter().map(|(_, queue)| queue.status("calls", 0, 0)).collect();
         if status.iter().all(|queue| queue.received > MESSAGES) {
-            let is_good = swaps > 20 && parcels > 20 && status.iter().all(has_done_everything);
-            println!("{swaps} swaps of tables, {parcels} large messages, {}", describe(&status));
+            let is_good =
+                swaps > 20 && parcels > 20 && flows > 0 && status.iter().all(has_done_everything);
+            println!(
+                "{swaps} swaps of tables, {parcels} large messages, {flows} tables of flows, {}",
+                describe(&status)
+            );
             std::process::exit(i32::from(!is_good));
         }
         if began.elapsed() > PATIENCE {
@@ -46,13 +50,23 @@ pub(crate) fn run(workers: &[Worker], load: &Load) {
     }
 }
 
-/// Gives the tables that the worker has handed back.
-fn swap_tables(service: &ServiceEnd, generation: u64) -> u64 {
+/// Gives the tables that the worker has handed back, but for those of flows, which go to it again.
+fn swap_tables(service: &ServiceEnd, generation: u64, flows: &mut u64) -> u64 {
     let _ = service.send(Command::Fib(Arc::new(lab_fib(generation, [0, 0], true))));
     let _ = service.send(Command::Epoch(Arc::new(lab_epoch(&settings()))));
-    let is_table = |event: &Event| matches!(event, Event::Applied { .. } | Event::Retired(_));
-    let events = std::iter::from_fn(|| service.next());
-    events.filter(is_table).count() as u64
+    let mut swaps = 0;
+    while let Some(event) = service.next() {
+        match event {
+            Event::Applied { .. } | Event::Retired(_) => swaps += 1,
+            Event::Flows(mut table) => {
+                *flows += u64::from(table.counts().next().is_some());
+                table.clear();
+                let _ = service.send(Command::Flows(table));
+            }
+            _ => {}
+        }
+    }
+    swaps
 }
 
 /// Gives the number of messages that a worker has sent through the kernel.

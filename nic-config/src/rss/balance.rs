@@ -136,7 +136,7 @@ pub(super) fn least(loads: &[f64]) -> usize {
 }
 
 /// The place of the largest, the first one of equals.
-fn most(loads: &[f64]) -> usize {
+pub(super) fn most(loads: &[f64]) -> usize {
     (0..loads.len()).rev().max_by(|a, b| loads[*a].total_cmp(&loads[*b])).unwrap_or(0)
 }
 

@@ -4,14 +4,15 @@ mod live;
 mod plan;
 mod port;
 mod show;
+mod watch;
 
 use crate::Failure;
 
 /// Say which queue a flow reaches, plan a key and a table that make the queues even, and put them into a port
 ///
 /// A NIC with RSS hashes addresses and ports of each packet under a secret key, and the low bits of the hash choose an
-/// entry of a table (RETA, indirection table), which names the queue. `plan` and `show` compute and read; only `apply` and
-/// `undo` change a NIC.
+/// entry of a table (RETA, indirection table), which names the queue. `plan`, `show` and `watch` compute and read; only
+/// `apply` and `undo` change a NIC.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -24,6 +25,7 @@ enum Command {
     Show(show::Arguments),
     Apply(live::Apply),
     Undo(live::Undo),
+    Watch(watch::Arguments),
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
@@ -32,6 +34,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
         Command::Show(arguments) => show::main(arguments),
         Command::Apply(arguments) => live::apply(arguments),
         Command::Undo(arguments) => live::undo(arguments),
+        Command::Watch(arguments) => watch::main(arguments),
     }
 }
 

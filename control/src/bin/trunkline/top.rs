@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     socket: PathBuf,
 }
 
-fn interval(text: &str) -> Result<f64, String> {
+pub(crate) fn interval(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "seconds, such as 1 or 0.5".to_owned())?;
     if !(0.1..=60.0).contains(&seconds) {
         return Err("0.1 to 60 seconds are possible".into());
@@ -91,7 +91,7 @@ fn live(
 }
 
 /// Waits for the time of the next frame; tells whether q, Esc or Ctrl-C was pressed meanwhile.
-fn is_enough(interval: Duration) -> std::io::Result<bool> {
+pub(crate) fn is_enough(interval: Duration) -> std::io::Result<bool> {
     let end = Instant::now() + interval;
     loop {
         let rest = end.saturating_duration_since(Instant::now());

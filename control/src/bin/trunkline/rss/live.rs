@@ -5,7 +5,10 @@ use crate::{Failure, WRONG};
 use anyhow::Context;
 use control::api::client::{ask_blocking, problem};
 use control::rss::port::Shown;
+use control_api::PortFlows;
 use hyper::{Method, StatusCode};
+use nic_config::rss::planner::InForce;
+use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -52,19 +55,29 @@ struct Target {
 
 pub(super) fn apply(arguments: &Apply) -> Result<(), Failure> {
     let plan = read(&arguments.plan)?;
-    let shown = ask(&arguments.to.socket.path, "apply", arguments.to.port.as_deref(), plan)?;
+    let shown: Shown = ask(&arguments.to.socket.path, "apply", arguments.to.port.as_deref(), plan)?;
     print_change(&shown, arguments.to.json)
 }
 
 pub(super) fn undo(arguments: &Undo) -> Result<(), Failure> {
     let port = arguments.to.port.as_deref();
-    let shown = ask(&arguments.to.socket.path, "undo", port, Vec::new())?;
+    let shown: Shown = ask(&arguments.to.socket.path, "undo", port, Vec::new())?;
     print_change(&shown, arguments.to.json)
 }
 
 /// What is in force in a port.
-pub(super) fn shown(socket: &Path, port: &str) -> Result<Shown, Failure> {
-    ask(socket, "", Some(port), Vec::new())
+pub(super) fn shown(socket: &Path, port: Option<&str>) -> Result<Shown, Failure> {
+    ask(socket, "", port, Vec::new())
+}
+
+/// All flows that a port receives.
+pub(super) fn flows(socket: &Path, port: Option<&str>) -> Result<PortFlows, Failure> {
+    ask(socket, FLOWS, port, Vec::new())
+}
+
+/// What the software needs to compute as the port does.
+pub(super) fn in_force(shown: &Shown) -> Result<InForce, Failure> {
+    shown.in_force().map_err(|error| Failure::wrong(format!("trunkline: {error}")))
 }
 
 fn print_change(shown: &Shown, as_json: bool) -> Result<(), Failure> {
@@ -90,15 +103,25 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn ask(socket: &Path, what: &str, port: Option<&str>, body: Vec<u8>) -> Result<Shown, Failure> {
-    let method = if what.is_empty() { Method::GET } else { Method::POST };
+/// All of them.
+const FLOWS: &str = "flows?most=4294967295";
+
+fn ask<T: DeserializeOwned>(
+    socket: &Path,
+    what: &str,
+    port: Option<&str>,
+    body: Vec<u8>,
+) -> Result<T, Failure> {
+    let is_question = matches!(what, "" | FLOWS);
+    let method = if is_question { Method::GET } else { Method::POST };
     let path = if what.is_empty() { "/v1/rss".to_owned() } else { format!("/v1/rss/{what}") };
     let path = match port {
         // Names have letters, digits and a few signs that stand for themselves in a query.
         Some(port)
             if port.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) =>
         {
-            format!("{path}?port={port}")
+            let sign = if path.contains('?') { '&' } else { '?' };
+            format!("{path}{sign}port={port}")
         }
         Some(port) => return Err(Failure::wrong(format!("trunkline: there is no port {port:?}"))),
         None => path,

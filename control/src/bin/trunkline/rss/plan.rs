@@ -1,11 +1,13 @@
 //! `trunkline rss plan`
 
-use super::{port, wrong};
+use super::{live, port, wrong};
 use crate::Failure;
+use crate::api_socket::ApiSocket;
 use anyhow::Context;
 use control::rss::capture::{self, Unit};
 use control::rss::{InEthtoolForm, Report, chart, json, peers};
-use nic_config::rss::planner::{Flow, Keys, Limits, plan};
+use nic_config::rss::planner::{Flow, InForce, Keys, Limits, plan};
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write, stderr};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +19,9 @@ const PROGRESS: Duration = Duration::from_millis(200);
 /// Find a key and a table that make the queues even for known flows
 ///
 /// Flows come from a peer list, CSV with the columns source, source_port, destination, destination_port and weight
-/// (calls or packets per second, or anything else that is the same for all), or from a capture. They are those that
-/// arrive: source is the peer, destination is this port.
+/// (calls or packets per second, or anything else that is the same for all), from a capture, or from what the workers of an
+/// appliance that runs have counted (moving averages over half a minute). They are those that arrive: source is the peer,
+/// destination is this port.
 ///
 /// max/mean is the load of the fullest queue as a multiple of the mean load of a queue: 1 is even, and the rate at which
 /// the first queue overflows falls with it. `before` is the key and the table in force. `after` is the plan. `best
@@ -34,18 +37,24 @@ Examples:
   tcpdump -i eth1 -c 1000000 -w calls.pcap udp port 5060
   trunkline rss plan --queues 16 --pcap calls.pcap --to 198.51.100.1 --bytes --plot queues.svg
   trunkline rss plan --interface eth1 --peers peers.csv --keep-key
+  trunkline rss plan --live --port core --keep-key --json plan.json && trunkline rss apply plan.json --port core
   trunkline rss plan --queues 8 --peers peers.csv --ethtool > plan.txt
   trunkline rss show --reta plan.txt --key ... --source 192.0.2.7:5060 --destination 198.51.100.1:5060
 
 Exit status: 0; 1 when an interface or a file cannot be read or written; 2 when what was given is wrong.")]
 pub(super) struct Arguments {
-    /// Receive queues to spread the flows over [default: those of --interface or --reta]
+    /// Receive queues to spread the flows over [default: those of --interface, --reta or the port of --live]
     #[arg(long, value_name = "N")]
     queues: Option<u16>,
     #[command(flatten)]
     flows: From,
     #[command(flatten)]
     port: port::Arguments,
+    /// The port of --live, whose key and table are in force unless something else is said [default: the only one]
+    #[arg(long = "port", value_name = "NAME", requires = "live")]
+    of_appliance: Option<String>,
+    #[command(flatten)]
+    socket: ApiSocket,
     #[command(flatten)]
     counted: Counted,
     /// Only keys that give a flow and its answers one queue: 16 bits repeated
@@ -83,22 +92,29 @@ struct From {
     /// Capture, pcap or pcapng: its UDP flows over IPv4 and IPv6, with or without VLAN tags
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// What the workers of the appliance count now
+    #[arg(long)]
+    live: bool,
 }
 
-/// What of a capture counts.
+/// What of a capture or of live flows counts.
 #[derive(clap::Args)]
 struct Counted {
-    /// Of a capture, count only packets to this address; may be given more than once
+    /// Of a capture or of live flows, count only packets to this address; may be given more than once
     #[arg(long, value_name = "ADDRESS", conflicts_with = "peers")]
     to: Vec<IpAddr>,
-    /// The weight of a flow in a capture is its bytes, not its packets
+    /// The weight of a flow in a capture, or a live one, is its bytes, not its packets
     #[arg(long, conflicts_with = "peers")]
     bytes: bool,
 }
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
-    let (in_force, queues) = arguments.port.in_force(arguments.queues)?;
-    let flows = flows(arguments).map_err(wrong)?;
+    let (in_force, queues) = arguments.in_force()?;
+    let flows = if arguments.flows.live {
+        live_flows(arguments)?
+    } else {
+        flows(arguments).map_err(wrong)?
+    };
     let keys = match (arguments.symmetric, arguments.keep_key) {
         (true, _) => Keys::Symmetric,
         (_, true) => Keys::AsItIs,
@@ -123,7 +139,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     }
     if let Some(file) = &arguments.plot {
         let source = arguments.flows.peers.as_ref().or(arguments.flows.pcap.as_ref());
-        let name = source.and_then(|path| path.file_name()).unwrap_or_default();
+        let name = source.and_then(|path| path.file_name()).unwrap_or(OsStr::new("live flows"));
         chart::draw(file, &report, &name.to_string_lossy())?;
     }
     match (to_stdout, arguments.ethtool) {
@@ -132,6 +148,35 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
         _ => crate::say(report.to_string().trim_end()),
     }
     Ok(())
+}
+
+impl Arguments {
+    /// What the options say is in force; of a live port, where they say nothing, what it shows.
+    fn in_force(&self) -> Result<(InForce, u16), Failure> {
+        if !self.flows.live || self.queues.is_some() || self.port.is_given() {
+            return self.port.in_force(self.queues);
+        }
+        let shown = live::shown(&self.socket.path, self.of_appliance.as_deref())?;
+        Ok((live::in_force(&shown)?, shown.queues))
+    }
+}
+
+/// What the workers count.
+fn live_flows(arguments: &Arguments) -> Result<Vec<Flow>, Failure> {
+    let Counted { to, bytes } = &arguments.counted;
+    let now = live::flows(&arguments.socket.path, arguments.of_appliance.as_deref())?;
+    let flows = control::rss::live::flows(&now, *bytes, to);
+    if flows.is_empty() {
+        let port = now.port;
+        return Err(Failure::wrong(format!("trunkline: port {port} receives nothing now")));
+    }
+    if now.other_flows > 0 {
+        eprintln!(
+            "{} further flows with {:.0} messages/s are left out",
+            now.other_flows, now.other_messages
+        );
+    }
+    Ok(flows)
 }
 
 fn flows(arguments: &Arguments) -> anyhow::Result<Vec<Flow>> {

@@ -44,6 +44,19 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether anything is said.
+    pub(super) fn is_given(&self) -> bool {
+        let Self { interface, key, driver, key_bytes, reta, reta_size, fields, function } = self;
+        let sizes = key_bytes.is_some() || reta_size.is_some();
+        let files = interface.is_some() || reta.is_some();
+        sizes
+            || files
+            || key.is_some()
+            || driver.is_some()
+            || fields.is_some()
+            || function.is_some()
+    }
+
     /// What is in force, and the queues: those given, else those of the interface, else those of the table.
     pub(super) fn in_force(&self, queues: Option<u16>) -> Result<(InForce, u16), Failure> {
         let interface = self.interface.as_deref().map(interface::read).transpose()?;

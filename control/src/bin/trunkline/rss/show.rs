@@ -5,8 +5,7 @@ use crate::Failure;
 use control::config::Config;
 use control::rss::InEthtoolForm;
 use control::rss::port::Shown;
-use nic_config::rss::planner::InForce;
-use nic_config::rss::{Function, Reta, RssError, Spread, Tuple};
+use nic_config::rss::{Spread, Tuple};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -56,11 +55,11 @@ pub(super) struct Arguments {
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let in_force = match &arguments.of_appliance {
         Some(port) => {
-            let shown = live::shown(&arguments.socket.path, port)?;
+            let shown = live::shown(&arguments.socket.path, Some(port))?;
             if arguments.source.is_none() {
                 return print(&shown, arguments.json);
             }
-            in_force(&shown)?
+            live::in_force(&shown)?
         }
         None => arguments.port.in_force(arguments.queues)?.0,
     };
@@ -124,22 +123,4 @@ fn print(shown: &Shown, as_json: bool) -> Result<(), Failure> {
         crate::say(shown.to_string().trim_end());
     }
     Ok(())
-}
-
-/// What the software needs to compute as the port does.
-fn in_force(shown: &Shown) -> Result<InForce, Failure> {
-    let hidden = || {
-        let port = &shown.port;
-        Failure::wrong(format!("trunkline: port {port}: its driver keeps the key to itself"))
-    };
-    let key =
-        shown.key.as_deref().ok_or_else(hidden)?.parse().map_err(|error: RssError| wrong(error))?;
-    let fields = shown
-        .fields
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|error: RssError| wrong(error))?;
-    let reta = Reta::new(shown.reta.clone()).map_err(wrong)?;
-    Ok(InForce { function: Function::Toeplitz, fields: fields.unwrap_or_default(), key, reta })
 }
