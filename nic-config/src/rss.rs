@@ -10,7 +10,8 @@
 //! 7. [`bound`]: how even any assignment of whole flows to queues could be.
 //! 8. [`balance`]: a table for given loads of its entries.
 //! 9. [`planner`]: the search for a key and a table.
-//! 10. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver.
+//! 10. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver,
+//!     [`veth`] plays RSS on a veth pair.
 //!
 //! A VLAN tag does not change the hash.
 
@@ -26,6 +27,7 @@ pub mod reta;
 pub mod spread;
 pub mod toeplitz;
 pub mod tuple;
+pub mod veth;
 
 pub use error::RssError;
 pub use fields::{FieldSet, Fields, Function};

@@ -37,3 +37,4 @@ mod sipp;
 mod stateful;
 mod store;
 mod supervisor;
+mod veth_rss;
