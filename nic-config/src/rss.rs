@@ -12,6 +12,7 @@
 //! 9. [`planner`]: the search for a key and a table.
 //! 10. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver,
 //!     [`veth`] plays RSS on a veth pair.
+//! 11. [`via_ports`]: a port for each worker, to which its responses come back.
 //!
 //! A VLAN tag does not change the hash.
 
@@ -28,6 +29,7 @@ pub mod spread;
 pub mod toeplitz;
 pub mod tuple;
 pub mod veth;
+pub mod via_ports;
 
 pub use error::RssError;
 pub use fields::{FieldSet, Fields, Function};

@@ -32,6 +32,7 @@ mod refusals;
 mod registrar;
 mod reload;
 mod restarts;
+mod return_affinity;
 mod running;
 mod sipp;
 mod stateful;

@@ -25,7 +25,7 @@ const SECONDS: u64 = 14;
 const CHANGES: usize = 12;
 
 /// `trunkline rss` with the lab's control.
-fn rss(arguments: &[&str], plan: &str) -> Output {
+pub(crate) fn rss(arguments: &[&str], plan: &str) -> Output {
     let mut command = Command::new(binary("trunkline"));
     command.arg("rss").args(arguments).args(["--socket", API]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

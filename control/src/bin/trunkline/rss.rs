@@ -4,13 +4,14 @@ mod live;
 mod plan;
 mod port;
 mod show;
+mod via_ports;
 
 use crate::Failure;
 
 /// Say which queue a flow reaches, plan a key and a table that make the queues even, and put them into a port
 ///
 /// A NIC with RSS hashes addresses and ports of each packet under a secret key, and the low bits of the hash choose an
-/// entry of a table (RETA, indirection table), which names the queue. `plan` and `show` compute and read; only `apply` and
+/// entry of a table (RETA, indirection table), which names the queue. `plan`, `show` and `via-ports` compute and read; only `apply` and
 /// `undo` change a NIC.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -24,6 +25,7 @@ enum Command {
     Show(show::Arguments),
     Apply(live::Apply),
     Undo(live::Undo),
+    ViaPorts(via_ports::Arguments),
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
@@ -32,6 +34,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
         Command::Show(arguments) => show::main(arguments),
         Command::Apply(arguments) => live::apply(arguments),
         Command::Undo(arguments) => live::undo(arguments),
+        Command::ViaPorts(arguments) => via_ports::main(arguments),
     }
 }
 

@@ -127,7 +127,7 @@ fn print(shown: &Shown, as_json: bool) -> Result<(), Failure> {
 }
 
 /// What the software needs to compute as the port does.
-fn in_force(shown: &Shown) -> Result<InForce, Failure> {
+pub(super) fn in_force(shown: &Shown) -> Result<InForce, Failure> {
     let hidden = || {
         let port = &shown.port;
         Failure::wrong(format!("trunkline: port {port}: its driver keeps the key to itself"))
