@@ -96,6 +96,7 @@ impl Checked {
         let Transactions { t1_ms, t2_ms, t4_ms, timer_c_seconds, .. } = self.config.transactions;
         let Transactions { failover_ms, attempts, in_dialog, recurse, merged, .. } =
             self.config.transactions;
+        let via_ports = &self.config.transactions.via_ports;
         let gives_up = (TIMEOUT_T1 * t1_ms).div_ceil(1_000);
         writeln!(f, "\ntransactions")?;
         writeln!(
@@ -103,6 +104,9 @@ impl Checked {
             "  T1 {t1_ms} ms, T2 {t2_ms} ms, T4 {t4_ms} ms; a destination that is silent for 64 T1 = {gives_up} s is given up"
         )?;
         writeln!(f, "  a callee may ring for {timer_c_seconds} s (timer C)")?;
+        if !via_ports.is_empty() {
+            writeln!(f, "  each worker's requests leave from a port of its own: {via_ports:?}")?;
+        }
         let silent = match failover_ms {
             0 => String::new(),
             ms => format!(", the next after {ms} ms of silence"),

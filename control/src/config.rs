@@ -273,6 +273,8 @@ impl Config {
         mistakes.extend(config.dns.mistake());
         // An entry that could not be read must not make others look wrong.
         if mistakes.is_empty() {
+            mistakes.extend(config.via_ports_mistake());
+            config.listen_at_via_ports();
             // The secret changes nothing about what is allowed.
             if let Err(error) = Tables::build(&config.to_settings([0; 16])) {
                 mistakes.push(config.routing_mistake(error, directory));
@@ -303,6 +305,7 @@ impl Config {
             sets: self.destination_sets.iter().map(DestinationSet::to_sip).collect(),
             rules: self.routes.iter().map(Route::to_sip).collect(),
             transactions: self.transactions.to_sip(),
+            via_ports: self.transactions.via_ports.clone(),
             registrar: self.registrar.clone(),
             auth: self.auth.to_sip(),
             overload: self.overload.to_sip(),

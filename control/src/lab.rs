@@ -105,12 +105,17 @@ pub fn is_up() -> bool {
     Host::ALL.into_iter().any(network::exists)
 }
 
-/// Makes the network, starts the appliance and waits until data plane and control both answer.
-/// `progress` is told each step. On failure everything is taken down again.
+/// Makes the network, starts the appliance and waits until data plane and control both answer. With `rss` the ports
+/// have RSS. `progress` is told each step. On failure everything is taken down again.
 ///
 /// # Errors
 /// What failed, with the last lines of the logs when the appliance did.
-pub fn up(config: Option<&Path>, queues: u16, progress: &mut dyn FnMut(&str)) -> Result<Status> {
+pub fn up(
+    config: Option<&Path>,
+    queues: u16,
+    rss: bool,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Status> {
     if is_up() {
         bail!("the lab is up already: `trunkline lab down` removes it");
     }
@@ -125,7 +130,7 @@ pub fn up(config: Option<&Path>, queues: u16, progress: &mut dyn FnMut(&str)) ->
         Some(path) => queues_of(&Config::load(path)?).max(queues),
         None => queues,
     };
-    let result = start(&text, queues, progress);
+    let result = start(&text, queues, rss, progress);
     if result.is_err() {
         progress("taking the lab down again");
         down()?;
@@ -133,12 +138,16 @@ pub fn up(config: Option<&Path>, queues: u16, progress: &mut dyn FnMut(&str)) ->
     result
 }
 
-fn start(text: &str, queues: u16, progress: &mut dyn FnMut(&str)) -> Result<Status> {
+fn start(text: &str, queues: u16, rss: bool, progress: &mut dyn FnMut(&str)) -> Result<Status> {
     std::fs::create_dir_all(DIRECTORY).context(DIRECTORY)?;
     std::fs::write(config_path(), text).context("the effective configuration")?;
     let config = Config::load(&config_path())?;
     progress(&format!("network: tl-uac, tl-sut and tl-uas, {queues} queue(s) per interface"));
     network::make(queues)?;
+    if rss {
+        progress("RSS: played by BPF in tl-uac and tl-uas, queues in turn");
+        network::spread(queues)?;
+    }
     progress("appliance: data plane and control in tl-sut");
     let supervisor = start_supervisor()?;
     let status = wait_until_ready(&config.appliance, supervisor)?;

@@ -158,7 +158,9 @@ mod tests {
             assert!(error.contains(why) && error.contains("cluster.secret"), "{error}");
         };
         refused("cannot be read");
-        for text in ["", "0011", "+0112233445566778899aabbccddeeff", "g0112233445566778899aabbccddeeff"] {
+        for text in
+            ["", "0011", "+0112233445566778899aabbccddeeff", "g0112233445566778899aabbccddeeff"]
+        {
             std::fs::write(&shared, text).unwrap();
             refused("openssl rand -hex 16");
         }

@@ -148,6 +148,10 @@ impl<'a> Appliance<'a> {
         rewrite_request(request, &route, &self.tables, arrival, from, &mut edits);
         answer.rewritten = applied(&edits, &datagram[..request.body_end()]);
         answer.transaction = route.is_stateful();
+        if answer.transaction && self.tables.via_port(0).is_some() {
+            let own = "it leaves from the port of the worker that has it (transactions.via_ports)";
+            answer.notes.push(own.to_owned());
+        }
         answer.fate = self.forwarded(route.transport, route.next_hop, egress, source);
     }
 

@@ -67,7 +67,7 @@ fn the_same_seed_gives_the_same_plan() {
     assert_ne!(all("7")["key"], all("8")["key"]);
 }
 
-/// The list of the tuning guide, its commands, and what they print.
+/// The lists of the tuning guide, its commands, and what they print.
 #[test]
 fn the_guide_shows_what_is_printed() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/nic-tuning.md");
@@ -78,7 +78,9 @@ fn the_guide_shows_what_is_printed() {
         parts.filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
     };
     let folder = folder();
-    std::fs::write(folder.path().join("peers.csv"), &blocks("csv")[0]).expect("written");
+    for (list, name) in blocks("csv").iter().zip(["peers.csv", "servers.csv"]) {
+        std::fs::write(folder.path().join(name), list).expect("written");
+    }
     let mut commands = 0;
     for block in blocks("console") {
         let (command, expected) = block.split_once('\n').expect("a command and its output");
@@ -87,7 +89,7 @@ fn the_guide_shows_what_is_printed() {
         assert_eq!(text(&output.stdout), expected, "{command}");
         commands += 1;
     }
-    assert_eq!(commands, 2);
+    assert_eq!(commands, 3);
 }
 
 #[test]

@@ -354,7 +354,7 @@ impl Way<'_> {
         if route.is_stateful() {
             return self.open(request, arrival, &mut route, scratch, probe);
         }
-        let leave_from = match self.find_way(&route, scratch) {
+        let leave_from = match self.find_way(&route, self.datagram.target.port(), scratch) {
             // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.
             Err(Verdict::Drop(DropReason::NoRoute)) => {
                 return Err(Refused::Reply(Reply::Unavailable));
@@ -421,7 +421,7 @@ impl Way<'_> {
         });
         let leave_from = match arrived_at {
             Some(listen) => listen,
-            None => self.listen_point_of_route(scratch)?,
+            None => self.listen_point_of_route(self.datagram.target.port(), scratch)?,
         };
         self.leave_from(leave_from, scratch);
         probe.end(Stage::Adjacency);
@@ -446,14 +446,20 @@ impl Way<'_> {
         Ok(Outgoing::Reply)
     }
 
-    /// Sets target and adjacency of the egress for a request; gives the listen point that it leaves from.
+    /// Sets target and adjacency of the egress for a request; gives the listen point that it leaves from, on
+    /// `port` if there is a choice.
     #[inline]
-    fn find_way(&self, route: &RequestRoute, scratch: &mut Scratch) -> Result<ListenId, Verdict> {
+    fn find_way(
+        &self,
+        route: &RequestRoute,
+        port: u16,
+        scratch: &mut Scratch,
+    ) -> Result<ListenId, Verdict> {
         if route.transport.is_connection() {
             return self.find_connection(route, scratch);
         }
         self.find_adjacency(route.next_hop, scratch)?;
-        self.listen_point_of(route, scratch)
+        self.listen_point_of(route, port, scratch)
     }
 
     /// The same for what goes over a connection: frames and neighbours are the kernel's business.
@@ -533,19 +539,18 @@ impl Way<'_> {
     fn listen_point_of(
         &self,
         route: &RequestRoute,
+        port: u16,
         scratch: &Scratch,
     ) -> Result<ListenId, Verdict> {
         match route.leave_from().filter(|listen| self.is_known(*listen)) {
             Some(listen) => Ok(listen),
-            None => self.listen_point_of_route(scratch),
+            None => self.listen_point_of_route(port, scratch),
         }
     }
 
-    /// The listen point with the source address of the route, on the port on which we were spoken to
-    /// if there is one.
-    fn listen_point_of_route(&self, scratch: &Scratch) -> Result<ListenId, Verdict> {
+    /// The listen point with the source address of the route, on `port` if there is one.
+    fn listen_point_of_route(&self, port: u16, scratch: &Scratch) -> Result<ListenId, Verdict> {
         let source = scratch.egress.adjacency.source;
-        let port = self.datagram.target.port();
         let listen = self.tables.listen_for(Transport::Udp, source, port);
         listen.ok_or(Verdict::Drop(DropReason::NoListenPoint))
     }

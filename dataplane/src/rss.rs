@@ -7,8 +7,7 @@ use capsule_ffi::{
 };
 use nic_config::plan::{NicPlan, PortPlan, Rss};
 use nic_config::rss::apply::{ApplyError, Change, InPort, Part, RssPort, WriteError, apply};
-use nic_config::rss::kernel::KernelPort;
-use nic_config::rss::{FieldSet, Fields, Reta, RssKey};
+use nic_config::rss::{FieldSet, Fields, Reta, RssKey, kernel};
 use std::io;
 
 /// Has each port get its key and its table right after it has started.
@@ -32,8 +31,8 @@ pub fn write_to_interfaces(plan: &NicPlan) -> anyhow::Result<()> {
         };
         let refused =
             |error: String| anyhow::anyhow!("port {:?}: RSS of {interface}: {error}", port.name);
-        let mut kernel = KernelPort::open(interface).map_err(|error| refused(error.to_string()))?;
-        apply(&mut kernel, &change).map_err(|error| refused(error.to_string()))?;
+        let mut ours = kernel::open(interface, port.queues).map_err(|e| refused(e.to_string()))?;
+        apply(&mut *ours, &change).map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
 }
@@ -86,10 +85,10 @@ impl RssDevice {
     /// Finds the device.
     ///
     /// # Errors
-    /// No such device, or an interface whose driver does not tell its queues.
+    /// No such device, or an interface without RSS.
     pub fn open(&self, queues: u16) -> io::Result<Box<dyn RssPort>> {
         match self {
-            Self::Interface(name) => Ok(Box::new(KernelPort::open(name)?.with_queues(queues))),
+            Self::Interface(name) => kernel::open(name, queues),
             Self::Eal(device) => {
                 let absent = || io::Error::from_raw_os_error(nix::errno::Errno::ENODEV as i32);
                 let id = port_by_name(device).ok_or_else(absent)?;

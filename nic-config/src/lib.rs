@@ -18,6 +18,7 @@
 //! Nothing here links DPDK: control uses the same plan for `trunkline check`.
 #![deny(unsafe_code)]
 
+mod bpf;
 pub mod cleanup;
 pub mod doctor;
 pub mod eal;

@@ -11,7 +11,9 @@
 //! 8. [`balance`]: a table for given loads of its entries.
 //! 9. [`planner`]: the search for a key and a table.
 //! 10. [`rebalance`]: the few entries that move while packets flow.
-//! 11. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver.
+//! 11. [`apply`]: both put into a port, read back and compared; [`kernel`] is the port of a kernel driver,
+//!     [`veth`] plays RSS on a veth pair.
+//! 12. [`via_ports`]: a port for each worker, to which its responses come back.
 //!
 //! A VLAN tag does not change the hash.
 
@@ -28,6 +30,8 @@ pub mod reta;
 pub mod spread;
 pub mod toeplitz;
 pub mod tuple;
+pub mod veth;
+pub mod via_ports;
 
 pub use error::RssError;
 pub use fields::{FieldSet, Fields, Function};

@@ -9,7 +9,6 @@
 mod filter;
 mod netlink;
 
-use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -104,17 +103,6 @@ fn program(interface: &str, id: u32) -> Result<ProgramInfo, XdpError> {
             Err(XdpError::Foreign { interface: interface.to_owned(), name })
         }
     }
-}
-
-/// An error with its causes, which aya keeps apart.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

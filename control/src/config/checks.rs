@@ -1,10 +1,11 @@
 //! What the sections of a file ask of each other.
 
 use super::routes::Action;
-use super::{Config, Mistake, Route, Tls};
+use super::{Config, Listen, Mistake, Route, Tls};
 use crate::connections::check_tls;
-use sip_core::Relay;
-use std::net::IpAddr;
+use sip_core::{Relay, Transport};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 impl Config {
     /// Routes that lack something which stands in another section.
@@ -28,6 +29,37 @@ impl Config {
         }
         let problem = format!("{:#}", check_tls(&self.tls).err()?);
         Some(Mistake { line: None, setting: "tls".to_owned(), problem })
+    }
+
+    /// Ports of workers that are not one for each, or serve another purpose, too.
+    pub(super) fn via_ports_mistake(&self) -> Option<Mistake> {
+        let (ports, workers) = (&self.transactions.via_ports, self.nic.lcores.workers.len());
+        let mistake = |problem| {
+            let setting = "transactions.via_ports".to_owned();
+            Some(Mistake { line: None, setting, problem })
+        };
+        if !ports.is_empty() && ports.len() != workers {
+            let count = ports.len();
+            return mistake(format!("{count} port(s) for {workers} worker(s); write one for each"));
+        }
+        let is_own =
+            |one: &&Listen| one.transport == Transport::Udp && ports.contains(&one.address.port());
+        let address = self.listen.iter().find(is_own)?.address;
+        mistake(format!("{address} stands under [[listen]]; these ports are for Vias alone"))
+    }
+
+    /// Has every address with UDP listen to the ports of the workers, too.
+    pub(super) fn listen_at_via_ports(&mut self) {
+        let is_udp = |one: &&Listen| one.transport == Transport::Udp;
+        let addresses = self.listen.iter().filter(is_udp).map(|one| one.address.ip());
+        let addresses: BTreeSet<IpAddr> = addresses.collect();
+        for address in addresses {
+            let own = self.transactions.via_ports.iter().map(|port| Listen {
+                transport: Transport::Udp,
+                address: SocketAddr::new(address, *port),
+            });
+            self.listen.extend(own);
+        }
     }
 
     fn missing_part(&self, index: usize, route: &Route) -> Option<Mistake> {

@@ -173,6 +173,26 @@ fn destination_sets_and_headers_become_settings() {
 }
 
 #[test]
+fn workers_may_have_ports_of_their_own() {
+    let with = |ports: &str| {
+        WHOLE.replace("[log]", &format!("[transactions]\nvia_ports = {ports}\n\n[log]"))
+    };
+    let workers = parsed(WHOLE).unwrap().nic.lcores.workers.len();
+    let ports: Vec<usize> = (5_070..).take(workers).collect();
+    let config = parsed(&with(&format!("{ports:?}"))).unwrap();
+    let settings = config.to_settings([0; 16]);
+    assert_eq!(settings.via_ports.len(), workers);
+    let own = settings.listen.iter().filter(|one| one.address.port() == 5_070);
+    let own: Vec<_> = own.map(|one| one.address.to_string()).collect();
+    assert!(own.contains(&"192.0.2.1:5070".to_owned()), "{own:?}");
+    let many = refusals(&with("[5070, 5071, 5072, 5073, 5074, 5075, 5076, 5077, 5078]"));
+    assert!(many[0].contains("transactions.via_ports|9 port(s) for"), "{many:?}");
+    let taken: Vec<usize> = (5_060..).take(workers).collect();
+    let taken = refusals(&with(&format!("{taken:?}")));
+    assert!(taken[0].contains("192.0.2.1:5060 stands under [[listen]]"), "{taken:?}");
+}
+
+#[test]
 fn stateful_routes_and_timers_become_settings() {
     let text = WHOLE
         .replace("[log]", "[transactions]\nt1_ms = 100\nt2_ms = 400\n\n[log]")

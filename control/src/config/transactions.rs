@@ -4,7 +4,7 @@ use serde::Deserialize;
 use sip_core::{MergedRequests, TransactionSettings};
 
 /// `[transactions]`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Transactions {
     /// T1 in milliseconds: the interval of the first retransmission. Default 500; 10 to 10,000.
@@ -28,6 +28,9 @@ pub struct Transactions {
     /// What becomes of a request that came on another way already. Default `refuse`: 482; or
     /// `forward`.
     pub merged: MergedRequests,
+    /// A port for each worker, which its Vias name and its requests leave from. Default none: the port that the
+    /// request came to.
+    pub via_ports: Vec<u16>,
 }
 
 impl Default for Transactions {
@@ -54,15 +57,16 @@ impl Default for Transactions {
             in_dialog,
             recurse,
             merged,
+            via_ports: Vec::new(),
         }
     }
 }
 
 impl Transactions {
     /// The same as the router knows it.
-    pub(super) fn to_sip(self) -> TransactionSettings {
+    pub(super) fn to_sip(&self) -> TransactionSettings {
         let Self { t1_ms, t2_ms, t4_ms, failover_ms, attempts, in_dialog, recurse, merged, .. } =
-            self;
+            *self;
         TransactionSettings {
             t1_ms,
             t2_ms,

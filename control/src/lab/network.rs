@@ -2,7 +2,12 @@
 
 use super::Host;
 use super::shell::{run, run_with_input};
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
+use nic_config::rss::veth::{Receiver, attach};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Where `ip netns` keeps its namespaces.
@@ -65,4 +70,25 @@ fn bring_up(host: Host, interfaces: &[(&str, &str, &str)]) -> Result<()> {
     let batch: String = interfaces.iter().map(lines).collect();
     let batch = format!("link set lo up\n{batch}");
     run_with_input("ip", &["-n", host.namespace(), "-batch", "-"], &batch).map(drop)
+}
+
+/// Has what the appliance's `queues` receive chosen by key and table, as a NIC with RSS does.
+pub(super) fn spread(queues: u16) -> Result<()> {
+    for (ours, host) in [("uac0", Host::Uac), ("uas0", Host::Uas)] {
+        within(Host::Sut, || Receiver::here(ours, queues))
+            .and_then(|receiver| within(host, || attach("eth0", receiver)))
+            .with_context(|| format!("RSS for {ours} cannot be played in {}", host.namespace()))?;
+    }
+    Ok(())
+}
+
+/// Works in a thread of its own that enters the namespace of this host and ends there.
+fn within<T: Send>(host: Host, work: impl FnOnce() -> io::Result<T> + Send) -> Result<T> {
+    let enter = || {
+        let namespace = File::open(Path::new(NAMESPACES).join(host.namespace()))?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        work()
+    };
+    let ended = std::thread::scope(|scope| scope.spawn(enter).join());
+    Ok(ended.map_err(|_| anyhow!("a thread panicked"))??)
 }

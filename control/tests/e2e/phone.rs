@@ -47,7 +47,7 @@ pub(crate) struct Dialog {
 }
 
 /// A socket in a network namespace. It stays there, whoever uses it.
-fn socket_in(namespace: &str, at: SocketAddr) -> UdpSocket {
+pub(crate) fn socket_in(namespace: &str, at: SocketAddr) -> UdpSocket {
     let path = format!("/run/netns/{namespace}");
     let open = move || {
         let namespace = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));

@@ -65,8 +65,8 @@ fn stateful_on(queues: u16, t1_ms: u32, transactions: u32) -> (Lab, tempfile::Te
     let machine = nic_config::Machine::probe().expect("a machine");
     let lcores: Vec<_> = machine.lcores.into_keys().collect();
     let config = control::lab::default_config(queues, &lcores).expect("the lab's configuration");
+    let config = transactions_on_all_routes(&config);
     let (general, routes) = config.split_once("# The user part").expect("routes");
-    let routes = routes.replace("\nforward = ", "\nstateful = true\nforward = ");
     let mut sets = String::new();
     for (user, fork, members) in SETS {
         let member = |(port, priority): &Member| {
@@ -84,12 +84,17 @@ fn stateful_on(queues: u16, t1_ms: u32, transactions: u32) -> (Lab, tempfile::Te
     let timers = format!("\n[transactions]\nt1_ms = {t1_ms}\nfailover_ms = 300\n");
     let memory = format!("\n[memory]\ntransactions = {transactions}\n");
     let file = folder.path().join("trunkline.toml");
-    let all = [general, sets.as_str(), "# The user part", &routes, &timers, &memory].concat();
+    let all = [general, sets.as_str(), "# The user part", routes, &timers, &memory].concat();
     std::fs::write(&file, all).expect("a configuration");
     let lab = Lab::up_with(&["--config", &file.display().to_string()]);
     // Datagrams to this port are lost without an error.
     filter(&lab, "uas", "ingress", "udp dport 5099 drop");
     (lab, folder)
+}
+
+/// The lab's configuration with transactions for all that it forwards.
+pub(crate) fn transactions_on_all_routes(config: &str) -> String {
+    config.replace("\nforward = ", "\nstateful = true\nforward = ")
 }
 
 /// Drops what a rule of nftables says at the interface of a host, before its IP or after it: there,

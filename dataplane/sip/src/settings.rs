@@ -48,6 +48,9 @@ pub struct Settings {
     pub rules: Vec<Rule>,
     /// How transactions run, for rules that are stateful.
     pub transactions: TransactionSettings,
+    /// The port that each worker's Vias name in requests with a transaction, a listen point at every address that
+    /// speaks UDP; empty: the port that the request came to.
+    pub via_ports: Vec<u16>,
     /// How registrations are taken, for rules that register.
     pub registrar: RegistrarSettings,
     /// How credentials are asked for, for rules with a realm.

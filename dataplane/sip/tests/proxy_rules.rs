@@ -203,6 +203,24 @@ fn section_26_2_2_sips_never_leaves_over_udp() {
 // ---- double Record-Route: RFC 5658 ----
 
 #[test]
+fn a_port_for_vias_alone_stays_out_of_record_route() {
+    let tables = with(|settings| {
+        settings.listen[1] = ListenPoint::udp("10.77.2.1:5070".parse().unwrap());
+        let more = ["10.77.1.1:5070", "10.77.2.1:5060", "[fd77:2::1]:5070"];
+        settings.listen.extend(more.map(|at| ListenPoint::udp(at.parse().unwrap())));
+        settings.via_ports = vec![5070];
+    });
+    // The tests' network sends to the set from the second listen point.
+    let text = from_uac_through(&request("INVITE", "sip:bob@example.com", ""), &tables);
+    let text = text.forwarded().text;
+    let via = header(&text, "Via").unwrap();
+    assert!(via.starts_with("SIP/2.0/UDP 10.77.2.1:5070;branch="), "{via}");
+    let routes = headers(&text, "Record-Route");
+    assert!(routes[0].starts_with("<sip:10.77.2.1:5060;lr;tl="), "{routes:?}");
+    assert!(routes[1].starts_with("<sip:10.77.1.1:5060;lr;tl="), "{routes:?}");
+}
+
+#[test]
 fn rfc_5658_families_get_a_record_route_each_and_both_come_back() {
     let tables = with(|settings| settings.sets = vec![set("uas", &[("[fd77:2::2]:5060", 1)])]);
     let invite = request("INVITE", "sip:bob@example.com", "");

@@ -194,6 +194,25 @@ fn listen_points_are_found_by_address_and_by_source() {
 }
 
 #[test]
+fn each_worker_has_a_port_of_its_own_at_every_address() {
+    let points = ["10.0.0.1:5060", "10.0.0.1:5070", "10.0.0.1:5071", "10.0.0.2:5060"];
+    let build = |points: &[&str], via_ports: &[u16]| {
+        Tables::build(&Settings { via_ports: via_ports.to_vec(), ..listening(points) })
+    };
+    let tables = build(&points[..3], &[5071, 5070]).unwrap();
+    assert_eq!([0, 1, 2].map(|worker| tables.via_port(worker)), [Some(5071), Some(5070), None]);
+    let why = |points: &[&str], ports: &[u16]| build(points, ports).unwrap_err().to_string();
+    for (points, ports, wanted) in [
+        (&points[..], &[5070][..], "via_ports[0]: nothing listens at 10.0.0.2:5070 over udp"),
+        (&points[..3], &[5070, 5070], "via_ports[1]: 5070 stands twice"),
+        (&points[1..3], &[5070, 5071], "10.0.0.1 has no port over udp that is not for Vias alone"),
+    ] {
+        let line = why(points, ports);
+        assert!(line.contains(wanted), "{line}");
+    }
+}
+
+#[test]
 fn the_registrar() {
     let default = RegistrarSettings::default;
     let with = |registrar| Settings { registrar, ..settings() };

@@ -7,7 +7,7 @@ use crate::verdict::Verdict;
 use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
-    Arrival, BranchId, Choices, Egress, ListenId, Owner, Recognised, Request, RequestRoute,
+    Arrival, BranchId, Choices, Egress, ListenId, Method, Owner, Recognised, Request, RequestRoute,
     Response, ResponseFate, Tables, Transport, begin_route, finish_route, rewrite_located,
     rewrite_request,
 };
@@ -115,7 +115,7 @@ impl Way<'_> {
         scratch: &mut Scratch,
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
-        let way = match self.find_way(route, scratch) {
+        let way = match self.find_way(route, self.port_of(request, scratch), scratch) {
             Ok(listen) => Some(listen),
             Err(verdict @ (Verdict::Park(_) | Verdict::Drop(DropReason::NoListenPoint))) => {
                 return Err(Refused::Verdict(verdict));
@@ -163,6 +163,14 @@ impl Way<'_> {
             scratch.transactions.forget(id);
         }
         edited
+    }
+
+    /// The port that a request with a transaction leaves from: this worker's own, so that the response finds it. The
+    /// Path that a REGISTER may get outlives its transaction, and names a port for all.
+    fn port_of(&self, request: &Request, scratch: &Scratch) -> u16 {
+        let own = scratch.transactions.via_port(self.tables);
+        let own = own.filter(|_| request.method() != Method::Register);
+        own.unwrap_or(self.datagram.target.port())
     }
 
     /// Takes a response to the transaction that it belongs to; `None` when it belongs to none.

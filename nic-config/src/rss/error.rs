@@ -29,6 +29,8 @@ pub enum RssError {
     MoreQueuesThanEntries { queues: u16, size: usize },
     #[error("there is no such hash field set as {0:?}; write some of ipv4,ipv6,ipv4-udp,ipv6-udp")]
     Fields(String),
+    #[error("{ports} ports to choose from are fewer than {workers} workers")]
+    Ports { ports: usize, workers: u16 },
     #[error("there is no flow to plan for")]
     NoFlow,
     #[error("the weight of {0} is {1}; write a number above 0")]

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "ethtool's ioctl takes a pointer")]
 
 use super::apply::{InPort, Part, RssPort, WriteError};
+use super::veth::VethPort;
 use super::{Reta, RssError, RssKey};
 use rustix::net::{AddressFamily, SocketType, socket};
 use std::io;
@@ -26,7 +27,22 @@ const SIZE_MAX: u32 = 1 << 16;
 /// Room for `struct ethtool_rxnfc`, 192 bytes, of which `GRXRINGS` uses `cmd` and `data` at byte 8.
 const RXNFC_WORDS: usize = 48;
 
-/// An interface of this network namespace.
+/// The RSS of an interface of this network namespace, of whose queues so many are polled: that of its driver, or what
+/// plays RSS for a veth.
+///
+/// # Errors
+/// No such interface, or one without RSS.
+pub fn open(interface: &str, queues: u16) -> io::Result<Box<dyn RssPort>> {
+    match KernelPort::open(interface).and_then(|port| port.get().map(|_| port)) {
+        Ok(port) => Ok(Box::new(port.with_queues(queues))),
+        Err(error) => match VethPort::find(interface)? {
+            Some(port) => Ok(Box::new(port.with_queues(queues))),
+            None => Err(error),
+        },
+    }
+}
+
+/// An interface with RSS of its driver.
 #[derive(Clone, Debug)]
 pub struct KernelPort {
     interface: String,
@@ -187,6 +203,7 @@ mod tests {
             }
             Err(error) => error.to_string(),
         };
+        assert!(open("lo", 1).is_err_and(|error| error.to_string().contains("not supported")));
         assert!(why("lo").contains("not supported"), "{}", why("lo"));
         assert!(why("no-such-if0").contains("No such device"), "{}", why("no-such-if0"));
         assert!(why("a-name-that-is-too-long").contains("No such device"));

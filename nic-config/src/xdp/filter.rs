@@ -2,9 +2,10 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 
-use aya::maps::{HashMap, Map, MapData, MapError, MapInfo, PerCpuArray};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 
-use super::{XdpError, netlink, program, with_causes};
+use super::{XdpError, netlink, program};
+use crate::bpf::{map, with_causes};
 use crate::limits;
 
 /// `struct listen_point` of the program: 16 bytes of address, 2 bytes of port, network order.
@@ -118,16 +119,6 @@ impl SipFilter {
 
 fn bpf_error(interface: &str, object: &'static str, error: &dyn Error) -> XdpError {
     XdpError::Bpf { interface: interface.to_owned(), object, reason: with_causes(error) }
-}
-
-/// The program's map of this name.
-fn map(ids: &[u32], name: &str) -> Result<MapData, MapError> {
-    for id in ids {
-        if MapInfo::from_id(*id)?.name_as_str() == Some(name) {
-            return MapData::from_id(*id);
-        }
-    }
-    Err(MapError::InvalidName { name: name.to_owned() })
 }
 
 fn key(point: &SocketAddr) -> Key {

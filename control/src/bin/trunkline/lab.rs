@@ -19,7 +19,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   trunkline lab demo                                up, ten seconds of calls, report, down
-  trunkline lab up --queues 2
+  trunkline lab up --queues 2 --rss
   trunkline lab call --rate 2000 --seconds 5 --flows many
   trunkline lab exec uac -- ping -c 3 10.77.1.1
   trunkline lab exec uas -- tcpdump -ni eth0 udp
@@ -36,7 +36,12 @@ enum Command {
     #[command(after_help = "\
 Without --config a configuration is made: it listens on udp 10.77.1.1, 10.77.2.1, fd77:1::1 and
 fd77:2::1, port 5060, lets phones register as users of lab.test and call each other there, and
-forwards every other request to 10.77.2.2:5060 or [fd77:2::2]:5060.")]
+forwards every other request to 10.77.2.2:5060 or [fd77:2::2]:5060.
+
+veth has no RSS: the kernel of the sender chooses the queue, each flow its own. With --rss a BPF program in
+tl-uac and tl-uas hashes each frame that leaves (Toeplitz) and looks its queue up in a table:
+  trunkline rss show --port uac0 --socket /run/trunkline/lab/api.sock
+  trunkline rss apply plan.json --port uac0 --socket /run/trunkline/lab/api.sock")]
     Up(Up),
     /// Run a command in a host of the lab; its exit status is ours
     #[command(after_help = "\
@@ -71,6 +76,9 @@ struct Up {
     /// Queue pairs per port, one lcore each (with --config: as the file has it)
     #[arg(long, value_name = "N", default_value_t = 1)]
     queues: u16,
+    /// Have the ports choose queues by a key and a table, as a NIC with RSS: `trunkline rss` shows and changes them
+    #[arg(long)]
+    rss: bool,
 }
 
 #[derive(clap::Args)]
@@ -170,7 +178,7 @@ fn progress(line: &str) {
 }
 
 fn up(arguments: &Up) -> Result<(), Failure> {
-    lab::up(arguments.config.as_deref(), arguments.queues, &mut progress)?;
+    lab::up(arguments.config.as_deref(), arguments.queues, arguments.rss, &mut progress)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod live;
 mod plan;
 mod port;
 mod show;
+mod via_ports;
 mod watch;
 
 use crate::Failure;
@@ -11,8 +12,8 @@ use crate::Failure;
 /// Say which queue a flow reaches, plan a key and a table that make the queues even, and put them into a port
 ///
 /// A NIC with RSS hashes addresses and ports of each packet under a secret key, and the low bits of the hash choose an
-/// entry of a table (RETA, indirection table), which names the queue. `plan`, `show` and `watch` compute and read; only
-/// `apply` and `undo` change a NIC.
+/// entry of a table (RETA, indirection table), which names the queue. `plan`, `show`, `via-ports` and `watch` compute
+/// and read; only `apply` and `undo` change a NIC.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -25,6 +26,7 @@ enum Command {
     Show(show::Arguments),
     Apply(live::Apply),
     Undo(live::Undo),
+    ViaPorts(via_ports::Arguments),
     Watch(watch::Arguments),
 }
 
@@ -34,6 +36,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
         Command::Show(arguments) => show::main(arguments),
         Command::Apply(arguments) => live::apply(arguments),
         Command::Undo(arguments) => live::undo(arguments),
+        Command::ViaPorts(arguments) => via_ports::main(arguments),
         Command::Watch(arguments) => watch::main(arguments),
     }
 }

@@ -25,7 +25,7 @@ use crate::parse::{scan, uri};
 use crate::rewrite::branch::{Keys, TopLines};
 use crate::settings::{
     Action, Fork, HeaderMatch, HeaderTest, ListenId, ListenPoint, Maddr, Nat, RealmId, Relay, Rule,
-    Settings, TransactionSettings,
+    Settings, TransactionSettings, Transport,
 };
 
 /// Which setting is wrong, and what to do about it.
@@ -72,6 +72,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         has_realms: false,
         keeps_flows: false,
         has_transactions: false,
+        via_ports: settings.via_ports.clone().into(),
         retry_after: match settings.retry_after_seconds {
             0 => Box::default(),
             seconds => format!("Retry-After: {seconds}\r\n").into_bytes().into(),
@@ -80,6 +81,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         asked: build_sets::asked(&settings.sets)?,
     };
     listen(&settings.listen, &mut fixed)?;
+    check_via_ports(&fixed)?;
     let sets = build_sets::sets(&settings.sets, &fixed)?;
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
     check_transactions(&settings.transactions)?;
@@ -167,7 +169,7 @@ fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError
             fixed.by_ip.entry(address.ip()).or_default().push((address.port(), id));
         }
         fixed.sent_by.insert(&address.to_string());
-        let other = |came: &ListenPoint| (came != point).then_some(*came);
+        let other = |came: &ListenPoint, stays| (*came != stays).then_some(*came);
         fixed.listen.push(ListenEntry {
             point: *point,
             host: uri::host_text(address.ip()).into_bytes().into(),
@@ -175,11 +177,59 @@ fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError
             recorded: points
                 .iter()
                 .map(|came| {
-                    let recorded: Vec<_> = iter::once(*point).chain(other(came)).collect();
+                    let stays = that_stays(*point, *came, points, &fixed.via_ports);
+                    let recorded: Vec<_> = iter::once(stays).chain(other(came, stays)).collect();
                     TopLines::new(*point, &recorded)
                 })
                 .collect(),
         });
+    }
+    Ok(())
+}
+
+/// What stands in Record-Route for `point`. Dialogs outlive transactions, so it is no worker's own port, but another
+/// one of that address, on the port that the request came to if there is one.
+fn that_stays(
+    point: ListenPoint,
+    came: ListenPoint,
+    points: &[ListenPoint],
+    via_ports: &[u16],
+) -> ListenPoint {
+    let is_own = |one: &ListenPoint| {
+        one.transport == Transport::Udp && via_ports.contains(&one.address.port())
+    };
+    if !is_own(&point) {
+        return point;
+    }
+    let fits = |one: &&ListenPoint| {
+        one.transport == Transport::Udp && one.address.ip() == point.address.ip() && !is_own(one)
+    };
+    let same_port = |one: &&ListenPoint| one.address.port() == came.address.port();
+    let found = points.iter().filter(fits).find(same_port);
+    found.or_else(|| points.iter().find(fits)).copied().unwrap_or(point)
+}
+
+/// Each worker has a port of its own, which every address with UDP listens to beside one for all.
+fn check_via_ports(fixed: &Fixed) -> Result<(), SettingsError> {
+    let ports = &fixed.via_ports;
+    for (index, port) in ports.iter().enumerate() {
+        let setting = format!("transactions.via_ports[{index}]");
+        if ports[..index].contains(port) {
+            return wrong(setting, format!("{port} stands twice; each worker has its own"));
+        }
+        for (ip, points) in &fixed.by_ip {
+            if !points.iter().any(|(listening, _)| listening == port) {
+                let problem =
+                    format!("nothing listens at {} over udp", SocketAddr::new(*ip, *port));
+                return wrong(setting, problem);
+            }
+            if points.iter().all(|(listening, _)| ports.contains(listening)) {
+                return wrong(
+                    setting,
+                    format!("{ip} has no port over udp that is not for Vias alone"),
+                );
+            }
+        }
     }
     Ok(())
 }

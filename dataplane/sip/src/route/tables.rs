@@ -51,6 +51,8 @@ pub(super) struct Fixed {
     pub(super) honours_maddr: bool,
     pub(super) transactions: TransactionSettings,
     pub(super) has_transactions: bool,
+    /// By worker; empty when they have no ports of their own.
+    pub(super) via_ports: Box<[u16]>,
     pub(super) registrar: RegistrarSettings,
     pub(super) auth: AuthSettings,
     pub(super) has_location: bool,
@@ -288,6 +290,12 @@ impl Tables {
             point.transport == transport && point.address.is_ipv4() == is_ipv4
         };
         self.fixed.connections.iter().find(|(point, _)| fits(point)).map(|&(_, id)| id)
+    }
+
+    /// The port that this worker's Vias name in requests with a transaction; `None`: the one that the request came to.
+    #[inline]
+    pub fn via_port(&self, worker: u8) -> Option<u16> {
+        self.fixed.via_ports.get(usize::from(worker)).copied()
     }
 
     /// Whether `sent_by` is what we write for one of our listen points.

@@ -13,6 +13,7 @@ use super::target_set::Target;
 use crate::limits::BRANCHES_MAX;
 use crate::rewrite::flow::push_target_lines;
 use crate::rewrite::output::Output;
+use crate::settings::Transport;
 
 impl Transactions {
     /// The client has cancelled its INVITE (RFC 3261 section 16.10).
@@ -105,7 +106,8 @@ impl Transactions {
         let (method, arrived_at) = (record.method, record.arrived_at);
         let generation = record.generation;
         let Some((request, old_lines)) = self.kept(slot) else { return Asked::NoRoom };
-        let port = tables.listen_point(arrived_at).address.port();
+        let own = if target.transport == Transport::Udp { self.via_port(tables) } else { None };
+        let port = own.unwrap_or_else(|| tables.listen_point(arrived_at).address.port());
         let way = around.egress.listen_towards(target.next_hop, target.transport, port);
         let leave_from = target.leave_from.or(way).unwrap_or(arrived_at);
         let records_route = tables.records_route() && method.opens_dialog();

@@ -252,6 +252,12 @@ impl Transactions {
         place::branch_text(id, self.worker, self.boot, asks, tables)
     }
 
+    /// The port that requests leave from, so that their responses come back to this worker; `None`: any.
+    #[inline]
+    pub fn via_port(&self, tables: &Tables) -> Option<u16> {
+        tables.via_port(self.worker)
+    }
+
     pub(super) fn is_worker(&self, worker: u8) -> bool {
         self.worker == worker
     }
