@@ -57,15 +57,13 @@ impl State {
 /// # Errors
 /// The path and what is wrong with it.
 pub fn read_secret(directory: &Path, shared: Option<&Path>) -> Result<[u8; 16]> {
-    match shared {
-        Some(path) => read_shared_secret(path),
-        None => {
-            let path = directory.join("secret");
-            let bytes = std::fs::read(&path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
-            secret_of(&bytes, &path)
-        }
+    if let Some(path) = shared {
+        return read_shared_secret(path);
     }
+    let path = directory.join("secret");
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    secret_of(&bytes, &path)
 }
 
 fn read_shared_secret(path: &Path) -> Result<[u8; 16]> {
