@@ -188,7 +188,9 @@ mod tests {
 
     fn table(flows: &[(FlowKey, u32)]) -> FlowTable {
         let mut table = FlowTable::default();
-        flows.iter().for_each(|(key, messages)| table.add(*key, *messages, 500, 0));
+        for (key, messages) in flows {
+            table.add(*key, *messages, 500, 0);
+        }
         table
     }
 

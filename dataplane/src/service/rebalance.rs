@@ -355,7 +355,9 @@ mod tests {
             assert!(uneven < before && moves.len() <= 4, "{uneven}");
             before = uneven;
             rebalancer.carry_out(&mut port, &moves, true, second * SECOND).unwrap();
-            flows.iter_mut().for_each(|flow| flow.queue = queue_of(&port.state, flow));
+            for flow in &mut flows {
+                flow.queue = queue_of(&port.state, flow);
+            }
         }
         let steps: Vec<_> = moved.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(moved[0], 11, "after ten seconds");
@@ -384,7 +386,7 @@ mod tests {
             for more in 0..20 {
                 let now_ns = sight.now_ns + more * SECOND;
                 let shown = sight.shown.clone();
-                assert_eq!(rebalancer.look(&Sight { now_ns, shown, ..sight }), []);
+                assert_eq!(rebalancer.look(&Sight { shown, now_ns, ..sight }), []);
                 last.clone_from(&rebalancer.status.state);
             }
             last
