@@ -274,6 +274,8 @@ impl Config {
         // An entry that could not be read must not make others look wrong.
         if mistakes.is_empty() {
             mistakes.extend(config.via_ports_mistake());
+        }
+        if mistakes.is_empty() {
             config.listen_at_via_ports();
             // The secret changes nothing about what is allowed.
             if let Err(error) = Tables::build(&config.to_settings([0; 16])) {

@@ -42,6 +42,10 @@ impl Config {
             let count = ports.len();
             return mistake(format!("{count} port(s) for {workers} worker(s); write one for each"));
         }
+        let wrong = |(at, port): &(usize, &u16)| **port == 0 || ports[..*at].contains(port);
+        if let Some((_, port)) = ports.iter().enumerate().find(wrong) {
+            return mistake(format!("{port} is no port of its own; write another one"));
+        }
         let is_own =
             |one: &&Listen| one.transport == Transport::Udp && ports.contains(&one.address.port());
         let address = self.listen.iter().find(is_own)?.address;

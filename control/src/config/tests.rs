@@ -187,9 +187,13 @@ fn workers_may_have_ports_of_their_own() {
     assert!(own.contains(&"192.0.2.1:5070".to_owned()), "{own:?}");
     let many = refusals(&with("[5070, 5071, 5072, 5073, 5074, 5075, 5076, 5077, 5078]"));
     assert!(many[0].contains("transactions.via_ports|9 port(s) for"), "{many:?}");
+    let twice = with("[5070, 5070]").replace("workers = [1]", "workers = [1, 2]");
+    let twice = refusals(&twice);
+    assert!(twice[0].contains("5070 is no port of its own") && twice.len() == 1, "{twice:?}");
     let taken: Vec<usize> = (5_060..).take(workers).collect();
     let taken = refusals(&with(&format!("{taken:?}")));
     assert!(taken[0].contains("192.0.2.1:5060 stands under [[listen]]"), "{taken:?}");
+    assert_eq!(taken.len(), 1, "{taken:?}");
 }
 
 #[test]

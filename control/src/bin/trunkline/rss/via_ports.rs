@@ -49,7 +49,7 @@ pub(super) struct Arguments {
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let (in_force, queues) = match &arguments.of_appliance {
         Some(port) => {
-            let shown = live::shown(&arguments.socket.path, port)?;
+            let shown = live::shown(&arguments.socket.path, Some(port))?;
             (live::in_force(&shown)?, arguments.queues.unwrap_or(shown.queues))
         }
         None => arguments.port.in_force(arguments.queues)?,
