@@ -271,6 +271,6 @@ fn the_guide_names_commands_that_there_are() {
         }
         named.insert(words[0].to_owned());
     }
-    let wanted = ["audit", "check", "nic", "rss", "status", "top", "where"].map(str::to_owned);
-    assert_eq!(named, wanted.into());
+    let wanted = ["audit", "check", "lab", "nic", "reload", "rss", "status", "top", "where"];
+    assert_eq!(named, wanted.map(str::to_owned).into());
 }

@@ -2,10 +2,10 @@
 
 use control_api::DropReason;
 use control_api::status::QueueStatus;
-use dataplane::decode::DecodeRules;
+use dataplane::decode::{DecodeRules, locate, verify};
 use dataplane::limits::{PARCELS_PER_LOOK, SMALL_PARCELS, WORKER_PARCELS};
-
 use dataplane::mailbox::{Command, Event};
+use dataplane::packet::PacketBuf;
 use dataplane::parcel::{Errand, PAYLOAD_MAX, Parcel, service_parcels};
 use dataplane::testing::appliance::{Appliance, lab_epoch, lab_fib, lab_settings};
 use dataplane::testing::frames;
@@ -53,6 +53,18 @@ fn deliver(appliance: &mut Appliance, is_sent: bool) -> (String, String, String)
     seen
 }
 
+/// What the only frame that was sent held.
+fn framed(appliance: &mut Appliance) -> (String, String, String) {
+    let sent = appliance.sent();
+    let [(_, packet)] = sent.as_slice() else { panic!("{} frames", sent.len()) };
+    let frame = packet.frame();
+    let datagram = locate(frame).expect("UDP");
+    let rules = DecodeRules { verify_checksums: true };
+    verify(frame, &datagram, rules).expect("its checksums are right");
+    let message = String::from_utf8(frame[datagram.payload].to_vec()).expect("text");
+    (datagram.source.to_string(), datagram.target.to_string(), message)
+}
+
 fn refusing() -> Settings {
     Settings { oversize: Oversize::Refuse, ..lab_settings() }
 }
@@ -90,7 +102,7 @@ fn a_message_that_outgrows_the_mtu_leaves_through_the_kernel() {
 
 #[test]
 fn what_came_in_fragments_goes_on_whatever_its_size_and_its_neighbour() {
-    for (has_neighbours, body) in [(true, 100), (true, 4_000), (false, 20_000), (true, 64_000)] {
+    for (has_neighbours, body) in [(false, 100), (true, 4_000), (false, 20_000), (true, 64_000)] {
         let appliance = Appliance::default();
         appliance.command(Command::Fib(Arc::new(lab_fib(2, [0, 1], has_neighbours))));
         let mut appliance = appliance.settled();
@@ -106,6 +118,24 @@ fn what_came_in_fragments_goes_on_whatever_its_size_and_its_neighbour() {
         let home = appliance.service.parcels.next().expect("the parcel comes home");
         assert_eq!(home.errand, Errand::Empty);
         assert!(appliance.sent().is_empty());
+    }
+}
+
+#[test]
+fn what_came_from_the_kernel_and_fits_a_frame_leaves_as_one() {
+    let mut appliance = Appliance::default();
+    for round in 1..=3 {
+        appliance.service.parcels.send(received(&invite(100)));
+        appliance.worker.attend();
+        let (source, target, sent) = framed(&mut appliance);
+        assert_eq!((source.as_str(), target.as_str()), ("10.77.2.1:5060", "10.77.2.2:5060"));
+        assert!(sent.starts_with("INVITE sip:service@10.77.1.1:5060 SIP/2.0\r\n"), "{sent}");
+        assert!(sent.contains("Max-Forwards: 69\r\n") && sent.ends_with(&"x".repeat(100)));
+        let home = appliance.service.parcels.next().expect("the parcel comes home");
+        assert_eq!(home.errand, Errand::Empty);
+        let status = conserved(&appliance);
+        assert_eq!((status[2].received, status[2].forwarded), (round, round));
+        assert_eq!((status[1].transmitted, status[2].transmitted), (round, 0));
     }
 }
 
@@ -128,7 +158,7 @@ fn what_no_datagram_can_hold_is_answered_with_513_and_hostile_bytes_are_counted(
     let head = invite(10_000).len() - 10_000;
     appliance.service.parcels.send(received(&invite(PAYLOAD_MAX - head)));
     appliance.worker.attend();
-    let (source, target, sent) = deliver(&mut appliance, true);
+    let (source, target, sent) = framed(&mut appliance);
     assert_eq!((source.as_str(), target.as_str()), (US, CALLER));
     assert!(sent.starts_with("SIP/2.0 513 Message Too Large\r\n"), "{sent}");
     assert_eq!(conserved(&appliance)[2].replied, 1);
@@ -148,18 +178,15 @@ fn refused_as_configured() {
     let mut appliance = with_settings(&refusing());
     let frame = frames::udp(CALLER, US, &invite(1_100));
     let answer = appliance.forward(&frame).expect("an answer");
-    assert!(
-        String::from_utf8_lossy(dataplane::packet::PacketBuf::frame(&answer)).contains(" 513 ")
-    );
+    assert!(String::from_utf8_lossy(answer.frame()).contains(" 513 "));
     appliance.service.parcels.send(received(&invite(4_000)));
     appliance.worker.attend();
-    let (_, _, sent) = deliver(&mut appliance, true);
-    assert!(sent.starts_with("SIP/2.0 513 "), "{sent}");
+    assert!(framed(&mut appliance).2.starts_with("SIP/2.0 513 "));
     // In fragments in, but short enough for one frame out: nothing to refuse.
     appliance.service.parcels.next();
     appliance.service.parcels.send(received(&invite(100)));
     appliance.worker.attend();
-    assert!(deliver(&mut appliance, true).2.starts_with("INVITE "));
+    assert!(framed(&mut appliance).2.starts_with("INVITE "));
     conserved(&appliance);
 }
 
@@ -232,6 +259,7 @@ fn nothing_is_allocated_for_them_on_the_poll_mode_core() {
     let frame = frames::udp(CALLER, US, &invite(1_100));
     appliance.forward(&frame);
     deliver(&mut appliance, true);
+    appliance.service.parcels.send(received(&invite(100)));
     appliance.service.parcels.send(received(&invite(20_000)));
     let packet = dataplane::packet::MemoryPacket::new(&frame);
     appliance.worker.io_mut().rx[0].push_back(packet);
@@ -244,5 +272,5 @@ fn nothing_is_allocated_for_them_on_the_poll_mode_core() {
         deliver(&mut appliance, true);
     }
     let forwarded: u64 = conserved(&appliance).iter().map(|queue| queue.forwarded).sum();
-    assert_eq!(forwarded, 3);
+    assert_eq!(forwarded, 4);
 }
