@@ -9,6 +9,9 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// How often a snapshot is taken again that does not add up, 1 ms later each time.
+const LOOKS_MAX: usize = 10;
+
 /// Show live what queues and cores do, what they drop and why
 ///
 /// Rates between two snapshots. The first table has each poll-mode core: `busy` is the part of the time spent on
@@ -115,8 +118,16 @@ pub(crate) fn is_enough(interval: Duration) -> std::io::Result<bool> {
     }
 }
 
+/// A snapshot. One that falls into the middle of a burst does not add up: then another one is taken.
 fn look(socket: &Path) -> Result<Moment, control::dataplane_link::LinkError> {
-    let status = status_blocking(socket)?;
+    let mut status = status_blocking(socket)?;
+    for _ in 0..LOOKS_MAX {
+        if status.queues.iter().all(|queue| queue.unaccounted() == 0) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        status = status_blocking(socket)?;
+    }
     Ok(Moment { status, at: Instant::now() })
 }
 
