@@ -239,7 +239,8 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
     /// Looks into the mailbox, after timers, after what siblings hand over, after parked messages and
     /// after parcels.
     pub fn attend(&mut self) {
-        self.set_time(self.clock.raw());
+        let now = self.clock.raw();
+        self.set_time(now);
         let has_news = self.take_commands();
         if !self.parked.is_empty() {
             self.reconsider_parked(has_news);
@@ -252,7 +253,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         self.flush_all();
         self.publish_counts();
-        self.publish_flows();
+        self.publish_flows(self.clock_ns(now));
     }
 
     /// Does what the service core says. Gives whether it said anything.

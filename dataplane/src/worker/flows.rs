@@ -23,12 +23,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
     }
 
-    /// Hands over what was counted.
-    pub(super) fn publish_flows(&mut self) {
+    /// Hands over what was counted, when it is time.
+    pub(super) fn publish_flows(&mut self, now_ns: u64) {
         let Some(flows) = &mut self.flows else { return };
         // A table that did not fit would be freed here.
         if self.mailbox.has_room()
-            && let Some(table) = flows.exchange(self.clock.delta_as_nanos(0, self.clock.raw()))
+            && let Some(table) = flows.exchange(now_ns)
         {
             let _ = self.mailbox.send(Event::Flows(table));
         }

@@ -29,9 +29,19 @@ Examples:
 Keys: q or Esc quits.
 Exit status: 0, or 1 when no data plane answers at the start.")]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    frames: Frames,
+    /// Management socket of the data plane; control's is beside it
+    #[arg(long, value_name = "PATH", default_value = "/run/trunkline/dataplane.sock")]
+    socket: PathBuf,
+}
+
+/// Options of live views.
+#[derive(clap::Args)]
+pub(crate) struct Frames {
     /// Print one frame and end
     #[arg(long)]
-    once: bool,
+    pub(crate) once: bool,
     /// Seconds between two frames, 0.1 to 60
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
     interval: f64,
@@ -41,12 +51,21 @@ pub(crate) struct Arguments {
     /// Lines of the frame of --once
     #[arg(long, default_value_t = 60)]
     height: u16,
-    /// Management socket of the data plane; control's is beside it
-    #[arg(long, value_name = "PATH", default_value = "/run/trunkline/dataplane.sock")]
-    socket: PathBuf,
 }
 
-pub(crate) fn interval(text: &str) -> Result<f64, String> {
+impl Frames {
+    /// The time between two frames.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_secs_f64(self.interval)
+    }
+
+    /// Columns and lines of the one frame.
+    pub(crate) fn size(&self) -> (u16, u16) {
+        (self.width.clamp(40, 500), self.height.clamp(10, 500))
+    }
+}
+
+fn interval(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "seconds, such as 1 or 0.5".to_owned())?;
     if !(0.1..=60.0).contains(&seconds) {
         return Err("0.1 to 60 seconds are possible".into());
@@ -56,13 +75,12 @@ pub(crate) fn interval(text: &str) -> Result<f64, String> {
 
 pub(crate) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let socket = &arguments.socket;
-    let interval = Duration::from_secs_f64(arguments.interval);
+    let interval = arguments.frames.interval();
     let first = look(socket)?;
-    if arguments.once {
+    if arguments.frames.once {
         std::thread::sleep(interval);
         let rates = Rates::between(&first, &look(socket)?);
-        let size = (arguments.width.clamp(40, 500), arguments.height.clamp(10, 500));
-        crate::say(once(&rates, members(socket).as_deref(), size)?);
+        crate::say(once(&rates, members(socket).as_deref(), arguments.frames.size())?);
         return Ok(());
     }
     let mut terminal = ratatui::try_init()?;

@@ -1,7 +1,7 @@
 //! `trunkline rss watch`
 
 use crate::Failure;
-use crate::top::{interval, is_enough};
+use crate::top::{Frames, is_enough};
 use control::dataplane_link::LinkError;
 use control::rss::watch::{Look, View, draw, look_blocking, once};
 use std::path::PathBuf;
@@ -26,33 +26,23 @@ pub(super) struct Arguments {
     /// Name of the port [default: the only one]
     #[arg(long, value_name = "NAME")]
     port: Option<String>,
-    /// Print one frame and end
-    #[arg(long)]
-    once: bool,
+    #[command(flatten)]
+    frames: Frames,
     /// Print one JSON object and end
     #[arg(long, conflicts_with = "once")]
     json: bool,
-    /// Seconds between two frames, 0.1 to 60
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
-    interval: f64,
-    /// Columns of the frame of --once
-    #[arg(long, default_value_t = 132)]
-    width: u16,
-    /// Lines of the frame of --once
-    #[arg(long, default_value_t = 60)]
-    height: u16,
     /// Management socket of the data plane
     #[arg(long, value_name = "PATH", default_value = "/run/trunkline/dataplane.sock")]
     socket: PathBuf,
 }
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
-    let interval = Duration::from_secs_f64(arguments.interval);
+    let interval = arguments.frames.interval();
     let first = arguments.look().map_err(|error| match error {
         LinkError::Refused { reason, .. } => Failure::wrong(format!("trunkline: {reason}")),
         error => error.into(),
     })?;
-    if !arguments.once && !arguments.json {
+    if !arguments.frames.once && !arguments.json {
         let mut terminal = ratatui::try_init()?;
         let ended = arguments.live(&mut terminal, interval, first);
         ratatui::restore();
@@ -63,8 +53,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         crate::say(serde_json::to_string_pretty(&view)?);
     } else {
-        let size = (arguments.width.clamp(40, 500), arguments.height.clamp(10, 500));
-        crate::say(once(&view, size)?);
+        crate::say(once(&view, arguments.frames.size())?);
     }
     Ok(())
 }
