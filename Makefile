@@ -71,7 +71,7 @@ unit: setup
 	$(CARGO) test --locked --workspace
 
 e2e: build
-	TRUNKLINE_BIN_DIR=$(RELEASE) $(CARGO) test --locked --workspace --test e2e -- --ignored --test-threads=1
+	TRUNKLINE_BIN_DIR=$(RELEASE) control/tests/e2e/run.sh $(CARGO)
 
 # A kernel for the guest: Debian's has virtio, VFIO and 9p as modules. It is unpacked, not installed.
 GUEST_KERNEL := $(TARGET)/nic

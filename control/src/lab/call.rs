@@ -2,7 +2,7 @@
 
 use super::report::CallReport;
 use super::shell::run as shell;
-use super::sipp::{BUFFER, Sipp, Statistics, server};
+use super::sipp::{BUFFER, Sipp, Statistics, server, write_server};
 use super::{DIRECTORY, Host, command_in, config_path, is_up};
 use crate::config::Config;
 use crate::dataplane_link::status_blocking;
@@ -110,6 +110,7 @@ pub fn run(options: &CallOptions, progress: &mut dyn FnMut(&str)) -> Result<Call
 
 /// A server for each family, so that the routes decide which one is reached.
 fn start_servers(directory: &Path) -> Result<Vec<Sipp>> {
+    write_server(directory)?;
     let mut servers = Vec::new();
     for (name, address) in [("uas4", "10.77.2.2"), ("uas6", "fd77:2::2")] {
         let address: IpAddr = address.parse()?;
@@ -189,14 +190,15 @@ fn watch(
     }
 }
 
-/// The status when nothing moves any more: two equal counts in a row, nothing parked.
+/// The status when nothing moves any more: two equal counts in a row, nothing parked and nothing within a burst.
 fn settled(socket: &Path) -> Result<Status> {
     let received = |s: &Status| s.queues.iter().map(|q| q.received).sum::<u64>();
     let mut last = status_blocking(socket)?;
     for _ in 0..20 {
         sleep(Duration::from_millis(100));
         let now = status_blocking(socket)?;
-        let quiet = received(&now) == received(&last) && now.queues.iter().all(|q| q.parked == 0);
+        let at_rest = now.queues.iter().all(|q| q.parked == 0 && q.unaccounted() == 0);
+        let quiet = at_rest && received(&now) == received(&last);
         last = now;
         if quiet {
             break;

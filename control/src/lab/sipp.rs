@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// holds some fifty messages, and overflows when another process has the core for a moment.
 pub(super) const BUFFER: &str = "212992";
 
+/// The file with what servers do, in the lab's directory.
+const SERVER: &str = "uas.xml";
+
 /// The cumulative numbers of one SIPp process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Statistics {
@@ -99,11 +102,16 @@ impl Drop for Sipp {
     }
 }
 
-/// The arguments of a server (SIPp's built-in scenario `uas`) at `address`:5060.
+/// Writes what servers do into `directory`.
+pub(super) fn write_server(directory: &Path) -> Result<()> {
+    std::fs::write(directory.join(SERVER), include_str!("uas.xml")).context(SERVER)
+}
+
+/// The arguments of a server at `address`:5060.
 pub(super) fn server(address: IpAddr) -> Vec<String> {
     let media = if address.is_ipv4() { "6000" } else { "7000" };
     let address = address.to_string();
-    let line = ["-sn", "uas", "-i", &address, "-p", "5060", "-bind_local", "-mp", media];
+    let line = ["-sf", SERVER, "-i", &address, "-p", "5060", "-bind_local", "-mp", media];
     line.into_iter().chain(["-buff_size", BUFFER]).map(String::from).collect()
 }
 

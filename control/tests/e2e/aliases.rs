@@ -106,5 +106,5 @@ fn requests_for_a_proxy_go_over_the_connection_that_it_opened() {
     }
     refused("the connection is no more");
     assert!(of("tls", "opened") > opened, "one of ours is tried again");
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }

@@ -133,5 +133,5 @@ fn a_browser_and_a_phone_on_udp_call_each_other() {
     let instance = "&instance=6f9cd4e2-5c8f-4a10-8c0a-0d7c1d0fbf11";
     let outbound = query("wss://10.77.1.1:8443") + instance;
     call_each_other(lab, folder, &telephone, "wss", &outbound);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }

@@ -158,7 +158,7 @@ fn a_phone_on_tls_and_a_phone_on_udp_call_each_other() {
     assert!(status.success(), "{}", read_to_string(log("alice")).expect("a log"));
     wait_for(&log("bob"), "terminated (duration:");
     assert!(of("tls", "accepted") >= 1 && of("tls", "received") >= 4);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn hostile_connections_are_bounded_and_honest_ones_go_on() {
     assert!(halves.iter_mut().all(is_closed));
     drop((silent, deaf));
     ask(8, usize::MAX);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn a_nonce_counts_up_and_is_good_for_its_client_alone() {
     let as_another = proof(&asked, "phone1", DOMAIN, "secret1", 1);
     let answer = bob.register(&format!("{}{as_another}", contact(&bob)));
     assert_eq!(answer.status(), Some(403), "{}", answer.0);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn users_come_and_go_without_a_restart() {
     write(&users, before).expect("users");
     until("a user less", || registers(&new, "x").status() == Some(401));
     assert_eq!(registers(&old, "secret1").status(), Some(200));
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 /// Registers every user in turn, as SIPp does it.
@@ -235,7 +235,7 @@ fn sipp_registers_every_user_with_md5() {
     let rest = ["-i", "10.77.1.2", "-p", "5060", "-r", "200", "-m", "400", "-nostdin"];
     let output = lab.exec("uac", &[&command[..], &rest[..], &["-timeout", "30"]].concat());
     assert!(output.status.success(), "{}", text(&output));
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 /// What the scanners of SIPVicious find: nobody.
@@ -271,5 +271,5 @@ fn sipvicious_finds_no_user_and_no_password() {
     assert!(guesses.count() <= 5, "{said}");
     let counted = lab.status()["workers"][0]["auth"]["limited"].as_u64();
     assert!(counted > Some(0), "{:#}", lab.status()["workers"]);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }

@@ -1,6 +1,6 @@
 //! Bad input beside running calls: nothing panics, nothing leaks, everything is counted.
 
-use crate::lab::{Lab, assert_passed, text};
+use crate::lab::{Lab, assert_passed, assert_succeeded, text};
 use crate::stateful::stateful;
 use serde_json::Value;
 use std::process::Stdio;
@@ -31,7 +31,7 @@ fn a_hundred_thousand_bad_datagrams_beside_calls() {
     assert!(output.status.success(), "{}", text(&output));
     let output = calls.wait_with_output().expect("calls end");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-    assert_passed(&report, 8_000);
+    assert_succeeded(&report, 8_000); // What is bad may still come.
 
     let after = resting(&lab, before["mbufs_in_use"].as_u64());
     assert_eq!(after["pid"], before["pid"], "the data plane died");
@@ -65,7 +65,7 @@ fn twenty_thousand_forged_responses_beside_calls_with_transactions() {
     assert!(output.status.success(), "{}", text(&output));
     let output = calls.wait_with_output().expect("calls end");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-    assert_passed(&report, 2_000);
+    assert_succeeded(&report, 2_000);
     let status = settled(&lab);
     let forged = status["drops"]["response_forged"].as_u64().unwrap_or(0);
     assert!(forged > FORGED * 9 / 10 && forged <= FORGED, "{status:#}");

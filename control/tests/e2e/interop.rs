@@ -1,6 +1,6 @@
 //! Other people's SIP through the appliance: baresip, sipsak, Kamailio on either side.
 
-use crate::lab::{Lab, text};
+use crate::lab::{Lab, SERVER, text};
 use crate::running::Running;
 use std::fs::{read_to_string, write};
 use std::path::Path;
@@ -116,7 +116,7 @@ fn baresip_calls_baresip_and_hangs_up() {
     // The same server, asked by sipsak through the appliance.
     let output = lab.exec("uac", &["sipsak", "-vv", "-s", "sip:bob@10.77.1.1"]);
     assert!(text(&output).contains("200 OK"), "{}", text(&output));
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 /// A Kamailio on `host` at `address` that relays to `next`, with this configuration.
@@ -142,7 +142,7 @@ pub(crate) fn kamailio(
 /// Calls with SIPp from 10.77.1.2:5070 to `target`; the server answers on 10.77.2.2 at `port`. Each
 /// INVITE has `padding` header lines of a hundred bytes.
 fn call(lab: &Lab, folder: &Path, target: &str, port: &str, padding: usize) {
-    let server = ["sipp", "-sn", "uas", "-i", "10.77.2.2", "-p", port, "-bind_local", "-nostdin"];
+    let server = ["sipp", "-sf", SERVER, "-i", "10.77.2.2", "-p", port, "-bind_local", "-nostdin"];
     let _server = Running::start("uas", &folder.join("server.log"), &server);
     sleep(Duration::from_millis(500));
     let scenario = folder.join("caller.xml");
@@ -168,7 +168,7 @@ fn kamailio_upstream() {
     let before = received(&lab);
     call(&lab, folder.path(), "10.77.1.2:5060", "5060", 0);
     assert!(received(&lab) - before >= 6 * CALLS, "each call came through us whole");
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -187,5 +187,5 @@ fn kamailio_downstream() {
     assert!(kernel["sent"].as_u64() >= Some(CALLS), "{kernel}");
     let output = lab.exec("uac", &["sipsak", "-vv", "-s", "sip:bob@10.77.1.1"]);
     assert!(text(&output).contains("200 OK"), "{}", text(&output));
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }

@@ -84,7 +84,7 @@ fn large_messages_are_refused_where_fragments_are_not_wanted() {
         assert_eq!(invite(&lab, FAMILIES[0], body), "513 no echo", "{body}");
     }
     assert_eq!(invite(&lab, FAMILIES[0], 100), "200 echo");
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 /// A network behind the servers' host that takes packets of 1,400 bytes at most.
@@ -147,7 +147,7 @@ fn a_smaller_path_mtu_is_learnt_and_kept_to() {
         assert!(start.elapsed() < Duration::from_millis(450), "took {:?}", start.elapsed());
         assert_eq!(kernel(&lab.status(), "too_big"), kernel(&learnt, "too_big"));
     }
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 /// The signs of unreachable hosts that nobody has taken yet.
@@ -178,7 +178,7 @@ fn a_closed_port_and_a_silent_host_are_reported() {
     assert!(kernel(&lab.status(), "unreachable") > 0);
     lab.reconfigure(|config| config.replace("10.77.2.2:5060", "10.77.2.99:5060"));
     assert!(seen(UnreachableSign::Neighbour, "10.77.2.99:5060"), "{:#}", lab.status());
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 /// Fragments that the kernel of the appliance keeps, in bytes, and the most that it may keep.

@@ -49,7 +49,7 @@ fn phones_of_one_q_ring_together_and_one_answers() {
         phones[other].asked("ACK");
     }
     alice.and_back("BYE", &call, &phones[1]);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn phones_of_a_lower_q_are_asked_when_the_others_refuse() {
     first.answers(&message, "200 OK", "");
     alice.got(200);
     second.not_asked("MESSAGE", SILENCE);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn requests_take_the_path_that_the_registration_came() {
     edge.answers(&invite, "486 Busy Here", "");
     edge.asked("ACK");
     alice.acknowledge(&sent, &alice.got(486));
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn of_two_flows_the_other_is_used_when_one_is_gone() {
         assert_eq!(answer.status(), Some(200), "{}", answer.0);
     }
     assert!(location(&lab, "bindings") <= 2);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_gruu_reaches_one_phone_of_a_user() {
     alice.acknowledge(&sent, &refused);
     let [call, _] = alice.calls(&mobile.aor(), &mobile);
     alice.and_back("BYE", &call, &mobile);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]

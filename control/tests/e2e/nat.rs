@@ -82,7 +82,7 @@ fn a_phone_behind_nat_is_called_and_calls() {
     bob.registers("");
     talk(&bob, &home);
     talk(&home, &bob);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn keep_alives_keep_a_nat_open() {
         assert!(location(&lab, "keepalives") >= 2);
         assert_eq!(lab.status()["drops"].get("response_no_via"), None);
         talk(&bob, &home);
-        assert_eq!(lab.status()["conserved"], true);
+        lab.assert_conserved();
     }
 }
 
@@ -181,5 +181,5 @@ fn a_phone_behind_nat_registers_with_kamailio_through_us() {
     assert_eq!(answer.status(), Some(200), "{}", answer.0);
     assert!(answer.value("Path").ends_with(";lr;ob>"), "{}", answer.0);
     talk(&bob, &home);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }

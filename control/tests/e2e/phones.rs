@@ -66,7 +66,7 @@ fn baresip_registers_calls_is_called_and_leaves() {
         assert!(start.elapsed() < Duration::from_secs(5), "not unregistered:\n{}", said(&bob));
         sleep(Duration::from_millis(100));
     }
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -88,5 +88,5 @@ fn kamailio_as_an_edge_proxy_is_on_the_path() {
         callee.and_back("INVITE", &other, caller);
         caller.and_back("BYE", &call, callee);
     }
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }

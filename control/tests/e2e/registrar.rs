@@ -105,7 +105,7 @@ fn a_phone_registers_refreshes_asks_and_leaves() {
     assert_eq!(bindings(&phone.register("")), []);
     becomes(&lab, "bindings", 0);
     becomes(&lab, "aors", 0);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -188,5 +188,5 @@ fn sipp_registers_a_thousand_users() {
     call(&lab, folder.path(), "registrar", [1_000, 200], &steps);
     becomes(&lab, "aors", 1_000);
     becomes(&lab, "bindings", 1_000);
-    assert_eq!(lab.status()["conserved"], true);
+    lab.assert_conserved();
 }

@@ -114,17 +114,12 @@ fn transactions(lab: &Lab, name: &str) -> u64 {
     workers.iter().map(|worker| worker["transactions"][name].as_u64().expect(name)).sum()
 }
 
-fn assert_conserved(lab: &Lab) {
-    let status = lab.status();
-    assert_eq!(status["conserved"], true, "{status:#}");
-}
-
 /// Runs a callee at 5060 and calls it.
 fn call_one(lab: &Lab, folder: &Path, user: &str, caller: &[Step], callee: &[Step]) {
     let running = Callee::start(lab, folder, "5060", CALLS, callee);
     call(lab, folder, user, PACE, caller);
     running.passed();
-    assert_conserved(lab);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -176,7 +171,7 @@ fn two_per_cent_of_loss_on_every_way_is_repaired() {
     let caller = [Send("INVITE"), Got(200), Within("ACK"), Within("BYE"), Got(200)];
     call(&lab, folder.path(), "bob", MANY, &caller);
     drop(callee);
-    assert_conserved(&lab);
+    lab.assert_conserved();
     let calls = u64::from(MANY[0]);
     assert!(transactions(&lab, "retransmitted") > calls / 100);
     assert!(transactions(&lab, "requests_absorbed") > calls / 100);
@@ -206,7 +201,7 @@ fn a_callee_that_never_answers_gives_408() {
     let (lab, folder) = stateful(50, 65_536);
     call(&lab, folder.path(), "nobody", PACE, &[Send("INVITE"), Got(100), Got(408), Send("ACK")]);
     assert!(transactions(&lab, "timed_out") >= u64::from(CALLS));
-    assert_conserved(&lab);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -230,7 +225,7 @@ fn of_three_callees_that_ring_one_answers_and_the_others_are_cancelled() {
     answering.passed();
     ringing.into_iter().for_each(Callee::passed);
     assert_eq!(transactions(&lab, "cancelled"), 2 * u64::from(CALLS));
-    assert_conserved(&lab);
+    lab.assert_conserved();
 }
 
 #[test]
@@ -244,7 +239,7 @@ fn of_two_callees_the_second_is_asked_when_the_first_is_busy() {
     call(&lab, folder, "hunt", PACE, &WHOLE);
     busy.passed();
     answering.passed();
-    assert_conserved(&lab);
+    lab.assert_conserved();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! RSS on the lab's veth pairs: flows go where the software says, and key and table change under calls.
 
-use crate::lab::{Lab, binary, text, trunkline};
+use crate::lab::{Lab, SERVER, binary, text, trunkline};
 use crate::phone::socket_in;
 use crate::running::Running;
 use crate::stateful::transactions_on_all_routes;
@@ -141,7 +141,7 @@ fn calls_while_plans_change(lab: &Lab) {
     let output = apply(&plan);
     assert!(output.status.success(), "{}", text(&output));
 
-    let answering = ["sipp", "-sn", "uas", "-i", "10.77.2.2", "-p", "5060", "-nostdin"];
+    let answering = ["sipp", "-sf", SERVER, "-i", "10.77.2.2", "-p", "5060", "-nostdin"];
     let _answering = Running::start("uas", &folder.path().join("uas.log"), &answering);
     sleep(Duration::from_secs(1));
     let callers: Vec<_> = CALLERS.iter().map(|caller| start(folder.path(), *caller)).collect();
