@@ -233,7 +233,7 @@ impl Config {
         let lcores = document.section::<LcoreSettings>("lcores");
         let memory = document.section::<MemorySettings>("memory");
         let listen = document.list::<Listen>("listen");
-        let sets = document.list::<DestinationSet>("destination_sets");
+        let mut sets = document.list::<DestinationSet>("destination_sets");
         let prefix_tables = document.list::<PrefixTable>("prefix_tables");
         let routes = document.list::<Route>("routes");
         let transactions = document.section::<Transactions>("transactions");
@@ -247,6 +247,9 @@ impl Config {
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
         let (mut mistakes, lines) = (document.mistakes, document.lines);
+        for member in sets.iter_mut().flat_map(|set| &mut set.members) {
+            member.is_own = listen.iter().any(|point| point.address == member.address);
+        }
         let mut config = Self {
             appliance,
             nic: NicSettings { ports, lcores, memory },

@@ -200,6 +200,7 @@ impl<'a> Appliance<'a> {
                     Criterion::PrefixTable => {
                         format!("its table has no prefix of the user {}", explanation.user)
                     }
+                    Criterion::OwnMember => "the member of its set is this appliance".to_owned(),
                     Criterion::OwnWay => {
                         "the request has a Route, or is for a host that is not ours".into()
                     }

@@ -72,7 +72,11 @@ fn describe_action(route: &Route, config: &Config) -> String {
         Action::Relay => "is relayed to the host of its Request-URI".into(),
         Action::Register => "of our domains is answered from location".into(),
         Action::Locate => {
-            "for a user of our domains goes to the user's bindings, those of one q at once, q after q".into()
+            let otherwise = route.otherwise.as_ref();
+            format!(
+                "for a user of our domains goes to the user's bindings, those of one q at once, q after q{}",
+                otherwise.map_or_else(String::new, |set| format!(", or without any to {set}"))
+            )
         }
         Action::ForwardByPrefix(name) => {
             format!(

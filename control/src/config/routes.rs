@@ -57,6 +57,9 @@ pub struct Member {
     /// Requests per second that open dialogs, all workers together. Default 0, no limit; to 1,000,000.
     #[serde(default)]
     pub capacity: u32,
+    /// It is this appliance: one of its listen points.
+    #[serde(skip)]
+    pub is_own: bool,
 }
 
 fn one() -> u16 {
@@ -79,6 +82,9 @@ pub struct Route {
     pub auth: Option<String>,
     /// `path = true`: a REGISTER that is sent on gets our Path (RFC 3327). Default false.
     pub path: bool,
+    /// `otherwise = "NAME"`, with `locate`: the destination set that a request goes to whose user has no binding here.
+    /// Default none: 480.
+    pub otherwise: Option<String>,
 }
 
 /// What a request must look like; every list that is given must fit, an absent one fits anything.
@@ -131,7 +137,7 @@ impl TryFrom<HeaderText> for Header {
 /// What a route does with a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// `forward = "NAME"`: to a member of this destination set.
+    /// `forward = "NAME"`: to a member of this destination set; when that is this appliance, the next route is tried.
     Forward(String),
     /// `forward_by_prefix = "NAME"`: to the set that this prefix table has for the longest prefix of
     /// the user part; without one, the next route is tried.
@@ -176,6 +182,7 @@ struct RouteText {
     auth: Option<String>,
     #[serde(default)]
     path: bool,
+    otherwise: Option<String>,
 }
 
 impl TryFrom<RouteText> for Route {
@@ -207,8 +214,8 @@ impl TryFrom<RouteText> for Route {
                 return Err("fork needs a transaction: write stateful = true beside it");
             }
         };
-        let RouteText { matching, auth, path, .. } = text;
-        Ok(Self { matching, action, relay, auth, path })
+        let RouteText { matching, auth, path, otherwise, .. } = text;
+        Ok(Self { matching, action, relay, auth, path, otherwise })
     }
 }
 
@@ -267,6 +274,7 @@ impl Route {
             relay: self.relay,
             auth: self.auth.clone(),
             path: self.path,
+            otherwise: self.otherwise.clone(),
         }
     }
 }

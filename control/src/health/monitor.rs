@@ -144,7 +144,7 @@ impl Monitor {
     fn configure(&mut self, sets: Vec<DestinationSet>, now: Instant) {
         let mut targets = BTreeMap::new();
         for (set, probe) in sets.iter().filter_map(|set| Some((set, set.probe?))) {
-            for member in set.members.iter().filter(|member| member.weight > 0) {
+            for member in set.members.iter().filter(|member| member.weight > 0 && !member.is_own) {
                 let target = (member.address, probe);
                 let was_down = self.memory.down.contains(&member.address);
                 let machine = self.targets.remove(&target);

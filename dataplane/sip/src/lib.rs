@@ -82,7 +82,9 @@ pub use route::choices::{Choices, Share};
 pub use route::loads::MemberLoad;
 pub use route::outcome::{Refusal, Reply, SipDrop};
 pub use route::request::explain::{Criterion, Explanation, RuleFit, explain_request};
-pub use route::request::{RequestRoute, RouteReason, begin_route, finish_route, route_request};
+pub use route::request::{
+    RequestRoute, RouteReason, begin_route, finish_route, route_otherwise, route_request,
+};
 pub use route::response::{ResponseRoute, route_response};
 pub use route::tables::{PrefixSize, Tables};
 pub use settings::{

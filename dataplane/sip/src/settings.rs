@@ -206,6 +206,9 @@ pub struct Rule {
     /// Whether a REGISTER that is sent on to another registrar gets our Path (RFC 3327), by which all requests to
     /// the client come back this way.
     pub path: bool,
+    /// With [`Action::Locate`]: the destination set that a request goes to whose user has no binding here, unless it comes
+    /// from there or this appliance is the member it would go to. `None` answers it with 480.
+    pub otherwise: Option<String>,
 }
 
 impl Rule {
@@ -221,6 +224,7 @@ impl Rule {
             relay: Relay::Stateless,
             auth: None,
             path: false,
+            otherwise: None,
         }
     }
 }
@@ -255,7 +259,7 @@ pub enum HeaderTest {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Action {
-    /// Forward to a member of the destination set of this name.
+    /// Forward to a member of the destination set of this name; when that is this appliance, the next rule is tried.
     Forward(String),
     /// Forward to the destination set that the prefix table of this name has for the longest prefix
     /// of the Request-URI's user part; without one, the next rule is tried.

@@ -49,7 +49,8 @@ fn destination_sets() {
     let sets = |members| Settings { sets: vec![set("uas", members)], ..settings() };
     refused(
         &sets(&[("10.77.1.1:5060", 1)]),
-        "destination_sets[0].members[0].address: 10.77.1.1:5060 is our own listen point",
+        "destination_sets[0].members[0].address: 10.77.1.1:5060 is our own listen point; \
+         only a set with hash = \"aor\" can have us as a member",
     );
     refused(
         &sets(&[("10.0.0.1:5060", 1), ("10.0.0.1:5060", 2)]),

@@ -15,7 +15,7 @@ use sip_core::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
 use sip_core::{
     AorOwner, AorUri, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located,
     Method, NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
-    consume_credentials,
+    consume_credentials, route_otherwise,
 };
 
 /// Longest answer to a REGISTER that can wait for the store: with as many bindings as an AoR can have,
@@ -63,7 +63,7 @@ impl Way<'_> {
             return answer.map(Some);
         }
         if let Some(uri) = located {
-            let found = self.locate(request, &uri, route, scratch);
+            let found = self.locate(request, arrival, &uri, route, scratch);
             probe.end(Stage::Location);
             found?;
         }
@@ -176,6 +176,7 @@ impl Way<'_> {
     fn locate(
         &self,
         request: &Request,
+        arrival: &Arrival,
         uri: &AorUri,
         route: &mut RequestRoute,
         scratch: &mut Scratch,
@@ -193,13 +194,19 @@ impl Way<'_> {
             }
             _ => {}
         }
-        let Scratch { location, targets, .. } = scratch;
+        let Scratch { location, targets, choices, .. } = scratch;
         match location.locate(request, uri, self.tables, targets) {
             Located::Found => {
                 targets.aim(route);
                 Ok(())
             }
-            Located::NotRegistered => Err(Refused::Reply(Reply::NotRegistered)),
+            Located::NotRegistered => {
+                match route_otherwise(request, self.tables, arrival, choices, route) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Refused::Reply(Reply::NotRegistered)),
+                    Err(reply) => Err(Refused::Reply(reply)),
+                }
+            }
             Located::Unknown => Err(Refused::Reply(Reply::NotFound)),
             Located::Loading => Err(Refused::Reply(Reply::Unavailable)),
         }

@@ -92,6 +92,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         fixed.rules.push(compile(&format!("routes[{index}]"), rule, settings)?);
     }
     build_sets::check_asked(&sets, &fixed)?;
+    build_sets::check_forks(&sets, &fixed)?;
     fixed.rule_index = RuleIndex::new(&fixed.rules);
     fixed.has_transactions = fixed.rules.iter().any(|rule| rule.relay != Relay::Stateless);
     fixed.has_location = fixed
@@ -290,7 +291,23 @@ fn compile(setting: &str, rule: &Rule, settings: &Settings) -> Result<CompiledRu
         },
         auth: realm(setting, rule, settings)?,
         adds_path: rule.path,
+        otherwise: otherwise(setting, rule, settings)?,
     })
+}
+
+/// The set of those who may know users that have no binding here.
+fn otherwise(
+    setting: &str,
+    rule: &Rule,
+    settings: &Settings,
+) -> Result<Option<u16>, SettingsError> {
+    let Some(name) = &rule.otherwise else { return Ok(None) };
+    let setting = format!("{setting}.otherwise");
+    if rule.action != Action::Locate {
+        return wrong(setting, "only a route with locate = true looks for bindings; leave it out");
+    }
+    let names = settings.sets.iter().map(|set| set.name.as_str());
+    named(&setting, "destination set", name, names).map(Some)
 }
 
 /// The realm of which a rule asks for credentials.

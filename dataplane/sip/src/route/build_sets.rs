@@ -17,7 +17,9 @@ use super::tables::{Fixed, ListenEntry, PrefixRoutes, Tables};
 use crate::limits::{
     ASKED_MAX, CAPACITIES_MAX, CAPACITY_MAX, MEMBERS_MAX, PREFIX_TABLES_MAX, PREFIXES_MAX, SETS_MAX,
 };
-use crate::settings::{DestinationSet, Member, PrefixTable, Relay, Settings, Transport};
+use crate::settings::{
+    DestinationSet, Fork, HashKey, Member, PrefixTable, Relay, Settings, Transport,
+};
 
 pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, SettingsError> {
     check_count("destination_sets", sets.len(), SETS_MAX)?;
@@ -34,8 +36,12 @@ pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, S
             let setting = format!("{setting}.members[{place}].address");
             check_address(&setting, member.address)?;
             check_transport(&setting, member, fixed)?;
-            if has_listen_point(fixed, member.address) {
-                return wrong(setting, format!("{} is our own listen point", member.address));
+            if has_listen_point(fixed, member.address) && set.hash != HashKey::Aor {
+                let problem = format!(
+                    "{} is our own listen point; only a set with hash = \"aor\" can have us as a member",
+                    member.address
+                );
+                return wrong(setting, problem);
             }
             if member.capacity > CAPACITY_MAX {
                 let setting = format!("destination_sets[{index}].members[{place}].capacity");
@@ -51,7 +57,7 @@ pub(super) fn sets(sets: &[DestinationSet], fixed: &Fixed) -> Result<Vec<Set>, S
     let compiled = (0_u16..).zip(sets).map(|(index, set)| {
         let first_slot = u16::try_from(slots).unwrap_or(u16::MAX);
         slots += set.members.iter().filter(|member| member.capacity > 0).count();
-        Set::new(index, set, first_slot, &fixed.asked)
+        Set::new(index, set, first_slot, &fixed.asked, |at| has_listen_point(fixed, at))
     });
     let compiled = compiled.collect();
     check_count("destination_sets: members with a capacity", slots, CAPACITIES_MAX)?;
@@ -70,25 +76,47 @@ pub(super) fn asked(sets: &[DestinationSet]) -> Result<HashMap<SocketAddr, u16>,
     Ok(asked)
 }
 
+/// Whether nobody asks all members of a set of which we are one: what we asked of ourselves would never end.
+pub(super) fn check_forks(sets: &[Set], fixed: &Fixed) -> Result<(), SettingsError> {
+    for (index, set) in (0_u16..).zip(sets).filter(|(_, set)| set.has_own_member()) {
+        let forks = |rule: &CompiledRule| {
+            let is_fork = matches!(rule.relay, Relay::Stateful(fork) if fork != Fork::No);
+            is_fork && leads_to(rule, index, fixed)
+        };
+        if let Some(rule) = fixed.rules.iter().position(forks) {
+            let name = &set.settings().name;
+            let problem =
+                format!("we are a member of {name} and cannot ask ourselves: leave it out");
+            return wrong(format!("routes[{rule}].fork"), problem);
+        }
+    }
+    Ok(())
+}
+
 /// Whether somebody asks the members that are to be asked: a response to a request without a transaction comes to any
 /// worker, and not to the one that has to know.
 pub(super) fn check_asked(sets: &[Set], fixed: &Fixed) -> Result<(), SettingsError> {
     for (index, _) in (0_u16..).zip(sets).filter(|(_, set)| set.asks()) {
-        let leads_there = |rule: &CompiledRule| match rule.action {
-            CompiledAction::Forward(set) => set == index,
-            CompiledAction::ForwardByPrefix(table) => {
-                let table = fixed.prefix_tables.get(usize::from(table));
-                table.is_some_and(|table| table.sets.contains(&index))
-            }
-            _ => false,
-        };
-        let asks = |rule: &CompiledRule| rule.relay != Relay::Stateless && leads_there(rule);
+        let asks =
+            |rule: &CompiledRule| rule.relay != Relay::Stateless && leads_to(rule, index, fixed);
         if !fixed.rules.iter().any(asks) {
             let problem = "only requests with a transaction ask; write stateful = true on a route that leads here";
             return wrong(format!("destination_sets[{index}].overload_control"), problem);
         }
     }
     Ok(())
+}
+
+/// Whether a rule may send requests to the set with this index.
+fn leads_to(rule: &CompiledRule, index: u16, fixed: &Fixed) -> bool {
+    match rule.action {
+        CompiledAction::Forward(set) => set == index,
+        CompiledAction::ForwardByPrefix(table) => {
+            let table = fixed.prefix_tables.get(usize::from(table));
+            table.is_some_and(|table| table.sets.contains(&index))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a member can be spoken to over what it says.

@@ -48,6 +48,8 @@ pub(super) struct Candidate {
     pub(super) load: u16,
     /// Index in the settings, or [`GONE`].
     pub(super) index: u16,
+    /// It is ourselves.
+    pub(super) is_own: bool,
     /// Tiers of lower numbers go first.
     tier: u16,
 }
@@ -68,7 +70,7 @@ impl Candidate {
 
     /// The member with this index. Use of its capacity is counted in `slot`, what it says of its load is remembered in
     /// `load`.
-    pub(super) fn new(index: u16, member: &Member, slot: u16, load: u16) -> Self {
+    pub(super) fn new(index: u16, member: &Member, slot: u16, load: u16, is_own: bool) -> Self {
         Self {
             address: member.address,
             transport: member.transport,
@@ -78,6 +80,7 @@ impl Candidate {
             capacity: Capacity { per_second: member.capacity, slot },
             load,
             index,
+            is_own,
             tier: u16::from(member.backup) << 8 | u16::from(member.priority),
         }
     }

@@ -120,6 +120,35 @@ pub fn finish_route(
     Ok(())
 }
 
+/// Sends a request whose user has no binding here to the set that its rule has for that. Gives whether there is somebody
+/// else to ask: who is asked by another member asks none, so that two that take each other for the one who knows do not
+/// ask each other for ever.
+#[cold]
+pub fn route_otherwise(
+    request: &Request<'_>,
+    tables: &Tables,
+    arrival: &Arrival,
+    choices: &mut Choices,
+    route: &mut RequestRoute,
+) -> Result<bool, Reply> {
+    let Some((rule, set)) = tables.otherwise(route.reason) else { return Ok(false) };
+    let Some(AorUri { parts: uri, .. }) = route.aor_uri else { return Ok(false) };
+    if tables.is_member(set, arrival.source) {
+        return Ok(false);
+    }
+    let mut call = Call { keys: &tables.keys, id: request.call_id(), hash: route.call };
+    let subject = subject(request, &uri, arrival);
+    let member = member(request, tables, &subject, set, &mut call, choices)?;
+    if member.is_own {
+        return Ok(false);
+    }
+    route.next_hop = member.address;
+    route.transport = member.transport_for(request.body_end());
+    route.reason = RouteReason::Member { rule, set, member: member.index };
+    route.call = call.hash;
+    Ok(true)
+}
+
 /// RFC 3261 section 16.3, steps 2, 3 and 5; gives Max-Forwards for the copy.
 #[inline(always)]
 fn validate(request: &Request<'_>, uri: &Uri) -> Result<Option<u8>, Refusal> {
@@ -344,7 +373,7 @@ impl<'a, 'r> Path<'a, 'r> {
         if !has_way && request.method == Method::Options && self.uri.user.is_empty() {
             return Err(Reply::Options.into());
         }
-        let subject = self.subject(request, arrival);
+        let subject = subject(request, &self.uri, arrival);
         let rule_index = &tables.fixed.rule_index;
         let candidates = rule_index.candidates(&subject);
         let mut at = 0;
@@ -378,23 +407,13 @@ impl<'a, 'r> Path<'a, 'r> {
                 CompiledAction::Reject { .. } => return Err(Reply::Rule(index).into()),
             };
             let member = member(request, tables, &subject, set, call, choices)?;
+            if member.is_own {
+                continue;
+            }
             let reason = RouteReason::Member { rule: index, set, member: member.index };
             return Ok((Hop::Member(member), reason));
         }
         Err(if is_ours { Reply::NotFound } else { Reply::Forbidden }.into())
-    }
-
-    /// What the rules look at.
-    #[inline(always)]
-    fn subject<'s>(&'s self, request: &'s Request<'_>, arrival: &Arrival) -> Subject<'s> {
-        Subject {
-            method: request.method,
-            method_name: request.method_name(),
-            scheme: self.uri.scheme,
-            user: self.uri.user.of(self.bytes),
-            host: self.uri.host.of(self.bytes),
-            source: arrival.source.ip(),
-        }
     }
 
     /// RFC 3261 section 16.6 steps 6 and 7: the topmost Route decides, and if it is a strict router
@@ -435,6 +454,19 @@ impl<'a, 'r> Path<'a, 'r> {
             return Err(Reply::LoopDetected.into());
         }
         Ok(())
+    }
+}
+
+/// What the rules look at.
+#[inline(always)]
+fn subject<'s>(request: &'s Request<'_>, uri: &Uri, arrival: &Arrival) -> Subject<'s> {
+    Subject {
+        method: request.method,
+        method_name: request.method_name(),
+        scheme: uri.scheme,
+        user: uri.user.of(request.bytes),
+        host: uri.host.of(request.bytes),
+        source: arrival.source.ip(),
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct CompiledRule {
     pub(super) auth: Option<RealmId>,
     /// Whether a REGISTER that is sent on gets our Path.
     pub(super) adds_path: bool,
+    /// Index of the destination set for requests whose user has no binding here.
+    pub(super) otherwise: Option<u16>,
 }
 
 /// What a rule does.

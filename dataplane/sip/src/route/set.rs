@@ -105,6 +105,7 @@ impl Set {
         settings: &DestinationSet,
         first_slot: u16,
         asked: &HashMap<SocketAddr, u16>,
+        is_own: impl Fn(SocketAddr) -> bool,
     ) -> Self {
         let load = |member: &Member| {
             let place = asked.get(&member.address).filter(|_| settings.overload_control);
@@ -117,7 +118,9 @@ impl Set {
         });
         let members: Arc<[_]> = (0_u16..)
             .zip(members)
-            .map(|(index, (slot, member))| Candidate::new(index, member, slot, load(member)))
+            .map(|(index, (slot, member))| {
+                Candidate::new(index, member, slot, load(member), is_own(member.address))
+            })
             .collect();
         Self {
             dispatcher: Dispatcher::new(settings.algorithm, &members, &settings.members),
@@ -208,6 +211,11 @@ impl Set {
         self.asks
     }
 
+    /// Whether we are one of its members.
+    pub(super) fn has_own_member(&self) -> bool {
+        self.members.iter().any(|one| one.is_own)
+    }
+
     /// Whether [`Self::choose`] is all there is to it.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
@@ -226,7 +234,7 @@ impl Set {
         call: u64,
         tried: impl Fn(SocketAddr) -> bool,
     ) -> Option<SocketAddr> {
-        let other = self.dispatcher.choose_free(call, |one| !tried(one.address));
+        let other = self.dispatcher.choose_free(call, |one| !one.is_own && !tried(one.address));
         other.map(|one| one.address)
     }
 

@@ -386,6 +386,18 @@ impl Tables {
         self.realm_of(reason)
     }
 
+    /// Index of the rule that is the reason, and of its set for requests whose user has no binding here.
+    pub(super) fn otherwise(&self, reason: RouteReason) -> Option<(u16, u16)> {
+        let RouteReason::Locate { rule } = reason else { return None };
+        Some((rule, self.rule_of(reason)?.otherwise?))
+    }
+
+    /// Whether this is a member of the set with this index.
+    pub(super) fn is_member(&self, set: u16, address: SocketAddr) -> bool {
+        let set = self.sets.get(usize::from(set));
+        set.is_some_and(|set| set.settings().members.iter().any(|one| one.address == address))
+    }
+
     /// The realm of the rule that is the reason.
     #[inline]
     pub(crate) fn realm_of(&self, reason: RouteReason) -> Option<RealmId> {

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{BAD_URI, Call, Path, RequestRoute, bad};
+use super::{BAD_URI, Call, Path, RequestRoute, bad, member, subject};
 use crate::message::{Arrival, Method, Request};
 use crate::parse::error::ParseErrorKind;
 use crate::parse::header::HeaderId;
@@ -58,6 +58,8 @@ pub enum Criterion {
     PrefixTable,
     /// It registers or locates, and the request has a way of its own: a Route, or another host.
     OwnWay,
+    /// The member of its set is this appliance.
+    OwnMember,
 }
 
 /// Explains how `request` meets the rules, without the memory of a worker: an ACK or CANCEL is
@@ -81,7 +83,7 @@ pub fn explain_request(
     let mut route = RequestRoute::default();
     let mut path = Path::new(request, uri, params, &mut route);
     let in_dialog = path.preprocess(tables, arrival, &mut call)?;
-    let subject = path.subject(request, arrival);
+    let subject = subject(request, &path.uri, arrival);
     let is_ours = path.uri.scheme == Scheme::Tel
         || tables.is_ours(subject.host, path.uri.port(), arrival.listen);
     let has_way = !is_ours || path.routes.top()?.is_some();
@@ -100,7 +102,7 @@ pub fn explain_request(
         hash: None,
     };
     if !in_dialog && !is_for_us {
-        explanation.ask_rules(request, tables, &subject, call.hash(), has_way);
+        explanation.ask_rules(request, tables, &subject, &mut call, has_way);
     }
     Ok(explanation)
 }
@@ -111,7 +113,7 @@ impl Explanation {
         request: &Request<'_>,
         tables: &Tables,
         subject: &Subject<'_>,
-        call: u64,
+        call: &mut Call<'_>,
         has_way: bool,
     ) {
         let mut choices = Choices::with_room(Share::default(), 1);
@@ -119,7 +121,7 @@ impl Explanation {
             let mut miss = rule.first_miss(subject);
             if miss.is_none()
                 && !rule.headers.is_empty()
-                && !rule.headers_fit(request, || call, &mut choices)
+                && !rule.headers_fit(request, || call.hash(), &mut choices)
             {
                 miss = Some(Criterion::Headers);
             }
@@ -140,6 +142,10 @@ impl Explanation {
                 }
                 CompiledAction::RequestUri | CompiledAction::Reject { .. } => None,
             };
+            if let (None, Some(set)) = (miss, set) {
+                let member = member(request, tables, subject, set, call, &mut choices);
+                miss = member.is_ok_and(|one| one.is_own).then_some(Criterion::OwnMember);
+            }
             let Some(criterion) = miss else {
                 self.rules.push(RuleFit::Decides);
                 let set = set.and_then(|set| tables.sets.get(usize::from(set)));

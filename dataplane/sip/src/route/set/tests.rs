@@ -26,7 +26,12 @@ fn settings(algorithm: Algorithm, weights: &[u16]) -> DestinationSet {
 }
 
 fn set(algorithm: Algorithm, weights: &[u16]) -> Set {
-    Set::new(0, &settings(algorithm, weights), 0, &HashMap::new())
+    set_of(&settings(algorithm, weights))
+}
+
+/// A set of others, of whom none is asked for its load.
+fn set_of(settings: &DestinationSet) -> Set {
+    Set::new(0, settings, 0, &HashMap::new(), |_| false)
 }
 
 fn chosen(set: &Set) -> Vec<u16> {
@@ -105,8 +110,7 @@ fn the_order_of_members_does_not_matter() {
         let one = settings(algorithm, &[1, 2, 3, 4]);
         let mut other = one.clone();
         other.members.reverse();
-        let (one, other) =
-            (Set::new(0, &one, 0, &HashMap::new()), Set::new(0, &other, 0, &HashMap::new()));
+        let (one, other) = (set_of(&one), set_of(&other));
         let address = |set: &Set, call| set.choose(|_| call).unwrap().address;
         assert!(calls().take(10_000).all(|call| address(&one, call) == address(&other, call)));
     }
@@ -119,7 +123,7 @@ fn tiers_and_backups_wait_until_no_other_is_left() {
     settings.members[3].priority = 1;
     settings.members[4].backup = true;
     settings.members[5].weight = 0;
-    let mut set = Set::new(0, &settings, 0, &HashMap::new());
+    let mut set = set_of(&settings);
     for (used, then_down) in
         [(vec![0, 1], 0), (vec![1], 1), (vec![2, 3], 3), (vec![2], 2), (vec![4], 4)]
     {
