@@ -19,6 +19,7 @@ mod network;
 mod overload_tcp;
 mod pcap;
 mod pipeline;
+mod reliability;
 mod search;
 mod shell;
 mod system;
@@ -57,6 +58,7 @@ enum Command {
     Overload(pipeline::overload::Arguments),
     OverloadTcp(overload_tcp::Arguments),
     Forward(forward::Arguments),
+    Reliability(reliability::Arguments),
     /// One case of `micro` and nothing else, for callgrind and perf.
     #[command(hide = true)]
     MicroCase(micro::CaseArguments),
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Overload(arguments) => done(pipeline::overload::run(&arguments)),
         Command::OverloadTcp(arguments) => done(overload_tcp::run(&arguments)),
         Command::Forward(arguments) => done(forward::run(&arguments)),
+        Command::Reliability(arguments) => done(reliability::run(&arguments)),
         Command::MicroCase(arguments) => done(micro::run_case(&arguments)),
         Command::MicroTiming(arguments) => {
             micro::run_timing(&arguments);
