@@ -83,7 +83,8 @@ fn slowest(file: &Path) -> Result<f64> {
         .with_context(|| format!("{}: `trunkline-bench cluster` writes it", file.display()))?;
     let found: serde_json::Value = serde_json::from_str(&text).context("it is no JSON")?;
     let seconds = found["slowest_reach_seconds"].as_f64();
-    let seconds = seconds.with_context(|| format!("{} has no slowest_reach_seconds", file.display()))?;
+    let seconds =
+        seconds.with_context(|| format!("{} has no slowest_reach_seconds", file.display()))?;
     ensure!(seconds > 0.0, "{}: no takeover was measured", file.display());
     Ok(seconds)
 }
@@ -196,7 +197,10 @@ fn draw(file: &Path, report: &Report) -> Result<()> {
     let times = || (0..=36).map(|step| 0.1 * 10_f64.powf(f64::from(step) / 12.0));
     let curve = |nodes| {
         let at = |time| (time, 1.0 - Topology::new(nodes, nodes, report.node, time).availability);
-        Series::new(format!("s{nodes}p{nodes}"), times().filter(|time| *time <= 60.0).map(at).collect())
+        Series::new(
+            format!("s{nodes}p{nodes}"),
+            times().filter(|time| *time <= 60.0).map(at).collect(),
+        )
     };
     let mut series: Vec<_> = (1..=3).map(curve).collect();
     let measured = report.topologies.iter().filter(|one| one.first == one.second);
