@@ -17,6 +17,8 @@ const SOCKETS: &str = "--socket /run/trunkline/api.sock";
 pub(crate) struct Appliance {
     pub(crate) guest: Guest,
     folder: String,
+    /// Address of the NIC on the PCI bus.
+    pub(crate) pci: String,
 }
 
 impl Appliance {
@@ -38,23 +40,49 @@ impl Appliance {
         ] {
             guest.run(&command);
         }
-        let file = guest.file("trunkline.toml", &configuration(&pci, key, reta));
-        let mut appliance = Self { guest, folder };
+        let port = format!(
+            "pci = \"{pci}\"\nkernel_interface = \"sip0\"\nrss_key = \"{key}\"\nrss_reta = {:?}\n",
+            reta.entries()
+        );
+        let mut appliance = Self { guest, folder, pci };
+        appliance.run("vfio.toml", &configuration(&port));
+        appliance
+    }
+
+    /// Starts it again with one queue for all, and live rebalance as quick as it can be.
+    pub(crate) fn start_with_rebalance(&mut self) {
+        self.stop();
+        let port = format!(
+            "pci = \"{}\"\nkernel_interface = \"sip0\"\nrss_reta = {:?}\n\
+             rss_rebalance = {{ for_seconds = 5, messages = 1 }}\n",
+            self.pci, [0; 128]
+        );
+        self.run("rebalance.toml", &configuration(&port));
+    }
+
+    /// Starts it with this configuration, in a file of a new name, and waits until it has an epoch.
+    pub(crate) fn run(&mut self, name: &str, configuration: &str) {
+        let file = self.guest.file(name, configuration);
         let file = file.display();
-        let check = appliance.try_trunkline(format_args!("check {file}"));
+        let check = self.try_trunkline(format_args!("check {file}"));
         assert_eq!(check.1, 0, "{}", check.0);
         let run = format!(
             "{}/trunkline run --config {file} --log-directory /run/log > /run/supervisor.log 2>&1 &",
-            appliance.folder
+            self.folder
         );
-        appliance.guest.run(&format!("mkdir -p /run/log; {run}"));
+        self.guest.run(&format!("rm -rf /run/log; mkdir -p /run/log; {run} echo $! > /run/pid"));
         let ready = format!(
             "{}/trunkline rss show --port nic {SOCKETS} || {{ tail -n 5 /run/supervisor.log /run/log/*; false; }}",
-            appliance.folder
+            self.folder
         );
-        appliance.guest.wait_for(&ready, START_MAX);
-        appliance.guest.wait_for("grep -q 'epoch in force' /run/log/dataplane.log", START_MAX);
-        appliance
+        self.guest.wait_for(&ready, START_MAX);
+        self.guest.wait_for("grep -q 'epoch in force' /run/log/dataplane.log", START_MAX);
+    }
+
+    /// Ends it, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        self.guest.run("kill $(cat /run/pid)");
+        self.guest.wait_for("! kill -0 $(cat /run/pid)", START_MAX);
     }
 
     /// A command of `trunkline` with what it said and its exit status.
@@ -78,17 +106,28 @@ impl Appliance {
     pub(crate) fn spread(&mut self) -> Spread {
         let shown = self.rss("show --port nic");
         let key = shown["key"].as_str().expect("a key").parse().expect("a key");
-        let fields = shown["fields"].as_str().expect("fields").parse().expect("fields");
+        // The kernel does not tell them: virtio_net hashes whatever it can.
+        let fields = shown["fields"].as_str().unwrap_or("ipv4,ipv6,ipv4-udp,ipv6-udp");
+        let fields = fields.parse().expect("fields");
         let reta = serde_json::from_value(shown["reta"].clone()).expect("a table");
         Spread::new(Function::Toeplitz, fields, &key, Reta::new(reta).expect("a table"))
     }
 
-    /// Frames that each queue has received.
-    pub(crate) fn received(&mut self) -> Vec<u64> {
+    /// What live rebalance has done.
+    pub(crate) fn rebalances(&mut self) -> Value {
+        self.status()["rebalances"][0].take()
+    }
+
+    fn status(&mut self) -> Value {
         let (said, status) =
             self.try_trunkline("status --json --socket /run/trunkline/dataplane.sock");
         assert_eq!(status, 0, "{said}");
-        let report: Value = serde_json::from_str(&said).expect("JSON");
+        serde_json::from_str(&said).expect("JSON")
+    }
+
+    /// Frames that each queue has received.
+    pub(crate) fn received(&mut self) -> Vec<u64> {
+        let report = self.status();
         let queues = report["queues"].as_array().expect("queues");
         let of_queue = |queue: u16| {
             let is_it = |entry: &&Value| entry["port"] == "nic" && entry["queue"] == queue;
@@ -98,16 +137,15 @@ impl Appliance {
     }
 }
 
-fn configuration(pci: &str, key: &RssKey, reta: &Reta) -> String {
+/// The configuration with these lines for its port.
+pub(crate) fn configuration(port: &str) -> String {
     let workers: Vec<_> = (1..=QUEUES).collect();
-    let reta = reta.entries();
     format!(
         "[appliance]\nname = \"nic\"\ndomains = [\"nic.test\"]\n\
          run_directory = \"/run/trunkline\"\nstate_directory = \"/run/trunkline/state\"\n\
          [lcores]\nworkers = {workers:?}\nservice = 0\nidle = \"sleep\"\n\
          [memory]\nhugepages = \"require\"\ntransactions = 1024\naors = 256\n\
-         [[ports]]\nname = \"nic\"\npci = \"{pci}\"\nqueues = {QUEUES}\nverify_checksums = false\n\
-         kernel_interface = \"sip0\"\nrss_key = \"{key}\"\nrss_reta = {reta:?}\n\
+         [[ports]]\nname = \"nic\"\nqueues = {QUEUES}\nverify_checksums = false\n{port}\
          [[listen]]\naddress = \"10.78.0.1:5060\"\n\
          [[destination_sets]]\nname = \"uas\"\nprobe = false\nmembers = [{{ address = \"10.78.0.3:5060\" }}]\n\
          [[routes]]\nforward = \"uas\"\n"

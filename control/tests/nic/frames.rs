@@ -24,7 +24,12 @@ pub(crate) enum Kind {
     Vlan,
     /// The first fragment of a datagram over IPv4.
     Fragment,
+    /// UDP over IPv4 to where the appliance listens: all else AF_XDP leaves to the kernel.
+    Listen,
 }
+
+/// Where the appliance listens.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 78, 0, 1)), 5060);
 
 /// So many random flows of a kind; the same seed gives the same ones.
 pub(crate) fn flows(kind: Kind, count: usize, seed: u64) -> Vec<Flow> {
@@ -45,6 +50,7 @@ fn flow(kind: Kind, random: &mut SmallRng) -> Flow {
     let ends = [address(), address()];
     let mut port = || random.random_range(1_024..65_535);
     let [source, destination] = ends.map(|address| SocketAddr::new(address, port()));
+    let destination = if kind == Kind::Listen { LISTEN } else { destination };
     let tuple = Tuple::new(source, destination).expect("one family");
     let frame = frame(kind, source, destination);
     let tuple = if kind == Kind::Fragment { tuple.fragment() } else { tuple };

@@ -4,5 +4,6 @@
 mod appliance;
 mod frames;
 mod guest;
+mod kernel;
 mod network;
 mod rss;

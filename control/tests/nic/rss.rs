@@ -38,6 +38,10 @@ fn a_nic_with_rss() {
     flows_reach_the_queues_that_the_software_names(&network, &mut appliance, &FLOWS);
     what_does_not_fit_changes_nothing(&mut appliance);
     key_and_table_change_under_calls(&network, &mut appliance);
+    appliance.start_with_rebalance();
+    entries_move_under_calls_while_queues_are_uneven(&network, &mut appliance);
+    appliance.start_on_kernel_driver();
+    the_same_under_its_kernel_driver(&network, &mut appliance);
 }
 
 fn what_the_configuration_says_is_in_the_port(
@@ -80,6 +84,47 @@ fn flows_reach_the_queues_that_the_software_names(
         }
         eprintln!("{count} flows of {kind:?}: each on the queue that the software names");
     }
+}
+
+/// All entries name one queue at first; the heaviest, with all that the server says, moves to the other.
+fn entries_move_under_calls_while_queues_are_uneven(network: &Network, appliance: &mut Appliance) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut calls = network.calls(folder.path(), CALLS_PER_SECOND, CALLS);
+    while !calls.have_ended() {
+        sleep(Duration::from_millis(500));
+    }
+    let (successful, failed) = calls.counts();
+    let (received, found) = (appliance.received(), appliance.rebalances());
+    eprintln!("{successful} calls, {failed} failed; messages by queue: {received:?}; {found}");
+    assert_eq!((successful, failed), (CALLS.into(), 0));
+    assert_eq!(received.iter().sum::<u64>(), u64::from(CALLS) * MESSAGES);
+    assert!(found["rounds"].as_u64() > Some(0) && found["failures"] == 0, "{found}");
+    assert!(received[1] > u64::from(CALLS), "{received:?}");
+    let logged = appliance.guest.run("grep -c 'RSS entry moved: ' /run/log/dataplane.log");
+    assert_eq!(logged.trim(), found["entries"].to_string());
+}
+
+/// By ethtool's ioctl and AF_XDP: a plan is put into the NIC, flows follow it, and it is taken back; what does not fit
+/// changes nothing.
+fn the_same_under_its_kernel_driver(network: &Network, appliance: &mut Appliance) {
+    let before = appliance.rss("show --port nic");
+    assert_eq!(before["driver"], "kernel interface eth0");
+    let key = RssKey::symmetric(0x1234, 40).expect("40 bytes");
+    let reta: Vec<_> = [1, 0, 1, 1].into_iter().cycle().take(128).collect();
+    let plan = format!(r#"{{"key": "{key}", "reta": {reta:?}}}"#);
+    let plan = appliance.guest.file("kernel-plan.json", &plan);
+    let changed = appliance.rss(format_args!("apply {} --port nic", plan.display()));
+    assert!(changed["key_changed"] == true && changed["entries_changed"] != 0, "{changed}");
+    let shown = appliance.ethtool();
+    assert!(shown.contains(&key.to_string()), "{shown}");
+    flows_reach_the_queues_that_the_software_names(network, appliance, &[(Kind::Listen, 1_000)]);
+    let far = appliance.guest.file("kernel-far.json", &format!(r#"{{"reta": {:?}}}"#, [2; 128]));
+    let (said, status) = appliance.try_rss(format_args!("apply {} --port nic", far.display()));
+    assert!(status == 2 && said.contains("names queue 2"), "{status}: {said}");
+    assert_eq!(appliance.ethtool(), shown);
+    let undone = appliance.rss("undo --port nic");
+    assert_eq!((&undone["key"], &undone["reta"]), (&before["key"], &before["reta"]));
+    eprintln!("under virtio_net, by ioctl: a plan was applied, followed and undone");
 }
 
 fn frames_for(queue: u16, flows: &[Flow], spread: &Spread) -> Vec<Vec<u8>> {
