@@ -7,6 +7,7 @@
 mod api;
 mod auth;
 mod checks;
+mod cluster;
 mod connections;
 mod dns;
 mod document;
@@ -21,6 +22,7 @@ mod value;
 
 pub use api::{Api, Role, Token};
 pub use auth::{Auth, CredentialFormat, CredentialSource, Realm, SUBSCRIBERS};
+pub use cluster::Cluster;
 pub use connections::{Connections, ServerCa, Tls, TlsName};
 pub use dns::Dns;
 pub use error::{ConfigError, Mistake};
@@ -69,6 +71,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[dns]`: host names as next hops.
     pub dns: Dns,
+    /// `[cluster]`: bindings that several appliances share; none when it is absent.
+    pub cluster: Option<Cluster>,
     /// `[api]`: who may ask control, and where.
     pub api: Api,
     /// `[log]`
@@ -243,6 +247,7 @@ impl Config {
         let connections = document.section::<Connections>("connections");
         let tls = document.section::<Tls>("tls");
         let dns = document.section::<Dns>("dns");
+        let cluster = document.optional::<Cluster>("cluster");
         let api = document.section::<Api>("api");
         let log = document.section::<Log>("log");
         document.refuse_the_rest();
@@ -264,6 +269,7 @@ impl Config {
             connections,
             tls,
             dns,
+            cluster,
             api,
             log,
         };
@@ -286,6 +292,7 @@ impl Config {
             }
             mistakes.extend(config.missing_parts());
             mistakes.extend(config.tls_mistake());
+            mistakes.extend(config.cluster_mistake());
         }
         for mistake in &mut mistakes {
             mistake.line = mistake.line.or_else(|| line_near(&lines, &mistake.setting));

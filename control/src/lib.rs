@@ -17,6 +17,7 @@
 pub mod api;
 pub mod audit;
 pub mod check;
+pub mod cluster;
 pub mod config;
 pub mod configuration;
 pub mod connection_report;

@@ -204,3 +204,47 @@ pub const FLOWS_LISTED: u32 = 100;
 
 /// Largest body of an HTTP request: a configuration of 1,024 full destination sets.
 pub const API_BODY_MAX: usize = 16 << 20;
+
+/// Nodes of a Redis Cluster that can be named to begin with: it tells of the others itself.
+pub const ENGINE_NODES_MAX: usize = 16;
+
+/// How long the engine may take for one answer: a node of it that was killed is replaced within some seconds, and
+/// what waits is kept.
+pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// Pause before the engine is tried again, first and at most.
+pub const ENGINE_RETRY_FIRST: Duration = Duration::from_millis(200);
+/// See [`ENGINE_RETRY_FIRST`].
+pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// How long it is remembered that a binding was removed: a change that was held back for longer would bring it back,
+/// until it ends.
+pub const TOMBSTONE: Duration = Duration::from_mins(5);
+
+/// Changes in the log of a shard, about: with 64 shards some 260,000, several minutes of the registrations that a cluster
+/// is built for. Who has missed more reads the shard again.
+pub const SHARD_LOG: u32 = 4_096;
+
+/// Changed AoRs of a shard that are read from its log at a time.
+pub const FOLLOW_MAX: u16 = 1_000;
+
+/// Time between two looks at the logs of all shards: how much later than another node this one knows.
+pub const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+
+/// AoRs of a shard that one script takes: some milliseconds, in which the engine answers nobody else.
+pub const SCRIPT_AORS: usize = 128;
+
+/// Most bindings that are asked of a page of a shard's index.
+pub const SHARD_PAGE: u16 = 100;
+
+/// A node that has not said for so long that it is there has gone.
+pub const LEASE: Duration = Duration::from_secs(5);
+
+/// How often it says so.
+pub const LEASE_EVERY: Duration = Duration::from_secs(1);
+
+/// Difference of two clocks that is worth a line in the log.
+pub const CLOCKS_APART: Duration = Duration::from_secs(3);
+
+/// Time between two looks for AoRs that have ended.
+pub const SHADOW_SWEEP: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 use crate::api::Sources;
 use crate::api::server::ApiServer;
 use crate::audit::Audit;
+use crate::cluster::{EngineKeeper, Identity, Replacements, ShareOf};
 use crate::config::{Config, ConfigError};
 use crate::configuration::history::History;
 use crate::configuration::manager::{Extent, Manager, Source, Wish, Wished, Wishes};
@@ -19,7 +20,7 @@ use crate::location::stored::StoredBindings;
 use crate::operator::{self, Answers};
 use crate::process;
 use crate::publisher::{News, Served, publish};
-use crate::state::State;
+use crate::state::{self, State};
 use crate::systemd;
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -117,12 +118,13 @@ async fn start(
     let (realms, users_of) = watch::channel(Arc::new(config.auth.realms.clone()));
     let (reports, users) = watch::channel(Vec::new());
     tokio::spawn(credentials::publish(appliance.socket(), users_of, reports));
+    let share_of = ShareOf { settings: settings.clone(), states: states.clone() };
     let news = News { settings, states };
     let publishing = publish(appliance.socket(), state, news, handle.clone(), is_served);
     let listener = operator::bind(&appliance.control_socket())?;
-    let keeper = keeper(&config)?;
+    let (keeper, replaced) = keeper(&config, secret, share_of)?;
     let (workers, restored) = mpsc::channel(PIECES_AHEAD);
-    tokio::spawn(location::link::serve(appliance.socket(), keeper.clone(), restored));
+    tokio::spawn(location::link::serve(appliance.socket(), keeper.clone(), restored, replaced));
     let bindings = StoredBindings::new(keeper, workers);
     let connections = Connections::default();
     connections.configure(&config, secret)?;
@@ -167,14 +169,26 @@ async fn start(
     Ok((Manager { running, live, history, audit }, tasks))
 }
 
-/// The keeper of the store, or of nothing.
-fn keeper(config: &Config) -> Result<KeeperHandle> {
-    match config.registrar.store {
-        Store::Disk => {
-            KeeperHandle::start(&location::ask::directory(&config.appliance.state_directory))
-        }
-        Store::None => Ok(KeeperHandle::none()),
+/// The keeper of the store, of the engine, or of nothing; and what other nodes change.
+fn keeper(
+    config: &Config,
+    secret: [u8; 16],
+    share_of: ShareOf,
+) -> Result<(KeeperHandle, Replacements)> {
+    let directory = &config.appliance.state_directory;
+    if let Some(cluster) = config.cluster.clone().filter(|cluster| !cluster.engine.is_empty()) {
+        let node = cluster.node.clone().unwrap_or_else(|| config.appliance.name.clone());
+        let identity = Identity { node, instance: state::instance(directory)?, secret };
+        let (keeper, replaced) = EngineKeeper::start(cluster, identity, share_of)?;
+        return Ok((KeeperHandle::engine(keeper), replaced));
     }
+    // Nobody else changes anything.
+    let replaced = mpsc::channel(1).1;
+    let keeper = match config.registrar.store {
+        Store::Disk => KeeperHandle::start(&location::ask::directory(directory))?,
+        Store::None => KeeperHandle::none(),
+    };
+    Ok((keeper, replaced))
 }
 
 /// Takes wishes and signals until one of these ends it.

@@ -66,6 +66,15 @@ pub fn read_secret(directory: &Path, shared: Option<&Path>) -> Result<[u8; 16]> 
     secret_of(&bytes, &path)
 }
 
+/// What tells the appliance with this state from all others, made when it is not there.
+///
+/// # Errors
+/// As [`read_secret`].
+pub fn instance(directory: &Path) -> Result<String> {
+    let bytes = read_or_make_secret(&directory.join("instance"))?;
+    Ok(format!("{:08x}", u128::from_be_bytes(bytes) >> 96))
+}
+
 fn read_shared_secret(path: &Path) -> Result<[u8; 16]> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)

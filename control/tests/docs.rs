@@ -35,6 +35,15 @@ fn the_example_of_two_stages_is_accepted() {
 }
 
 #[test]
+fn the_example_of_shared_location_is_accepted_beside_it() {
+    let page = document("docs/cluster.md");
+    let examples = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let text: String = examples.take(2).collect();
+    let config = Config::parse(&text, Path::new("")).expect("it is right");
+    assert_eq!(config.cluster.expect("a cluster").engine.len(), 3);
+}
+
+#[test]
 fn every_path_of_the_api_is_on_its_page() {
     let page = document("docs/api.md");
     let openapi: serde_json::Value =

@@ -35,6 +35,9 @@ pub trait Bindings {
 
     /// Takes stored records.
     fn load(&mut self, records: &[u8]) -> LoadCounts;
+
+    /// Takes records that another appliance has changed.
+    fn replace(&mut self, records: &[u8]);
 }
 
 /// What is to be done with a batch.
@@ -47,6 +50,8 @@ pub enum Errand {
         number: u64,
         /// In the worker's count of changes.
         position: u64,
+        /// Number of the last replacement that the worker had seen.
+        replaced: u64,
     },
     /// These changes are on stable storage.
     Flushed {
@@ -57,6 +62,13 @@ pub enum Errand {
     Load,
     /// The worker has taken them.
     Loaded(LoadCounts),
+    /// It holds records that another appliance has changed, if any.
+    Replace {
+        /// Number of this replacement; they rise.
+        number: u64,
+    },
+    /// The worker has seen them.
+    Replaced,
 }
 
 /// A buffer for records. Its capacity never changes.
@@ -82,6 +94,8 @@ pub struct LocationLog {
     number: u64,
     /// Changes up to this position are on stable storage.
     flushed_to: u64,
+    /// Number of the last replacement.
+    replaced: u64,
     /// The last look found stored records: more are on their way.
     is_loading: bool,
 }
@@ -102,6 +116,7 @@ pub(crate) fn rings() -> (LocationLog, ServiceLog) {
         shuttle: Shuttle::new(Arc::clone(&down), Arc::clone(&up), ours),
         number: 0,
         flushed_to: 0,
+        replaced: 0,
         is_loading: false,
     };
     (worker, ServiceLog { to_worker: down, from_worker: up })
@@ -150,7 +165,14 @@ impl LocationLog {
                     self.shuttle.send_home(batch, false);
                     break; // Each costs as much as several bursts.
                 }
-                Errand::Changes { .. } | Errand::Loaded(_) => {
+                Errand::Replace { number } => {
+                    self.is_loading = true;
+                    bindings.replace(&batch.records);
+                    (self.replaced, batch.errand) = (number, Errand::Replaced);
+                    self.shuttle.send_home(batch, false);
+                    break; // As above.
+                }
+                Errand::Changes { .. } | Errand::Loaded(_) | Errand::Replaced => {
                     debug_assert!(false, "only workers send these");
                     self.shuttle.send_home(batch, false);
                 }
@@ -167,7 +189,8 @@ impl LocationLog {
             return false;
         };
         self.number += 1;
-        batch.errand = Errand::Changes { number: self.number, position };
+        let replaced = self.replaced;
+        batch.errand = Errand::Changes { number: self.number, position, replaced };
         self.shuttle.send(batch);
         true
     }
@@ -218,6 +241,11 @@ pub(crate) mod tests {
             self.loaded.extend(records);
             LoadCounts { aors: records.len() as u64 / 8, ..LoadCounts::default() }
         }
+
+        fn replace(&mut self, records: &[u8]) {
+            self.loaded.clear();
+            self.loaded.extend(records);
+        }
     }
 
     fn confirmed(mut batch: Batch) -> Batch {
@@ -239,7 +267,7 @@ pub(crate) mod tests {
         let (mut seen, mut number) = (vec![], 0);
         while let Some(batch) = service.next() {
             assert_eq!(batch.records.capacity(), control_api::location::RECORDS_MAX);
-            let Errand::Changes { number: this, position } = batch.errand else { panic!() };
+            let Errand::Changes { number: this, position, .. } = batch.errand else { panic!() };
             assert_eq!(this, number + 1);
             number = this;
             seen.extend_from_slice(&batch.records);
@@ -265,6 +293,25 @@ pub(crate) mod tests {
         }
         assert_eq!(tables.loaded.len(), 16 * crate::limits::LOAD_BATCHES);
         assert!(!log.run(&mut tables));
+    }
+
+    #[test]
+    fn changes_say_which_replacement_was_seen_before_them() {
+        let (mut log, service) = rings();
+        let mut tables = Stub { loaded: vec![1], ..Stub::default() };
+        for (mut batch, number) in load_batches().into_iter().zip([0, 7]) {
+            if number > 0 {
+                batch.records.extend([9; 8]);
+                batch.errand = Errand::Replace { number };
+                service.send(batch);
+            }
+            tables.changed += 1;
+            log.run(&mut tables);
+            let changes = std::iter::from_fn(|| service.next()).last().unwrap();
+            let Errand::Changes { replaced, .. } = changes.errand else { panic!("{changes:?}") };
+            assert_eq!(replaced, number);
+        }
+        assert_eq!(tables.loaded, [9; 8]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //!      │ ◄───────── Changes 7 ───────── │
 //!      │ ◄───────── Changes 8 ───────── │
 //!      │ ────────── Flushed 8 ────────► │   both are on stable storage
+//!      │ ────────── Replace ──────────► │   another appliance has changed them
 //! ```
 //!
 //! Records are bytes to this crate; `sip-core` writes and reads them.
@@ -36,6 +37,15 @@ pub enum ToLocation {
     },
     /// All that is stored has been sent: workers answer for location from now on. Answered by `Loaded`.
     Loaded,
+    /// Records that other appliances have changed, for whichever worker owns them: each takes the place of what a
+    /// worker has of its AoR, unless that has a change on its way here.
+    Replace {
+        /// Number of this message; each is above the one before it, also of a control process before this one.
+        number: u64,
+        /// Whole records; at most [`RECORDS_MAX`] bytes. Without any it only tells the number.
+        #[serde(with = "serde_bytes")]
+        records: Vec<u8>,
+    },
     /// All changes of this worker up to this number are on stable storage.
     Flushed {
         /// Index of the worker.
@@ -71,6 +81,8 @@ pub enum FromLocation {
         worker: u16,
         /// Number of this message; each worker counts its own, from 1.
         number: u64,
+        /// Number of the last `Replace` that the worker had seen before it wrote them; 0 before the first.
+        replaced: u64,
         /// Whole records, the newest state of each AoR; at most [`RECORDS_MAX`] bytes.
         #[serde(with = "serde_bytes")]
         records: Vec<u8>,
@@ -98,7 +110,12 @@ mod tests {
         let records = vec![7; RECORDS_MAX];
         let load = ToDataplane::<()>::Location(ToLocation::Load { records: records.clone() });
         assert_eq!(encode(&load).unwrap().len(), 1);
-        let changes = FromLocation::Changes { worker: u16::MAX, number: u64::MAX, records };
+        let changes = FromLocation::Changes {
+            worker: u16::MAX,
+            number: u64::MAX,
+            replaced: u64::MAX,
+            records,
+        };
         assert_eq!(encode(&FromDataplane::Location(changes)).unwrap().len(), 1);
     }
 }

@@ -41,6 +41,13 @@ impl<'t> Document<'t> {
         value.unwrap_or_default()
     }
 
+    /// Takes `[name]`, if it is there.
+    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+        self.known.push(name);
+        let value = self.table.remove(name)?;
+        self.read(value, name.to_owned())
+    }
+
     /// Takes the entries of `[[name]]` that can be read; mistakes are recorded entry by entry.
     pub(super) fn list<T: DeserializeOwned>(&mut self, name: &'static str) -> Vec<T> {
         self.known.push(name);

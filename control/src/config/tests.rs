@@ -472,3 +472,44 @@ async fn a_million_prefixes_pass_from_the_file_to_the_router() {
     assert_eq!(tables.prefix_set(0, b"+10000079191"), Some(0));
     assert_eq!(tables.prefix_set(0, b"+1000007918"), None);
 }
+
+#[test]
+fn who_shares_users_is_checked() {
+    let whole = WHOLE
+        .replace("record_route = true", "secret_file = \"/etc/cluster.secret\"")
+        .replace("name = \"core\"\n", "name = \"core\"\nhash = \"aor\"\n");
+    let cluster = "[cluster]\nname = \"east\"\nmembers = \"core\"\nmember = \"198.51.100.1:5060\"\n\
+                   engine = [\"192.0.2.31:6379\"]\n";
+    let text = whole.clone() + cluster;
+    let read = parsed(&text).unwrap().cluster.unwrap();
+    assert_eq!((read.copies, read.engine.len(), read.node), (2, 1, None));
+    assert_eq!(parsed(&whole).unwrap().cluster, None);
+    let refused = |from: &str, to: &str, why: &str| {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        let said = refusals(&changed);
+        assert!(said.len() == 1 && said[0].contains(why), "{said:?}");
+    };
+    refused(
+        "members = \"core\"",
+        "members = \"cor\"",
+        "cluster.members|there is no destination set",
+    );
+    refused("hash = \"aor\"", "hash = \"source\"", "does not choose by the user");
+    refused(
+        "member = \"198.51.100.1",
+        "member = \"198.51.100.9",
+        "but 198.51.100.1:5060, 198.51.100.2:5060",
+    );
+    refused("secret_file = \"/etc/cluster.secret\"", "", "name appliance.secret_file");
+    refused("name = \"east\"", "name = \"ea st\"", "cluster.name|`ea st` is no name");
+    refused("6379", "redis", "is no address and port, such as 192.0.2.31:6379");
+    refused("[\"192.0.2.31:6379\"]", "[]", "1 to 16 nodes can be named");
+    refused("name = \"east\"", "name = \"east\"\ncopies = 17", "1 to 16 is allowed nodes");
+    refused("name = \"east\"", "name = \"east\"\nusername = \"x\"", "needs cluster.password_file");
+    refused(
+        "[log]",
+        "[registrar]\nstore = \"none\"\ndurability = \"memory\"\n[log]",
+        "leave one of both out",
+    );
+}

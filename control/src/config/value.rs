@@ -1,6 +1,8 @@
 //! Single values of the file: each reader refuses what is not allowed and says what is.
 
-use crate::limits::{CONNECTIONS_MAX, NAME_MAX, NAME_SERVERS_MAX, RETRY_AFTER_MAX};
+use crate::limits::{
+    CONNECTIONS_MAX, ENGINE_NODES_MAX, NAME_MAX, NAME_SERVERS_MAX, RETRY_AFTER_MAX,
+};
 use control_api::connection::THREADS_MAX;
 use serde::de::{Deserialize, Deserializer, Error};
 use sip_core::Network;
@@ -18,6 +20,34 @@ pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Erro
         )));
     }
     Ok(name)
+}
+
+/// The same, where it may be absent.
+pub(super) fn some_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    name(from).map(Some)
+}
+
+/// Nodes that keep an AoR.
+pub(super) fn copies<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    within(from, 1, 16, " nodes")
+}
+
+/// Nodes of a Redis Cluster.
+pub(super) fn engine_nodes<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<SocketAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    if texts.is_empty() || texts.len() > ENGINE_NODES_MAX {
+        return Err(D::Error::custom(format!("1 to {ENGINE_NODES_MAX} nodes can be named")));
+    }
+    let read = |text: &String| {
+        text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is no address and port, such as 192.0.2.31:6379 or [2001:db8::31]:6379"
+            ))
+        })
+    };
+    texts.iter().map(read).collect()
 }
 
 /// Seconds from 0 to [`RETRY_AFTER_MAX`].
@@ -146,6 +176,13 @@ pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, 
             "`{text}` is no address and port, such as 192.0.2.1:5060 or [2001:db8::1]:5060"
         ))
     })
+}
+
+/// The same, where it may be absent.
+pub(super) fn some_address<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    address(from).map(Some)
 }
 
 /// IP prefixes.

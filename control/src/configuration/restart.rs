@@ -48,6 +48,7 @@ const FIXED: &[Fixed] = &[
     }),
     // Workers would promise what control does not keep.
     ("registrar.store", Restart::Control, |a, b| a.registrar.store != b.registrar.store),
+    ("cluster", Restart::Control, |a, b| a.cluster != b.cluster),
     ("connections.threads", Restart::Control, |a, b| {
         a.connections.threads != b.connections.threads
     }),
@@ -101,6 +102,7 @@ pub(super) fn without_fixed(new: &Config, running: &Config) -> Config {
     config.appliance.state_directory.clone_from(&running.appliance.state_directory);
     config.appliance.secret_file.clone_from(&running.appliance.secret_file);
     config.registrar.store = running.registrar.store;
+    config.cluster.clone_from(&running.cluster);
     config.connections.threads = running.connections.threads;
     config.connections.cores.clone_from(&running.connections.cores);
     config.log.format = running.log.format;

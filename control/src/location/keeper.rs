@@ -4,6 +4,7 @@
 //! What cannot be read is put aside and a new store begun. A folder that was open and is gone is waited
 //! for: its disk is not mounted, and what is written below its mount point would be lost.
 
+use crate::cluster::{EngineKeeper, Picture};
 use crate::limits::{GROUP_MAX, PIECES_AHEAD, STORE_RETRY_FIRST, STORE_RETRY_MAX};
 use crate::location::aside;
 use crate::location::store::{OpenError, Store};
@@ -29,6 +30,15 @@ pub enum Piece {
 
 /// All that is stored, piece by piece.
 pub type Pieces = mpsc::Receiver<Piece>;
+
+/// What a worker has told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Whole records, the newest state of each AoR.
+    pub records: Vec<u8>,
+    /// Number of the last replacement that it had seen.
+    pub replaced: u64,
+}
 
 /// How the store is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,11 +66,21 @@ struct Commit {
     confirm: Box<dyn FnOnce() + Send>,
 }
 
+/// Who keeps bindings.
+#[derive(Clone, Debug)]
+enum Keeping {
+    /// Nobody.
+    None,
+    /// The thread of the store on this machine.
+    Disk(Sender<Job>),
+    /// The engine that several nodes share.
+    Engine(EngineKeeper),
+}
+
 /// Where the keeper is asked.
 #[derive(Clone, Debug)]
 pub struct KeeperHandle {
-    /// None when there is no store.
-    jobs: Option<Sender<Job>>,
+    keeper: Keeping,
     /// How the store is.
     pub state: watch::Receiver<StoreState>,
 }
@@ -87,25 +107,43 @@ impl KeeperHandle {
             pause: STORE_RETRY_FIRST,
         };
         std::thread::Builder::new().name("location".to_owned()).spawn(|| keeper.run())?;
-        Ok(Self { jobs: Some(jobs), state })
+        Ok(Self { keeper: Keeping::Disk(jobs), state })
     }
 
     /// The keeper of nothing, for `[registrar] store = "none"`.
     pub fn none() -> Self {
-        Self { jobs: None, state: watch::channel(StoreState::default()).1 }
+        Self { keeper: Keeping::None, state: watch::channel(StoreState::default()).1 }
+    }
+
+    /// The keeper of bindings in an engine.
+    pub fn engine(keeper: EngineKeeper) -> Self {
+        let state = keeper.state();
+        Self { keeper: Keeping::Engine(keeper), state }
+    }
+
+    /// What this node knows of the cluster; none when it shares bindings with nobody.
+    pub fn picture(&self) -> Option<watch::Receiver<Picture>> {
+        match &self.keeper {
+            Keeping::Engine(keeper) => Some(keeper.picture()),
+            _ => None,
+        }
     }
 
     /// Whether it keeps nothing.
     pub fn is_none(&self) -> bool {
-        self.jobs.is_none()
+        matches!(self.keeper, Keeping::None)
     }
 
-    /// Stores changes; `confirm` hears of it when they are on stable storage, whenever that is.
-    pub fn commit(&self, worker: u16, number: u64, records: Vec<u8>, confirm: Confirm) {
+    /// Stores changes of a worker; `confirm` hears of it when they are on stable storage, whenever that is.
+    pub fn commit(&self, (worker, number): (u16, u64), changes: Changes, confirm: Confirm) {
         let confirm = Box::new(move || {
             // Who asked may be gone; who comes next is sent the same again.
             let _ = confirm.send((worker, number));
         });
+        let Changes { records, replaced } = changes;
+        if let Keeping::Engine(keeper) = &self.keeper {
+            return keeper.commit(replaced, &records, confirm);
+        }
         self.ask(Job::Commit(Commit { records, confirm }));
     }
 
@@ -116,12 +154,20 @@ impl KeeperHandle {
         let confirm = Box::new(move || {
             let _ = sender.send(());
         });
+        if let Keeping::Engine(keeper) = &self.keeper {
+            keeper.restore(&records, confirm);
+            let _ = done.await;
+            return;
+        }
         self.ask(Job::Restore(Commit { records, confirm }));
         let _ = done.await;
     }
 
     /// All records, with the changes that were asked for before; of none, no store has any.
     pub fn read(&self) -> Pieces {
+        if let Keeping::Engine(keeper) = &self.keeper {
+            return keeper.all();
+        }
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
         if self.is_none() {
             let _ = sender.try_send(Piece::End);
@@ -130,9 +176,27 @@ impl KeeperHandle {
         pieces
     }
 
-    /// The same, however long it takes until the store can be read, and as it is before anything is stored
+    /// The records for workers that have begun anew: of a store that several nodes share, those that this node holds.
+    pub fn load(&self) -> Pieces {
+        match &self.keeper {
+            Keeping::Engine(keeper) => keeper.share(),
+            _ => self.read(),
+        }
+    }
+
+    /// Workers that have what is stored may have missed what other nodes have changed.
+    pub fn catch_up(&self) {
+        if let Keeping::Engine(keeper) = &self.keeper {
+            keeper.again();
+        }
+    }
+
+    /// As [`Self::load`], however long it takes until the store can be read, and as it is before anything is stored
     /// that came meanwhile.
     pub fn read_late(&self) -> Pieces {
+        if let Keeping::Engine(keeper) = &self.keeper {
+            return keeper.late();
+        }
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
         self.ask(Job::ReadLate(sender));
         pieces
@@ -143,20 +207,23 @@ impl KeeperHandle {
     /// # Errors
     /// When the store cannot be read, or there is none.
     pub async fn get(&self, aor: String) -> Result<Option<Vec<u8>>> {
+        if let Keeping::Engine(keeper) = &self.keeper {
+            return keeper.get(aor).await;
+        }
         let (sender, answer) = oneshot::channel();
         self.ask(Job::Get(aor, sender));
         answer.await.context(NO_STORE)?
     }
 
     fn ask(&self, job: Job) {
-        match (&self.jobs, job) {
-            (Some(jobs), job) => {
+        match (&self.keeper, job) {
+            (Keeping::Disk(jobs), job) => {
                 let is_asked = jobs.send(job).is_ok();
                 debug_assert!(is_asked, "the keeper ends after the last handle");
             }
             // Nothing is kept back for what nobody keeps.
-            (None, Job::Commit(commit) | Job::Restore(commit)) => (commit.confirm)(),
-            (None, Job::Read(_) | Job::ReadLate(_) | Job::Get(..)) => {}
+            (_, Job::Commit(commit) | Job::Restore(commit)) => (commit.confirm)(),
+            (_, Job::Read(_) | Job::ReadLate(_) | Job::Get(..)) => {}
         }
     }
 }
@@ -348,7 +415,7 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeeperHandle, Piece, Pieces};
+    use super::{Changes, KeeperHandle, Piece, Pieces};
     use crate::location::json::{AorLine, lines};
     use crate::location::store::Store;
     use tokio::sync::mpsc;
@@ -362,6 +429,10 @@ mod tests {
         let mut record = Vec::new();
         serde_json::from_str::<AorLine>(&text).unwrap().write(&mut record).unwrap();
         record
+    }
+
+    fn changes(records: Vec<u8>) -> Changes {
+        Changes { records, replaced: 0 }
     }
 
     fn deletion(aor: &str) -> Vec<u8> {
@@ -389,7 +460,7 @@ mod tests {
             [deletion("b@x"), record("a@x", 3)].concat(),
         ];
         for (number, batch) in (1..).zip(batches) {
-            keeper.commit(7, number, batch, confirm.clone());
+            keeper.commit((7, number), changes(batch), confirm.clone());
         }
         for number in 1..=3 {
             assert_eq!(confirmed.recv().await, Some((7, number)));
@@ -413,7 +484,7 @@ mod tests {
     async fn without_a_store_nothing_waits_and_nothing_is_there() {
         let keeper = KeeperHandle::none();
         let (confirm, mut confirmed) = mpsc::unbounded_channel();
-        keeper.commit(3, 1, record("a@x", 1), confirm);
+        keeper.commit((3, 1), changes(record("a@x", 1)), confirm);
         assert_eq!(confirmed.recv().await, Some((3, 1)));
         keeper.restore(record("a@x", 2)).await;
         assert_eq!(all(keeper.read()).await, []);
@@ -429,7 +500,7 @@ mod tests {
         other.commit([record("b@x", 1)].iter().map(Vec::as_slice)).unwrap();
         let keeper = KeeperHandle::start(&place).unwrap();
         let (confirm, mut confirmed) = mpsc::unbounded_channel();
-        keeper.commit(0, 1, record("a@x", 1), confirm);
+        keeper.commit((0, 1), changes(record("a@x", 1)), confirm);
         let mut state = keeper.state.clone();
         state.wait_for(|state| state.trouble.is_some()).await.unwrap();
         assert!(confirmed.try_recv().is_err());

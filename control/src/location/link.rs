@@ -1,20 +1,26 @@
 //! The connection to the data plane for location.
 
+use crate::cluster::{Replacement, Replacements};
 use crate::dataplane_link::Link;
 use crate::limits::{LOCATION_PATIENCE, LOCATION_RETRY, RECONNECT_FIRST, RECONNECT_MAX};
-use crate::location::keeper::{Confirm, KeeperHandle, Piece, Pieces, StoreState};
+use crate::location::keeper::{Changes, Confirm, KeeperHandle, Piece, Pieces, StoreState};
 use anyhow::{Context, Result, bail};
 use control_api::{FromDataplane, FromLocation, ToDataplane, ToLocation};
 use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 /// Records for the workers that run, beside those of the start.
 pub type Restored = mpsc::Receiver<Vec<u8>>;
 
 /// Stores what the data plane behind `socket` sends and gives it what is stored, for ever.
-pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored) -> ! {
+pub async fn serve(
+    socket: PathBuf,
+    keeper: KeeperHandle,
+    mut restored: Restored,
+    mut replaced: Replacements,
+) -> ! {
     let mut pause = RECONNECT_FIRST;
     // Something was restored that the workers have not got.
     let mut is_behind = false;
@@ -23,7 +29,8 @@ pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored
             Ok((link, is_loaded)) => {
                 pause = RECONNECT_FIRST;
                 let has_all = is_loaded && !std::mem::take(&mut is_behind);
-                let ended = Conversation::new(link, &keeper, has_all).run(&mut restored).await;
+                let conversation = Conversation::new(link, &keeper, has_all);
+                let ended = conversation.run(&mut restored, &mut replaced).await;
                 if let Err(error) = ended {
                     warn!("location: {error:#}: connecting again");
                 }
@@ -32,10 +39,13 @@ pub async fn serve(socket: PathBuf, keeper: KeeperHandle, mut restored: Restored
             Err(error) => tracing::debug!("location: {error:#}"),
         }
         let wake = Instant::now() + pause;
-        while let Ok(Some(_)) = timeout_at(wake, restored.recv()).await {
-            is_behind = true; // It is stored, and read when the data plane is back.
+        loop {
+            tokio::select! {
+                Some(_) = restored.recv() => is_behind = true, // It is stored, and read when the data plane is back.
+                Some(_) = replaced.recv() => {} // All of it comes again then.
+                () = sleep_until(wake) => break,
+            }
         }
-        sleep_until(wake).await;
         pause = (pause * 2).min(RECONNECT_MAX);
     }
 }
@@ -81,6 +91,7 @@ enum Event {
     Again,
     Confirmed((u16, u64)),
     Restored(Vec<u8>),
+    Replaced(Replacement),
     Store,
 }
 
@@ -88,13 +99,16 @@ impl<'a> Conversation<'a> {
     fn new(link: Link, keeper: &'a KeeperHandle, is_loaded: bool) -> Self {
         let (confirm, confirmed) = mpsc::unbounded_channel();
         let loading =
-            if is_loaded { Loading::Done } else { Loading::Reading(keeper.read(), Instant::now()) };
+            if is_loaded { Loading::Done } else { Loading::Reading(keeper.load(), Instant::now()) };
+        if is_loaded {
+            keeper.catch_up();
+        }
         let mut store = keeper.state.clone();
         store.mark_changed();
         Self { link, keeper, confirm, confirmed, loading, store, since: Instant::now() }
     }
 
-    async fn run(mut self, restored: &mut Restored) -> Result<()> {
+    async fn run(mut self, restored: &mut Restored, replaced: &mut Replacements) -> Result<()> {
         loop {
             let is_loaded = matches!(self.loading, Loading::Late { .. } | Loading::Done);
             let event = tokio::select! {
@@ -102,6 +116,7 @@ impl<'a> Conversation<'a> {
                 piece = next_piece(&mut self.loading) => piece,
                 Some(confirmed) = self.confirmed.recv() => Event::Confirmed(confirmed),
                 Some(records) = restored.recv(), if is_loaded => Event::Restored(records),
+                Some(replacement) = replaced.recv(), if is_loaded => Event::Replaced(replacement),
                 // Workers that wait for what is stored wait on while it can still be read.
                 Ok(()) = self.store.changed(), if is_loaded => Event::Store,
             };
@@ -111,7 +126,7 @@ impl<'a> Conversation<'a> {
                 Event::Again => {
                     self.loading = match self.loading {
                         Loading::Failed { since, .. } => {
-                            Loading::Reading(self.keeper.read(), since)
+                            Loading::Reading(self.keeper.load(), since)
                         }
                         _ => Loading::Late { pieces: self.keeper.read_late(), again: None },
                     };
@@ -120,6 +135,9 @@ impl<'a> Conversation<'a> {
                     self.say(ToLocation::Flushed { worker, number }).await?;
                 }
                 Event::Restored(records) => self.say(ToLocation::Load { records }).await?,
+                Event::Replaced(Replacement { number, records }) => {
+                    self.say(ToLocation::Replace { number, records }).await?;
+                }
                 Event::Store => {
                     let StoreState { trouble, set_aside } = self.store.borrow_and_update().clone();
                     let message = match trouble {
@@ -140,8 +158,14 @@ impl<'a> Conversation<'a> {
 
     fn hear(&self, message: FromDataplane) -> Result<()> {
         match message {
-            FromDataplane::Location(FromLocation::Changes { worker, number, records }) => {
-                self.keeper.commit(worker, number, records, self.confirm.clone());
+            FromDataplane::Location(FromLocation::Changes {
+                worker,
+                number,
+                replaced,
+                records,
+            }) => {
+                let changes = Changes { records, replaced };
+                self.keeper.commit((worker, number), changes, self.confirm.clone());
             }
             FromDataplane::Location(FromLocation::Loaded { taken, expired, refused }) => {
                 let ms = self.since.elapsed().as_millis();

@@ -86,6 +86,7 @@ pub use route::request::{
     RequestRoute, RouteReason, begin_route, finish_route, route_otherwise, route_request,
 };
 pub use route::response::{ResponseRoute, route_response};
+pub use route::shares::Shares;
 pub use route::tables::{PrefixSize, Tables};
 pub use settings::{
     Action, Algorithm, AuthSettings, Blocked, DestinationSet, DigestAlgorithm, Durability, Fork,

@@ -78,4 +78,9 @@ impl Bindings for Stored<'_> {
     fn load(&mut self, records: &[u8]) -> LoadCounts {
         self.location.load(records, self.tables).unwrap_or_default()
     }
+
+    fn replace(&mut self, records: &[u8]) {
+        // The service core has read all of them.
+        let _ = self.location.replace(records, self.tables);
+    }
 }

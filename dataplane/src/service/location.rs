@@ -85,13 +85,18 @@ impl LocationRelay {
     pub(super) fn take_batches(&self, worker: usize) {
         while let Some(batch) = self.workers[worker].log.next() {
             let way = &mut self.ways.borrow_mut()[worker];
-            if let Errand::Loaded(counts) = batch.errand {
-                self.count_loaded(counts);
-                way.free.push(batch);
-                self.has_room.notify_one();
-            } else {
-                way.unconfirmed.push_back((batch, Instant::now()));
-                self.news.notify_one();
+            match batch.errand {
+                Errand::Loaded(_) | Errand::Replaced => {
+                    if let Errand::Loaded(counts) = batch.errand {
+                        self.count_loaded(counts);
+                    }
+                    way.free.push(batch);
+                    self.has_room.notify_one();
+                }
+                _ => {
+                    way.unconfirmed.push_back((batch, Instant::now()));
+                    self.news.notify_one();
+                }
             }
         }
     }
@@ -108,7 +113,7 @@ impl LocationRelay {
         let Some(way) = ways.get_mut(usize::from(worker)) else { return };
         while let Some((mut batch, since)) = way.unconfirmed.pop_front() {
             match batch.errand {
-                Errand::Changes { number: this, position } if this <= number => {
+                Errand::Changes { number: this, position, .. } if this <= number => {
                     batch.errand = Errand::Flushed { position };
                     self.workers[usize::from(worker)].log.send(batch);
                     way.sent = way.sent.saturating_sub(1);

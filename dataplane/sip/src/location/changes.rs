@@ -105,7 +105,7 @@ impl Location {
         }
         self.scratch.clear();
         texts::push(&self.texts, aor.text, &mut self.scratch);
-        record::begin(length, &self.scratch, aor.bindings.into(), batch);
+        record::begin(length, &self.scratch, (aor.bindings.into(), aor.has_passed), batch);
         for (_, binding) in self.table.bindings_of(slot) {
             let view = BindingView {
                 uri: &[],
@@ -134,7 +134,8 @@ impl Location {
     fn take_first(&mut self) -> Option<u64> {
         let slot = self.changes.first;
         let aor = self.table.aor_mut(slot)?;
-        (self.changes.first, aor.is_changed) = (aor.next_changed, false);
+        self.changes.first = aor.next_changed;
+        (aor.is_changed, aor.has_passed) = (false, false);
         let (position, is_over) = (aor.position, aor.bindings == 0);
         if self.changes.first == NONE {
             self.changes.last = NONE;

@@ -10,6 +10,7 @@ use super::texts::Said;
 use crate::limits::CONTACTS_MAX;
 use crate::route::tables::Tables;
 use crate::settings::ListenId;
+use smallvec::SmallVec;
 
 impl Location {
     /// Takes in records of AoRs of this worker. Bindings that are over are left out; an AoR that has no
@@ -25,6 +26,51 @@ impl Location {
             self.load_record(&record?, tables, &mut counts);
         }
         Ok(counts)
+    }
+
+    /// Replaces the bindings of AoRs of this worker by those of these records, which other appliances have changed;
+    /// without a binding that is alive the AoR is forgotten. The store knows all that. An AoR with a change that the
+    /// store has not been given is left as it is, and says so with that change.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn replace(&mut self, bytes: &[u8], tables: &Tables) -> Result<(), BadRecord> {
+        for record in records(bytes) {
+            self.replace_record(&record?, tables);
+        }
+        Ok(())
+    }
+
+    fn replace_record(&mut self, record: &Record<'_>, tables: &Tables) {
+        self.aor.clear();
+        self.aor.extend_from_slice(record.aor().as_bytes());
+        let id = AorId::of(&self.keys.aor, &self.aor);
+        if self.owner(id) != AorOwner::Here {
+            return;
+        }
+        let found = self.table.find(id);
+        if let Some(aor) = found.and_then(|slot| self.table.aor_mut(slot))
+            && aor.is_changed
+        {
+            aor.has_passed = true;
+            return;
+        }
+        while let Some(old) = found.and_then(|slot| self.first_binding(slot)) {
+            self.remove(old);
+        }
+        let alive = record.bindings().filter(|binding| binding.expires_unix_ms > self.unix_ms);
+        let alive: SmallVec<[BindingView<'_>; 4]> = alive.collect();
+        let slot = match (found, alive.first()) {
+            (None, Some(binding)) => self.add_aor(id, binding.source.ip()),
+            (found, _) => found,
+        };
+        let Some(slot) = slot else { return };
+        for binding in &alive {
+            self.load_binding(slot, binding, tables);
+        }
+        if self.first_binding(slot).is_none() {
+            self.forget(slot);
+        }
     }
 
     fn load_record(&mut self, record: &Record<'_>, tables: &Tables, counts: &mut LoadCounts) {
@@ -104,7 +150,11 @@ impl Location {
             cseq: binding.cseq,
             expires_ms: self.now_ms + (binding.expires_unix_ms - self.unix_ms),
             source: binding.source,
-            listen: tables.listen_id_of(binding.transport, binding.listen).unwrap_or(ListenId(0)),
+            // That of another appliance is none of ours.
+            listen: tables
+                .listen_id_of(binding.transport, binding.listen)
+                .or_else(|| tables.listen_like(binding.transport, binding.listen.is_ipv4()))
+                .unwrap_or(ListenId(0)),
             is_flow: binding.is_flow,
             is_at_source: leads_to(said.uri, (binding.source, binding.transport), tables),
             nat: tables.registrar().nat,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Numbers are little-endian, addresses 16 bytes and a port. A record without bindings says that the
-//! AoR is to be forgotten. Records do not depend on the process that wrote them.
+//! AoR is to be forgotten; the highest bit of their number, that the worker has passed over a replacement. Records do not depend on the process that wrote them.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -26,6 +26,8 @@ const HEAD: usize = 4 + 2 + 1;
 const BINDING: usize = 8 + 8 + 4 + 4 + 2 + 1 + 18 + 18 + 6;
 /// Flag: it is reached where it registered from.
 const IS_FLOW: u8 = 1;
+/// In the count of bindings: a worker has passed over a replacement of this AoR.
+pub(super) const HAS_PASSED: u8 = 0x80;
 /// Above the flag stands the number of the transport.
 const TRANSPORT_SHIFT: u32 = 1;
 
@@ -47,6 +49,7 @@ pub struct Record<'a> {
     whole: &'a [u8],
     aor: &'a str,
     count: u8,
+    has_passed: bool,
     bindings: &'a [u8],
 }
 
@@ -125,7 +128,8 @@ impl<'a> Record<'a> {
         let length = reader.length()?;
         let aor = core::str::from_utf8(reader.take(length)?).map_err(|_| BadRecord)?;
         let [count] = reader.array()?;
-        let record = Self { whole, aor, count, bindings: reader.0 };
+        let (count, has_passed) = (count & !HAS_PASSED, count & HAS_PASSED != 0);
+        let record = Self { whole, aor, count, has_passed, bindings: reader.0 };
         let mut check = Reader(record.bindings);
         for _ in 0..count {
             BindingView::read(&mut check)?;
@@ -147,6 +151,12 @@ impl<'a> Record<'a> {
     /// Whether it says that the AoR is to be forgotten.
     pub fn is_deletion(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether the worker that wrote it was given other bindings of the AoR since it last wrote one, and has not
+    /// taken them, because it had a change to tell of.
+    pub fn has_passed(&self) -> bool {
+        self.has_passed
     }
 
     /// Its bindings.
@@ -195,7 +205,8 @@ impl<'a> BindingView<'a> {
 pub fn write(aor: &str, bindings: &[BindingView<'_>], out: &mut Vec<u8>) -> Result<(), BadRecord> {
     let start = out.len();
     let texts: usize = bindings.iter().map(BindingView::text_length).sum();
-    begin(length(aor.len(), bindings.len(), texts), aor.as_bytes(), bindings.len(), out);
+    let count = (bindings.len(), false);
+    begin(length(aor.len(), bindings.len(), texts), aor.as_bytes(), count, out);
     for binding in bindings {
         let lengths = [binding.uri, binding.instance, binding.path].map(<[u8]>::len);
         push_binding(binding, lengths, out);
@@ -217,13 +228,19 @@ pub(super) fn length(aor: usize, bindings: usize, texts: usize) -> usize {
     HEAD + aor + bindings * BINDING + texts
 }
 
-/// The start of a record of this many bytes.
+/// The start of a record of this many bytes, with the number of its bindings and whether the worker has passed over a
+/// replacement.
 #[expect(clippy::cast_possible_truncation, reason = "what does not fit is refused when it is read")]
-pub(super) fn begin(length: usize, aor: &[u8], bindings: usize, out: &mut Vec<u8>) {
+pub(super) fn begin(
+    length: usize,
+    aor: &[u8],
+    (bindings, has_passed): (usize, bool),
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(&(length as u32).to_le_bytes());
     out.extend_from_slice(&(aor.len() as u16).to_le_bytes());
     out.extend_from_slice(aor);
-    out.push(bindings as u8);
+    out.push(bindings as u8 | if has_passed { HAS_PASSED } else { 0 });
 }
 
 /// A binding; its texts, of these lengths, must follow.

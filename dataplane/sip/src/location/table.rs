@@ -34,6 +34,8 @@ pub(crate) struct Aor {
     pub(super) is_alive: bool,
     /// It waits in the queue of changes.
     pub(super) is_changed: bool,
+    /// It was to be replaced while it waited there.
+    pub(super) has_passed: bool,
 }
 
 impl Aor {
@@ -49,6 +51,7 @@ impl Aor {
         bindings: 0,
         is_alive: false,
         is_changed: false,
+        has_passed: false,
     };
 }
 

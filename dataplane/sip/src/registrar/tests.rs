@@ -329,6 +329,38 @@ fn what_is_loaded_while_phones_register_takes_nothing_from_them() {
     assert!(answer.contains("7>;expires=600"), "{answer}");
 }
 
+/// Another appliance that shares the user has changed the bindings.
+#[test]
+fn what_another_appliance_has_changed_takes_the_place_of_what_there_is() {
+    let drained = |of: &mut Registrar| {
+        let mut bytes = Vec::with_capacity(65_536);
+        of.location.drain(&mut bytes, &of.tables);
+        bytes
+    };
+    let has_passed = |bytes: &[u8]| {
+        let record = crate::location::record::records(bytes).next().unwrap().unwrap();
+        (record.has_passed(), record.bindings().count())
+    };
+    let (mut here, mut there) = (Registrar::new(), Registrar::new());
+    there.register(1, &PHONE.replace("7>", "8>"));
+    let theirs = drained(&mut there);
+    here.register(1, PHONE);
+    // The change of our own goes first, and says that something was passed over.
+    here.location.replace(&theirs, &here.tables).unwrap();
+    assert_eq!(has_passed(&drained(&mut here)), (true, 1));
+    here.location.replace(&theirs, &here.tables).unwrap();
+    assert!(!here.location.has_changes());
+    let answer = here.register(2, "");
+    assert!(answer.contains("8>") && !answer.contains("7>"), "{answer}");
+    here.register(3, PHONE);
+    assert_eq!(has_passed(&drained(&mut here)), (false, 2));
+    let mut nothing = Vec::new();
+    crate::location::record::write("alice@example.com", &[], &mut nothing).unwrap();
+    here.location.replace(&nothing, &here.tables).unwrap();
+    let counts = here.location.counts();
+    assert_eq!((counts.aors, counts.bindings, counts.waiting), (0, 0, 0));
+}
+
 /// What goes to the store comes back from it, in another process.
 #[test]
 fn what_is_drained_is_loaded() {

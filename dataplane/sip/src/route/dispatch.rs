@@ -216,6 +216,15 @@ fn smallest<'a>(
     draws.reduce(smaller).map(|(_, member)| member)
 }
 
+/// Puts members into the order in which they are chosen for a call, by its hash.
+pub(super) fn in_order(members: &mut [Candidate], call: u64) {
+    // Equals keep their order, as in `smallest`.
+    members.sort_by(|one, other| {
+        let (a, b) = (draw(call, one.seed), draw(call, other.seed));
+        one.tier.cmp(&other.tier).then((a * other.weight).cmp(&(b * one.weight)))
+    });
+}
+
 /// What tells the draws of an address from those of others.
 pub(crate) fn seed(address: SocketAddr) -> u64 {
     let mut hash = SipHasher13::new();

@@ -31,7 +31,7 @@ pub(super) fn of(
             address_user(request, HeaderId::To, keys)
         }
         HashKey::RequestUser | HashKey::Aor => {
-            user(UserBytes::new(subject.scheme, subject.user), keys)
+            of_user(UserBytes::new(subject.scheme, subject.user), keys)
         }
         HashKey::Source => Some(match subject.source {
             IpAddr::V4(address) => keys.call(&address.octets()),
@@ -44,11 +44,11 @@ fn address_user(request: &Request<'_>, header: HeaderId, keys: &Keys) -> Option<
     let value: Span = request.headers.value(header);
     let address = NameAddr::parse(request.bytes, value.start(), value.end())?;
     let uri = Uri::parse(request.bytes, address.uri)?;
-    user(UserBytes::new(uri.scheme, uri.user.of(request.bytes)), keys)
+    of_user(UserBytes::new(uri.scheme, uri.user.of(request.bytes)), keys)
 }
 
 /// The hash of a user part as it compares, which does not depend on how it is escaped.
-fn user(characters: UserBytes<'_>, keys: &Keys) -> Option<u64> {
+pub(super) fn of_user(characters: impl Iterator<Item = u8>, keys: &Keys) -> Option<u64> {
     let mut text = [0; USER_MAX];
     let mut length = 0;
     for (place, byte) in text.iter_mut().zip(characters) {

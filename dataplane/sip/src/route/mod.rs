@@ -18,5 +18,6 @@ pub(crate) mod route_set;
 pub(crate) mod rule_index;
 pub(crate) mod rules;
 pub(crate) mod set;
+pub(crate) mod shares;
 pub(crate) mod tables;
 pub(crate) mod target;

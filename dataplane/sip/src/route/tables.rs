@@ -284,6 +284,15 @@ impl Tables {
         same_port.or_else(|| all().next()).map(|&(_, id)| id)
     }
 
+    /// The first listen point of this transport and address family, be it UDP or another.
+    pub(crate) fn listen_like(&self, transport: Transport, is_ipv4: bool) -> Option<ListenId> {
+        let fits = |entry: &ListenEntry| {
+            entry.point.transport == transport && entry.point.address.is_ipv4() == is_ipv4
+        };
+        let place = self.fixed.listen.iter().position(fits)?;
+        u8::try_from(place).ok().map(ListenId)
+    }
+
     /// A listen point of this transport and address family.
     pub fn any_connection(&self, transport: Transport, is_ipv4: bool) -> Option<ListenId> {
         let fits = |point: &ListenPoint| {

@@ -44,6 +44,7 @@ impl Service {
             match message {
                 ToLocation::Attach => anyhow::bail!("attached twice"),
                 ToLocation::Load { records } => relay.load(&records).await,
+                ToLocation::Replace { number, records } => relay.replace(number, &records).await,
                 ToLocation::Loaded => {
                     let counts = self.finish_load().await;
                     relay.answer(FromLocation::Loaded {
@@ -104,9 +105,9 @@ impl LocationRelay {
         for (worker, way) in (0..).zip(self.ways.borrow_mut().iter_mut()) {
             let Some((batch, _)) = way.unconfirmed.get(way.sent) else { continue };
             way.sent += 1;
-            if let Errand::Changes { number, .. } = batch.errand {
+            if let Errand::Changes { number, replaced, .. } = batch.errand {
                 let records = batch.records.clone();
-                return Some(FromLocation::Changes { worker, number, records });
+                return Some(FromLocation::Changes { worker, number, replaced, records });
             }
         }
         None

@@ -50,6 +50,27 @@ impl LocationRelay {
         }
     }
 
+    /// Sends the replacement of this number to all workers, with the records that each owns: those of one message
+    /// fit one batch.
+    pub(super) async fn replace(&self, number: u64, records: &[u8]) {
+        self.send_filling();
+        let mut batches = Vec::with_capacity(self.workers.len());
+        for worker in 0..self.workers.len() {
+            let mut batch = self.free_batch(worker).await;
+            batch.errand = Errand::Replace { number };
+            batches.push(batch);
+        }
+        for record in record::records(records).flatten().map(|record| record.bytes()) {
+            let owner = (self.owner)(record).map(usize::from);
+            if let Some(batch) = owner.and_then(|owner| batches.get_mut(owner)) {
+                batch.records.extend_from_slice(record);
+            }
+        }
+        for (worker, batch) in self.workers.iter().zip(batches) {
+            worker.log.send(batch);
+        }
+    }
+
     async fn load_one(&self, owner: usize, record: &[u8]) {
         loop {
             let filling = self.ways.borrow_mut()[owner].filling.take();

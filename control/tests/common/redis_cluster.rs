@@ -1,0 +1,156 @@
+//! A Redis Cluster on loopback, of processes of the test's own; they end with it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a cluster may take to come up on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Three masters, and as many replicas for each as wished.
+pub(crate) struct RedisCluster {
+    folder: tempfile::TempDir,
+    nodes: Vec<Node>,
+    password: Option<String>,
+}
+
+struct Node {
+    port: u16,
+    bus: u16,
+    process: Mutex<Option<Child>>,
+}
+
+impl RedisCluster {
+    /// A cluster with so many replicas for each master, and a password if there is to be one.
+    pub(crate) fn start(replicas: usize, password: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let nodes = (0..3 * (1 + replicas)).map(|_| Node::new()).collect();
+        let cluster = Self { folder, nodes, password: password.map(str::to_owned) };
+        for index in 0..cluster.nodes.len() {
+            cluster.restart(index);
+        }
+        cluster.until(|node| cluster.cli(node, &["PING"]).contains("PONG"));
+        let addresses = cluster.addresses().into_iter().map(|address| address.to_string());
+        let replicas = replicas.to_string();
+        let mut create: Vec<String> = ["--cluster".into(), "create".into()].into();
+        create.extend(addresses);
+        create.extend(["--cluster-replicas".into(), replicas, "--cluster-yes".into()]);
+        let create: Vec<&str> = create.iter().map(String::as_str).collect();
+        let said = cluster.cli(0, &create);
+        assert!(said.contains("All 16384 slots covered"), "{said}");
+        cluster.until(|node| cluster.cli(node, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+        let is_in_sync = |info: &str| {
+            info.contains("master_link_status:up")
+                || info.contains("role:master") && !info.contains("connected_slaves:0")
+        };
+        if replicas != "0" {
+            cluster.until(|node| is_in_sync(&cluster.cli(node, &["INFO", "replication"])));
+        }
+        cluster
+    }
+
+    /// One without replicas that all tests of a process share as long as one of them runs.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<RedisCluster>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let cluster = Arc::new(Self::start(0, None));
+            *shared = Arc::downgrade(&cluster);
+            cluster
+        })
+    }
+
+    /// Where its nodes are; the masters of the beginning are the first three.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let address = |node: &Node| SocketAddr::from((Ipv4Addr::LOCALHOST, node.port));
+        self.nodes.iter().map(address).collect()
+    }
+
+    /// Starts a node that does not run.
+    pub(crate) fn restart(&self, index: usize) {
+        let node = &self.nodes[index];
+        let folder: PathBuf = self.folder.path().join(node.port.to_string());
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &node.port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--cluster-enabled", "yes", "--cluster-port", &node.bus.to_string()]);
+        command.args(["--cluster-node-timeout", "2000", "--appendonly", "yes", "--save", ""]);
+        command.args(["--logfile", "log", "--dir"]).arg(&folder);
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password, "--masterauth", password]);
+        }
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        *self.process(index) = Some(process.expect("redis-server is installed"));
+    }
+
+    /// Kills a node.
+    pub(crate) fn kill(&self, index: usize) {
+        if let Some(mut process) = self.process(index).take() {
+            process.kill().and_then(|()| process.wait()).expect("it ran");
+        }
+    }
+
+    /// Has all nodes stand still (`STOP`), or go on (`CONT`).
+    pub(crate) fn signal(&self, signal: &str) {
+        for index in 0..self.nodes.len() {
+            if let Some(process) = &*self.process(index) {
+                let id = process.id().to_string();
+                let sent = Command::new("kill").args(["-s", signal, &id]).status();
+                assert!(sent.expect("kill").success());
+            }
+        }
+    }
+
+    /// What `redis-cli` says to a command for a node.
+    pub(crate) fn cli(&self, index: usize, arguments: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        if arguments.first() != Some(&"--cluster") {
+            command.args(["-p", &self.nodes[index].port.to_string()]);
+        }
+        if let Some(password) = &self.password {
+            command.args(["--no-auth-warning", "-a", password]);
+        }
+        let output = command.args(arguments).output().expect("redis-cli is installed");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Waits until something holds for all nodes.
+    fn until(&self, holds: impl Fn(usize) -> bool) {
+        let start = Instant::now();
+        for index in 0..self.nodes.len() {
+            while !holds(index) {
+                assert!(start.elapsed() < PATIENCE, "the engine of the test does not come up");
+                sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
+    fn process(&self, index: usize) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.nodes[index].process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Node {
+    fn new() -> Self {
+        Self { port: free_port(), bus: free_port(), process: Mutex::new(None) }
+    }
+}
+
+impl Drop for RedisCluster {
+    fn drop(&mut self) {
+        for index in 0..self.nodes.len() {
+            if let Some(mut process) = self.process(index).take() {
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("its address").port()
+}
