@@ -4,6 +4,7 @@
 mod banned;
 pub mod caller;
 pub mod client;
+mod cluster;
 mod configuration;
 mod endpoints;
 mod error;
@@ -74,7 +75,7 @@ type Handler = fn(MethodFilter) -> MethodRouter<Sources>;
 
 /// All of them, in the order of the documentation.
 fn endpoints() -> Vec<Endpoint> {
-    use {banned as b, configuration as c, endpoints as e, rss as r};
+    use {banned as b, cluster as k, configuration as c, endpoints as e, rss as r};
     let read = |path: &'static str, handler: Handler| Endpoint {
         method: Method::GET,
         path,
@@ -107,6 +108,8 @@ fn endpoints() -> Vec<Endpoint> {
         change("/v1/rss/apply", |m| on(m, r::apply)),
         change("/v1/rss/undo", |m| on(m, r::undo)),
         read("/v1/locations/{aor}", |m| on(m, e::location)),
+        read("/v1/cluster", |m| on(m, k::report)),
+        read("/v1/cluster/users/{aor}", |m| on(m, k::user)),
         Endpoint { method: Method::POST, ..read("/v1/where", |m| on(m, e::find_where)) },
         read("/v1/configuration", |m| on(m, c::summary)),
         see("/v1/configuration/text", |m| on(m, c::text)),

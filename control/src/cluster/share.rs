@@ -36,6 +36,11 @@ impl Share {
         Some(Self { shares, member: cluster.member, copies: cluster.copies.into() })
     }
 
+    /// The members that are up, in the order in which the first stage would choose them for the AoR.
+    pub(super) fn holders(&self, aor: &str) -> Vec<SocketAddr> {
+        self.shares.holders(aor)
+    }
+
     /// Whether this node holds the AoR: it is among the first in the order in which the first stage would choose.
     pub(super) fn has(&self, aor: &str) -> bool {
         let Some(member) = self.member else { return false };

@@ -1,5 +1,6 @@
 //! What operators may do with stored bindings.
 
+use crate::cluster::Picture;
 use crate::location::keeper::{KeeperHandle, NO_STORE, Piece, Pieces};
 use control_api::operator::FromControl;
 use tokio::sync::mpsc;
@@ -15,6 +16,11 @@ impl StoredBindings {
     /// Over this keeper; what is restored also goes to `workers`.
     pub fn new(keeper: KeeperHandle, workers: mpsc::Sender<Vec<u8>>) -> Self {
         Self { keeper, workers }
+    }
+
+    /// What this node knows of the cluster; none when it shares bindings with nobody.
+    pub fn picture(&self) -> Option<Picture> {
+        self.keeper.picture().map(|picture| picture.borrow().clone())
     }
 
     /// The record of an AoR.

@@ -34,10 +34,9 @@ impl RedisCluster {
         }
         cluster.until(|node| cluster.cli(node, &["PING"]).contains("PONG"));
         let addresses = cluster.addresses().into_iter().map(|address| address.to_string());
-        let replicas = replicas.to_string();
         let mut create: Vec<String> = ["--cluster".into(), "create".into()].into();
         create.extend(addresses);
-        create.extend(["--cluster-replicas".into(), replicas, "--cluster-yes".into()]);
+        create.extend(["--cluster-replicas".into(), replicas.to_string(), "--cluster-yes".into()]);
         let create: Vec<&str> = create.iter().map(String::as_str).collect();
         let said = cluster.cli(0, &create);
         assert!(said.contains("All 16384 slots covered"), "{said}");
@@ -46,7 +45,7 @@ impl RedisCluster {
             info.contains("master_link_status:up")
                 || info.contains("role:master") && !info.contains("connected_slaves:0")
         };
-        if replicas != "0" {
+        if replicas > 0 {
             cluster.until(|node| is_in_sync(&cluster.cli(node, &["INFO", "replication"])));
         }
         cluster

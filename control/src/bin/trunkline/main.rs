@@ -2,6 +2,7 @@
 
 mod api_socket;
 mod check;
+mod cluster;
 mod config;
 mod connections;
 mod destinations;
@@ -44,6 +45,7 @@ Begin here:
   trunkline sources                   who is banned because it sends too much
   trunkline drain SET ADDR:PORT       no new calls to a member of a destination set
   trunkline location show USER@DOMAIN where a registered user is
+  trunkline cluster shares            which node of several has which part of the users
   trunkline nic doctor                what this server lacks, and the commands that mend it
   trunkline rss plan --queues N --peers FILE.csv     a key and a table that make the queues even
 
@@ -70,6 +72,7 @@ enum Command {
     Drain(drain::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
+    Cluster(cluster::Arguments),
     Nic(nic::Arguments),
     Rss(rss::Arguments),
     Lab(lab::Arguments),
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
         Command::Location(arguments) => location::main(arguments),
+        Command::Cluster(arguments) => cluster::main(&arguments),
         Command::Nic(arguments) => nic::main(&arguments),
         Command::Rss(arguments) => rss::main(&arguments),
         Command::Lab(arguments) => lab::main(arguments),

@@ -22,7 +22,8 @@ impl Shares {
             member.weight > 0 && member.state == MemberState::Up
         };
         let members = (0..).zip(&set.members).filter(is_up);
-        let members = members.map(|(index, member)| Candidate::new(index, member, 0, 0)).collect();
+        let members =
+            members.map(|(index, member)| Candidate::new(index, member, 0, 0, false)).collect();
         Self { keys: Keys::new(secret), members }
     }
 
