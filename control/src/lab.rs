@@ -10,7 +10,7 @@
 //!
 //! Three network namespaces joined by veth pairs. The appliance runs in `tl-sut` on AF_XDP ports.
 //! Callers live in `tl-uac`, servers in `tl-uas`; neither has a route to the other but through the
-//! appliance's SIP.
+//! appliance's SIP. With `--topology` there are [several appliances](topology) instead.
 
 pub mod call;
 pub mod certificate;
@@ -19,13 +19,14 @@ mod report;
 mod settings;
 mod shell;
 mod sipp;
+pub mod topology;
 
 pub use settings::{DOMAIN, default_config};
 
 use crate::config::{Appliance, Config};
 use crate::dataplane_link;
 use crate::operator::connections_blocking;
-use crate::process::{end, is_alive, last_lines, read_pid};
+use crate::process::{beside_us, end, is_alive, last_lines, read_pid};
 use anyhow::{Context, Result, bail};
 use control_api::status::Status;
 use std::ffi::OsStr;
@@ -100,9 +101,18 @@ fn supervisor_pid_path() -> PathBuf {
     Path::new(DIRECTORY).join("supervisor.pid")
 }
 
-/// Whether anything of the lab is there, whole or not.
+/// Whether anything of the lab is there, whole or not, with one appliance or several.
 pub fn is_up() -> bool {
-    Host::ALL.into_iter().any(network::exists)
+    namespaces().iter().any(|namespace| network::exists(namespace))
+}
+
+/// Every namespace that a lab may have.
+fn namespaces() -> Vec<String> {
+    let mut all: Vec<_> = Host::ALL.map(|host| host.namespace().to_owned()).into();
+    all.extend(topology::namespaces());
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Makes the network, starts the appliance and waits until data plane and control both answer. With `rss` the ports
@@ -149,8 +159,10 @@ fn start(text: &str, queues: u16, rss: bool, progress: &mut dyn FnMut(&str)) -> 
         network::spread(queues)?;
     }
     progress("appliance: data plane and control in tl-sut");
-    let supervisor = start_supervisor()?;
-    let status = wait_until_ready(&config.appliance, supervisor)?;
+    let directory = Path::new(DIRECTORY);
+    let supervisor = start_supervisor(Host::Sut.namespace(), &config_path(), directory)?;
+    std::fs::write(supervisor_pid_path(), supervisor.to_string())?;
+    let status = wait_until_ready(&config.appliance, supervisor, directory, START_MAX)?;
     progress(&format!("ready: epoch {} in force", status.epoch));
     Ok(status)
 }
@@ -166,26 +178,37 @@ fn lcores() -> Result<Vec<u16>> {
     Ok(machine.lcores.into_keys().collect())
 }
 
-fn start_supervisor() -> Result<u32> {
-    let log = File::create(Path::new(DIRECTORY).join("supervisor.log"))?;
-    let own = std::env::current_exe()?;
+/// Starts an appliance in this namespace; its logs go to `logs`. Gives its supervisor.
+fn start_supervisor(namespace: &str, config: &Path, logs: &Path) -> Result<u32> {
+    let mut command = Command::new(beside_us("trunkline")?);
+    command.arg("run").arg("--config").arg(config).arg("--log-directory").arg(logs);
+    start_daemon(namespace, &command, &logs.join("supervisor.log"))
+}
+
+/// Starts this command in a namespace, with its output in `log`. Gives its process id.
+fn start_daemon(namespace: &str, command: &Command, log: &Path) -> Result<u32> {
+    let log = File::create(log).with_context(|| log.display().to_string())?;
     // A session of its own, so that it outlives the terminal. `ip` and `setsid` become the program
     // they start, so the process id stays the same.
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", Host::Sut.namespace(), "setsid"]).arg(own);
-    command.arg("run").arg("--config").arg(config_path());
-    command.arg("--log-directory").arg(DIRECTORY);
-    let child = command
+    let child = Command::new("ip")
+        .args(["netns", "exec", namespace, "setsid"])
+        .arg(command.get_program())
+        .args(command.get_args())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
         .context("`ip netns exec` cannot be started: is iproute2 installed?")?;
-    std::fs::write(supervisor_pid_path(), child.id().to_string())?;
     Ok(child.id())
 }
 
-fn wait_until_ready(appliance: &Appliance, supervisor: u32) -> Result<Status> {
+/// Waits until data plane and control of an appliance both answer.
+fn wait_until_ready(
+    appliance: &Appliance,
+    supervisor: u32,
+    logs: &Path,
+    patience: Duration,
+) -> Result<Status> {
     let start = Instant::now();
     loop {
         let problem = match dataplane_link::status_blocking(&appliance.socket()) {
@@ -203,19 +226,19 @@ fn wait_until_ready(appliance: &Appliance, supervisor: u32) -> Result<Status> {
             Err(error) => error.to_string(),
         };
         if !is_alive(supervisor) {
-            bail!("the appliance did not start\n{}", logs());
+            bail!("the appliance did not start\n{}", last_words(logs));
         }
-        if start.elapsed() > START_MAX {
-            bail!("not ready after {} s: {problem}\n{}", START_MAX.as_secs(), logs());
+        if start.elapsed() > patience {
+            bail!("not ready after {} s: {problem}\n{}", patience.as_secs(), last_words(logs));
         }
         sleep(Duration::from_millis(50));
     }
 }
 
-/// The last lines of each log of the lab, under its name.
-fn logs() -> String {
+/// The last lines of each log of an appliance, under its name.
+fn last_words(logs: &Path) -> String {
     let tail = |name| {
-        let lines = last_lines(&Path::new(DIRECTORY).join(name), 10);
+        let lines = last_lines(&logs.join(name), 10);
         (!lines.is_empty()).then(|| format!("--- the last lines of {name}\n{lines}\n"))
     };
     ["dataplane.log", "control.log", "supervisor.log"].into_iter().filter_map(tail).collect()
@@ -232,11 +255,12 @@ pub fn down() -> Result<bool> {
     if let Some(pid) = supervisor_pid() {
         end(&[pid], STOP_MAX);
     }
-    for host in Host::ALL {
-        if network::exists(host) {
-            end(&network::pids(host)?, KILL_AFTER);
-            network::remove(host)?;
-        }
+    if let Ok(topology) = topology::current() {
+        topology.hosts().into_iter().try_for_each(topology::kill_all)?;
+    }
+    for namespace in namespaces().iter().filter(|namespace| network::exists(namespace)) {
+        end(&network::pids(namespace)?, KILL_AFTER);
+        network::remove(namespace)?;
     }
     if Path::new(DIRECTORY).exists() {
         std::fs::remove_dir_all(DIRECTORY).context(DIRECTORY)?;
@@ -247,25 +271,41 @@ pub fn down() -> Result<bool> {
 /// The supervisor of the lab, if it runs: a process of this id in `tl-sut`.
 pub fn supervisor_pid() -> Option<u32> {
     let pid = read_pid(&supervisor_pid_path())?;
-    let in_namespace = network::pids(Host::Sut).unwrap_or_default();
+    let in_namespace = network::pids(Host::Sut.namespace()).unwrap_or_default();
     in_namespace.contains(&pid).then_some(pid)
 }
 
 /// The command that runs `program` in a host of the lab.
 pub fn command_in(host: Host, program: impl AsRef<OsStr>) -> Command {
+    command_in_namespace(host.namespace(), program)
+}
+
+/// The command that runs `program` in this namespace.
+pub fn command_in_namespace(namespace: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("ip");
-    command.args(["netns", "exec", host.namespace()]).arg(program);
+    command.args(["netns", "exec", namespace]).arg(program);
     command
 }
 
-/// The processes of a host with their command names.
+/// The namespace of the host that has this name, in the lab that is up.
 ///
 /// # Errors
-/// When the host is not there.
-pub fn processes(host: Host) -> Result<Vec<(u32, String)>> {
+/// When there is no such host, with the names that there are.
+pub fn namespace_of(name: &str) -> Result<String, String> {
+    match topology::current() {
+        Ok(topology) => topology.host(name).map(topology::Node::namespace),
+        Err(_) => name.parse().map(|host: Host| host.namespace().to_owned()),
+    }
+}
+
+/// The processes in a namespace with their command names.
+///
+/// # Errors
+/// When the namespace is not there.
+pub fn processes(namespace: &str) -> Result<Vec<(u32, String)>> {
     let name = |pid: u32| {
         let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         (pid, comm.trim().to_owned())
     };
-    Ok(network::pids(host)?.into_iter().map(name).collect())
+    Ok(network::pids(namespace)?.into_iter().map(name).collect())
 }

@@ -54,6 +54,21 @@ pub fn reload(pid: u32) {
     send(pid, Signal::HUP);
 }
 
+/// Sends SIGKILL; nothing happens when the process is gone.
+pub fn kill(pid: u32) {
+    send(pid, Signal::KILL);
+}
+
+/// Sends SIGSTOP: the process stands still until [`resume`].
+pub fn pause(pid: u32) {
+    send(pid, Signal::STOP);
+}
+
+/// Sends SIGCONT.
+pub fn resume(pid: u32) {
+    send(pid, Signal::CONT);
+}
+
 fn send(pid: u32, signal: Signal) {
     if let Some(pid) = to_pid(pid) {
         // The only error is that it is gone, which is what a signal was for, or soon will be.
@@ -63,10 +78,19 @@ fn send(pid: u32, signal: Signal) {
 
 /// Whether a process with this id runs; one that ended and that nobody waited for does not.
 pub fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether a process stands still since [`pause`].
+pub fn is_paused(pid: u32) -> bool {
+    state(pid) == Some('T')
+}
+
+/// The letter of a process's state; none when there is no such process.
+fn state(pid: u32) -> Option<char> {
     // `pid (name) state ...`, and the name may hold anything (proc(5)).
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
 }
 
 fn to_pid(pid: u32) -> Option<Pid> {
@@ -107,7 +131,7 @@ pub fn last_lines(path: &Path, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{end, is_alive, last_lines, lock};
+    use super::{end, is_alive, is_paused, kill, last_lines, lock, pause, resume};
     use std::process::Command;
     use std::thread::sleep;
     use std::time::Duration;
@@ -138,6 +162,24 @@ mod tests {
             sleep(Duration::from_millis(10));
         }
         panic!("the lock is still held");
+    }
+
+    #[test]
+    fn a_process_stands_still_and_goes_on() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let becomes = |paused| {
+            (0..500).any(|_| {
+                sleep(Duration::from_millis(10));
+                is_paused(pid) == paused
+            })
+        };
+        pause(pid);
+        assert!(becomes(true) && is_alive(pid));
+        resume(pid);
+        assert!(becomes(false));
+        kill(pid);
+        assert_eq!(child.wait().unwrap().to_string(), "signal: 9 (SIGKILL)");
     }
 
     #[test]

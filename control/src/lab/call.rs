@@ -3,7 +3,7 @@
 use super::report::CallReport;
 use super::shell::run as shell;
 use super::sipp::{BUFFER, Sipp, Statistics, server, write_server};
-use super::{DIRECTORY, Host, command_in, config_path, is_up};
+use super::{DIRECTORY, Host, command_in, config_path, is_up, topology};
 use crate::config::Config;
 use crate::dataplane_link::status_blocking;
 use crate::process::{end, lock};
@@ -74,6 +74,11 @@ const PATIENCE: Duration = Duration::from_secs(35);
 pub fn run(options: &CallOptions, progress: &mut dyn FnMut(&str)) -> Result<CallReport> {
     if !is_up() {
         bail!("the lab is not up: `trunkline lab up` starts it");
+    }
+    if let Ok(topology) = topology::current() {
+        bail!(
+            "calls are placed in the lab with one appliance, and {topology} is up: `trunkline lab down`, then `trunkline lab up`"
+        );
     }
     let directory = Path::new(DIRECTORY);
     let _lock = lock(directory, "call")?;

@@ -13,32 +13,43 @@ use std::path::Path;
 /// Where `ip netns` keeps its namespaces.
 const NAMESPACES: &str = "/run/netns";
 
-/// Whether the namespace of this host is there.
-pub(super) fn exists(host: Host) -> bool {
-    Path::new(NAMESPACES).join(host.namespace()).exists()
+/// Whether this namespace is there.
+pub(super) fn exists(namespace: &str) -> bool {
+    Path::new(NAMESPACES).join(namespace).exists()
 }
 
-/// The processes in the namespace of this host.
-pub(super) fn pids(host: Host) -> Result<Vec<u32>> {
-    let output = run("ip", &["netns", "pids", host.namespace()])?;
+/// The processes in this namespace.
+pub(super) fn pids(namespace: &str) -> Result<Vec<u32>> {
+    let output = run("ip", &["netns", "pids", namespace])?;
     Ok(output.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// Removes the namespace of this host, and with it its interfaces.
-pub(super) fn remove(host: Host) -> Result<()> {
-    run("ip", &["netns", "delete", host.namespace()]).map(drop)
+/// Makes a namespace. Interfaces made in it have IPv6, without the second that the search for duplicate addresses
+/// takes: the lab knows its addresses.
+pub(super) fn add(namespace: &str) -> Result<()> {
+    run("ip", &["netns", "add", namespace])?;
+    let settings = "cd /proc/sys/net/ipv6/conf && for i in all default lo; do \
+                    echo 0 > $i/disable_ipv6; echo 0 > $i/accept_dad; done";
+    run("ip", &["netns", "exec", namespace, "sh", "-ec", settings]).map(drop)
+}
+
+/// Has fragments wait no longer than they need where an appliance runs. Those of one message arrive within
+/// milliseconds; what is left of others makes room for new ones only when its time is over, which is 30 s by default.
+pub(super) fn shorten_fragment_times(namespace: &str) -> Result<()> {
+    let settings =
+        "echo 3 > /proc/sys/net/ipv4/ipfrag_time; echo 3 > /proc/sys/net/ipv6/ip6frag_time";
+    run("ip", &["netns", "exec", namespace, "sh", "-ec", settings]).map(drop)
+}
+
+/// Removes this namespace, and with it its interfaces.
+pub(super) fn remove(namespace: &str) -> Result<()> {
+    run("ip", &["netns", "delete", namespace]).map(drop)
 }
 
 /// Makes the three namespaces and the two veth pairs, with addresses, up.
 pub(super) fn make(queues: u16) -> Result<()> {
     for host in Host::ALL {
-        let namespace = host.namespace();
-        run("ip", &["netns", "add", namespace])?;
-        // Interfaces made from here on have IPv6, without the second that the search for duplicate
-        // addresses takes: the lab knows its addresses.
-        let settings = "cd /proc/sys/net/ipv6/conf && for i in all default lo; do \
-                        echo 0 > $i/disable_ipv6; echo 0 > $i/accept_dad; done";
-        run("ip", &["netns", "exec", namespace, "sh", "-ec", settings])?;
+        add(host.namespace())?;
     }
     let pair = |ours: &str, host: Host| {
         format!(
@@ -49,11 +60,7 @@ pub(super) fn make(queues: u16) -> Result<()> {
         )
     };
     run_with_input("ip", &["-batch", "-"], &(pair("uac0", Host::Uac) + &pair("uas0", Host::Uas)))?;
-    // Fragments of one message arrive within milliseconds. What is left of others makes room for new ones
-    // only when its time is over, which is 30 s by default.
-    let settings =
-        "echo 3 > /proc/sys/net/ipv4/ipfrag_time; echo 3 > /proc/sys/net/ipv6/ip6frag_time";
-    run("ip", &["netns", "exec", Host::Sut.namespace(), "sh", "-ec", settings])?;
+    shorten_fragment_times(Host::Sut.namespace())?;
     bring_up(Host::Sut, &[("uac0", "10.77.1.1", "fd77:1::1"), ("uas0", "10.77.2.1", "fd77:2::1")])?;
     bring_up(Host::Uac, &[("eth0", "10.77.1.2", "fd77:1::2")])?;
     bring_up(Host::Uas, &[("eth0", "10.77.2.2", "fd77:2::2")])

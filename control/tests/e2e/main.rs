@@ -10,6 +10,7 @@ mod backups;
 mod bench;
 mod browser;
 mod calls;
+mod cluster;
 mod connections;
 mod database;
 mod digest;

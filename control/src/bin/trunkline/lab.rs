@@ -1,10 +1,13 @@
 //! `trunkline lab`
 
+mod hosts;
+
 use crate::Failure;
 use clap::{Subcommand, ValueEnum};
 use control::config::Config;
 use control::dataplane_link::status_blocking;
 use control::lab::call::{self, CallOptions, Family, Flows};
+use control::lab::topology::{self, Topology};
 use control::lab::{self, Host};
 use control::status_report::{StatusReport, grouped};
 use std::ffi::OsString;
@@ -14,7 +17,8 @@ use std::path::PathBuf;
 /// A small network on this machine, with the appliance in the middle
 ///
 /// Network namespaces tl-uac (callers), tl-sut (the appliance, on AF_XDP ports) and tl-uas
-/// (servers), joined by veth pairs. Nothing outside them is touched.
+/// (servers), joined by veth pairs. Nothing outside them is touched. With --topology there are several
+/// appliances in two stages, an engine and a switch between them.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +28,14 @@ Examples:
   trunkline lab exec uac -- ping -c 3 10.77.1.1
   trunkline lab exec uas -- tcpdump -ni eth0 udp
   trunkline lab exec uac -- sipsak -U -x 60 -s sip:alice@lab.test -p 10.77.1.1
-  trunkline lab down")]
+  trunkline lab down
+
+Several hosts:
+  trunkline lab up --topology s3p3
+  trunkline lab host list
+  trunkline lab host kill p2
+  trunkline lab link cut f1 p3
+  trunkline lab exec f1 -- tcpdump -ni eth0 udp")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -41,8 +52,12 @@ forwards every other request to 10.77.2.2:5060 or [fd77:2::2]:5060.
 veth has no RSS: the kernel of the sender chooses the queue, each flow its own. With --rss a BPF program in
 tl-uac and tl-uas hashes each frame that leaves (Toeplitz) and looks its queue up in a table:
   trunkline rss show --port uac0 --socket /run/trunkline/lab/api.sock
-  trunkline rss apply plan.json --port uac0 --socket /run/trunkline/lab/api.sock")]
-    Up(Up),
+  trunkline rss apply plan.json --port uac0 --socket /run/trunkline/lab/api.sock
+
+With --topology there are one to three stateless first-stage appliances f1 to f3 (10.79.0.11 ..), one to three
+second-stage appliances p1 to p3 (10.79.0.21 ..) that register users of lab.test, a Redis Cluster on d1 to d3
+(10.79.0.31 ..), and the generators uac (10.79.0.101) and uas (10.79.0.102).")]
+    Up(UpCommand),
     /// Run a command in a host of the lab; its exit status is ours
     #[command(after_help = "\
 Examples:
@@ -50,14 +65,18 @@ Examples:
   trunkline lab exec uas -- sipp -sn uas -i 10.77.2.2 -p 5060
   trunkline lab exec sut -- ip neighbour")]
     Exec {
-        /// uac, sut or uas
-        host: Host,
+        /// uac, sut or uas; with --topology any name of `trunkline lab host list`
+        host: String,
         /// The command and its arguments
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
     /// Show hosts, processes and the data plane's counters
     Status,
+    /// Show the hosts of a topology, and have them die, stand still, be cut off, become slow, get well
+    Host(hosts::HostArguments),
+    /// Cut and heal the way between two hosts of a topology
+    Link(hosts::LinkArguments),
     /// Stop the appliance and remove the network; also after a crash, also when nothing is up
     Down,
     /// Place calls through the appliance with SIPp and report
@@ -66,6 +85,15 @@ Exit status: 0 when every call succeeded and every packet is accounted for, 1 ot
     Call(Call),
     /// Up, call, down: the whole thing in one command
     Demo(Demo),
+}
+
+#[derive(clap::Args)]
+struct UpCommand {
+    #[command(flatten)]
+    up: Up,
+    /// Several hosts: first-stage and second-stage appliances, 1 to 3 of each, as in s3p3
+    #[arg(long, value_name = "sNpM", conflicts_with_all = ["config", "queues", "rss"])]
+    topology: Option<Topology>,
 }
 
 #[derive(clap::Args)]
@@ -159,13 +187,16 @@ impl Call {
 pub(crate) fn main(arguments: Arguments) -> Result<(), Failure> {
     crate::require_root("the lab")?;
     match arguments.command {
-        Command::Up(arguments) => {
+        Command::Up(UpCommand { topology: Some(topology), .. }) => hosts::up(topology),
+        Command::Up(UpCommand { up: arguments, .. }) => {
             up(&arguments)?;
             crate::say(format!("\n{}", what_next()?));
             Ok(())
         }
-        Command::Exec { host, command } => exec(host, &command),
+        Command::Exec { host, command } => exec(&host, &command),
         Command::Status => status(),
+        Command::Host(arguments) => hosts::host(&arguments),
+        Command::Link(arguments) => hosts::link(&arguments),
         Command::Down => down(),
         Command::Call(arguments) => place_calls(&arguments),
         Command::Demo(arguments) => demo(arguments),
@@ -213,12 +244,14 @@ or, over TLS: <sip:alice@{domain};transport=tls>;regint=60;outbound=\"sip:10.77.
     ))
 }
 
-fn exec(host: Host, command: &[OsString]) -> Result<(), Failure> {
+fn exec(host: &str, command: &[OsString]) -> Result<(), Failure> {
     require_up()?;
+    let namespace =
+        lab::namespace_of(host).map_err(|error| Failure::wrong(format!("trunkline: {error}")))?;
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::wrong("trunkline lab exec: name a command after --"));
     };
-    let mut command = lab::command_in(host, program);
+    let mut command = lab::command_in_namespace(&namespace, program);
     // Only returns when it fails.
     Err(command.args(arguments).exec().into())
 }
@@ -232,14 +265,23 @@ fn require_up() -> Result<(), Failure> {
 
 fn status() -> Result<(), Failure> {
     require_up()?;
+    if let Ok(topology) = topology::current() {
+        return hosts::status(topology);
+    }
     for host in Host::ALL {
-        let processes = lab::processes(host)?;
-        let words = processes.iter().map(|(pid, name)| format!("{name} ({pid})"));
-        let words = words.collect::<Vec<_>>().join(", ");
-        crate::say(format!("{:<8} {words}", host.namespace()));
+        say_processes(host.namespace())?;
     }
     let socket = Config::load(&lab::config_path())?.appliance.socket();
     crate::say(format!("\n{}", StatusReport::new(&status_blocking(&socket)?)));
+    Ok(())
+}
+
+/// One line: a namespace and what runs there.
+fn say_processes(namespace: &str) -> Result<(), Failure> {
+    let processes = lab::processes(namespace)?;
+    let words = processes.iter().map(|(pid, name)| format!("{name} ({pid})"));
+    let words = words.collect::<Vec<_>>().join(", ");
+    crate::say(format!("{namespace:<8} {words}"));
     Ok(())
 }
 
@@ -262,6 +304,12 @@ fn place_calls(arguments: &Call) -> Result<(), Failure> {
 }
 
 fn demo(mut arguments: Demo) -> Result<(), Failure> {
+    if let Ok(topology) = topology::current() {
+        let what = format!(
+            "trunkline: a lab with several hosts is up ({topology}): `trunkline lab down` removes it"
+        );
+        return Err(Failure::wrong(what));
+    }
     let was_up = lab::is_up();
     if was_up {
         progress("up already, and stays up");

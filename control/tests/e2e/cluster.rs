@@ -1,0 +1,229 @@
+//! Several appliances in two stages: users are called through any of them, and hosts die and get well.
+
+use crate::lab::{binary, text, trunkline};
+use crate::phone::{Dialog, Phone, Received};
+use serde_json::Value;
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a machine that does other work beside.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A lab with several hosts, while this value lives.
+struct Cluster(());
+
+impl Cluster {
+    fn up(topology: &str) -> Self {
+        trunkline(&["lab", "down"]);
+        let cluster = Self(());
+        let output = trunkline(&["lab", "up", "--topology", topology]);
+        assert!(output.status.success(), "{}", text(&output));
+        cluster
+    }
+
+    /// `trunkline lab host WHAT NAME`, which must succeed.
+    #[track_caller]
+    fn host(&self, what: &str, name: &str) {
+        let output = self.lab(&["host", what, name]);
+        assert!(output.status.success(), "{what} {name}: {}", text(&output));
+    }
+
+    #[expect(clippy::unused_self, reason = "needs a lab that is up")]
+    fn lab(&self, arguments: &[&str]) -> Output {
+        trunkline(&[&["lab"], arguments].concat())
+    }
+
+    /// A host in `trunkline lab host list --json`.
+    fn state(&self, name: &str) -> Value {
+        let output = self.lab(&["host", "list", "--json"]);
+        let list: Value = parsed(&output);
+        let hosts = list["hosts"].as_array().expect("hosts");
+        hosts.iter().find(|host| host["host"] == name).expect(name).clone()
+    }
+
+    /// Whether a host has an answer to ping from another one.
+    fn pings(&self, from: &str, address: &str) -> bool {
+        self.lab(&["exec", from, "--", "ping", "-c", "1", "-W", "1", address]).status.success()
+    }
+
+    /// Users of a second-stage node.
+    #[expect(clippy::unused_self, reason = "needs a lab that is up")]
+    fn users(&self, node: &str) -> u64 {
+        let socket = format!("/run/trunkline/lab/{node}/run/dataplane.sock");
+        let output = trunkline(&["status", "--json", "--socket", &socket]);
+        let status: Value = parsed(&output);
+        status["workers"][0]["location"]["aors"].as_u64().expect("a count")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = "cd /run/trunkline/lab && tail -n 20 */logs/*.log; cd -; true";
+            let _ = Command::new("sh").args(["-c", logs]).status();
+            let list = Command::new(binary("trunkline")).args(["lab", "host", "list"]).output();
+            eprintln!("{}", list.map_or_else(|error| error.to_string(), |output| text(&output)));
+        }
+        trunkline(&["lab", "down"]);
+    }
+}
+
+/// What a command printed as JSON.
+#[track_caller]
+fn parsed(output: &Output) -> Value {
+    let value = serde_json::from_slice(&output.stdout);
+    value.unwrap_or_else(|error| panic!("no JSON ({error}): {}", text(output)))
+}
+
+/// Waits until it is so.
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// Registers until it is answered with 200: a node that starts says 503, one that died nothing.
+#[track_caller]
+fn registers(phone: &Phone) {
+    until(&format!("{} registers", phone.user), || {
+        let lines = format!("Contact: <{}>\nExpires: 600", phone.contact());
+        phone.register(&lines).status() == Some(200)
+    });
+}
+
+/// Calls until the callee has been reached and the call has ended.
+#[track_caller]
+fn calls(caller: &Phone, callee: &Phone) {
+    until(&format!("{} calls {}", caller.at, callee.user), || call(caller, callee).is_some());
+}
+
+/// INVITE, 200, ACK, BYE, 200; none when something did not come.
+fn call(caller: &Phone, callee: &Phone) -> Option<()> {
+    let second = Duration::from_secs(1);
+    let hear = |phone: &Phone, wanted: &dyn Fn(&Received) -> bool| {
+        let start = Instant::now();
+        while let Some(left) = second.checked_sub(start.elapsed()) {
+            if let Some(message) = phone.hear_for(left).filter(wanted) {
+                return Some(message);
+            }
+        }
+        None
+    };
+    let invite = caller.asks("INVITE", &callee.aor(), "");
+    let same = |message: &Received| message.value("Call-ID") == invite.value("Call-ID");
+    let asked = |method: &'static str| {
+        move |message: &Received| message.method() == Some(method) && same(message)
+    };
+    let asked_of = |method| hear(callee, &asked(method));
+    let came = asked_of("INVITE")?;
+    callee.answers(&came, "200 OK", "");
+    let answer = hear(caller, &|message| message.status() == Some(200) && same(message))?;
+    let dialog = Dialog::of_caller(&answer);
+    caller.asks_within(&dialog, "ACK", Some(invite.cseq()));
+    asked_of("ACK")?;
+    caller.asks_within(&dialog, "BYE", None);
+    let bye = asked_of("BYE")?;
+    callee.answers(&bye, "200 OK", "");
+    let is_end = |message: &Received| {
+        message.status() == Some(200) && message.value("CSeq").ends_with("BYE")
+    };
+    hear(caller, &|message| is_end(message) && same(message)).map(drop)
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn users_are_called_through_every_first_stage_node_and_again_when_a_second_stage_node_died() {
+    let cluster = Cluster::up("s2p2");
+    let proxies = ["10.79.0.11:5060", "10.79.0.12:5060"];
+    let callee = |number: u16| {
+        let (at, proxy) =
+            (format!("10.79.0.102:{}", 6_000 + number), proxies[usize::from(number % 2)]);
+        Phone::new("uas", &at, proxy, &format!("user{number}"))
+    };
+    let callees: Vec<_> = (0..16).map(callee).collect();
+    let caller = |(number, proxy): (u16, &&str)| {
+        Phone::new("uac", &format!("10.79.0.101:{}", 7_000 + number), proxy, "caller")
+    };
+    let callers: Vec<_> = (0..).zip(&proxies).map(caller).collect();
+    let call_all = || {
+        for caller in &callers {
+            for callee in &callees {
+                calls(caller, callee);
+            }
+        }
+    };
+
+    callees.iter().for_each(registers);
+    until("each second-stage node has a share", || {
+        let users = [cluster.users("p1"), cluster.users("p2")];
+        users.iter().sum::<u64>() == 16 && users.iter().all(|users| *users > 0)
+    });
+    call_all();
+
+    cluster.host("kill", "p1");
+    assert_eq!(cluster.state("p1")["state"], "dead");
+    until("all users are at the node that is left", || {
+        callees.iter().for_each(registers);
+        cluster.users("p2") == 16
+    });
+    call_all();
+
+    cluster.host("heal", "p1");
+    assert_eq!(cluster.state("p1")["state"], "running");
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn hosts_and_links_are_cut_paused_slowed_and_healed() {
+    let cluster = Cluster::up("s1p2");
+    let [f1, p1, p2] = ["10.79.0.11", "10.79.0.21", "10.79.0.22"];
+
+    cluster.host("cut", "p1");
+    assert_eq!(cluster.state("p1")["is_cut"], true);
+    assert!(!cluster.pings("f1", p1) && cluster.pings("f1", p2));
+    cluster.host("slow", "p1");
+    assert_eq!(cluster.state("p1")["is_slow"], true);
+    cluster.host("heal", "p1");
+    until("p1 is reached again", || cluster.pings("f1", p1));
+    let state = cluster.state("p1");
+    assert_eq!((&state["is_cut"], &state["is_slow"]), (&false.into(), &false.into()));
+
+    assert!(cluster.lab(&["link", "cut", "f1", "p2"]).status.success());
+    assert!(!cluster.pings("f1", p2) && !cluster.pings("p2", f1) && cluster.pings("uac", p2));
+    assert!(cluster.lab(&["link", "heal", "p2", "f1"]).status.success());
+    until("p2 is reached again", || cluster.pings("f1", p2));
+
+    cluster.host("pause", "f1");
+    assert_eq!(cluster.state("f1")["state"], "paused");
+    assert!(cluster.pings("uac", f1), "the kernel of a paused host answers");
+    let phone = Phone::new("uas", "10.79.0.102:6000", "10.79.0.11:5060", "alice");
+    phone.asks("OPTIONS", "sip:10.79.0.11", "");
+    assert!(phone.hear_for(Duration::from_secs(1)).is_none());
+    cluster.host("resume", "f1");
+    registers(&phone);
+
+    // The engine goes on without one of its hosts: a replica elsewhere takes over.
+    cluster.host("kill", "d1");
+    let words = ["--", "redis-cli", "-c", "-h", "10.79.0.32", "set"];
+    for key in ["a", "b", "c", "d"] {
+        until("the engine takes writes", || {
+            let output = cluster.lab(&[&["exec", "p1"], &words[..], &[key, "1"]].concat());
+            output.stdout.starts_with(b"OK")
+        });
+    }
+    cluster.host("start", "d1");
+    assert_eq!(cluster.state("d1")["state"], "running");
+
+    let refused = cluster.lab(&["host", "kill", "p3"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(text(&refused).contains("no host `p3` in the lab: d1, "), "{}", text(&refused));
+    // Whatever state it is in, it can be taken down.
+    cluster.host("pause", "p1");
+    cluster.host("kill", "d2");
+    assert!(cluster.lab(&["down"]).status.success());
+    assert!(!std::path::Path::new("/run/netns/tl-net").exists());
+}
