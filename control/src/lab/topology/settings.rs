@@ -61,9 +61,10 @@ pub(super) fn config(topology: Topology, node: Node, lcores: &[u16]) -> Result<S
             );
         }
     }
+    text.push_str(&users(topology));
     text.push_str(&match role {
-        Role::FirstStage => first_stage(topology),
-        _ => SECOND_STAGE.into(),
+        Role::FirstStage => FIRST_STAGE.into(),
+        _ => second_stage(topology, node),
     });
     Ok(text)
 }
@@ -76,7 +77,8 @@ fn tables(role: Role) -> &'static str {
     }
 }
 
-fn first_stage(topology: Topology) -> String {
+/// Whom users are spread over.
+fn users(topology: Topology) -> String {
     let line = |node: Node| format!("    {{ address = \"{}\" }},\n", node.sip()[0]);
     let members: String = topology.with(Role::SecondStage).into_iter().map(line).collect();
     format!(
@@ -88,29 +90,48 @@ hash = "aor"
 members = [
 {members}]
 probe = {{ interval_seconds = 1, timeout_ms = 300, down_after = 2, up_after = 2 }}
-
-[[routes]]
-match = {{ domains = ["{DOMAIN}"] }}
-forward = "users"
-path = true
 "#
     )
 }
 
-const SECOND_STAGE: &str = r#"
+const FIRST_STAGE: &str = r#"
 [[routes]]
 match = { domains = ["lab.test"] }
+forward = "users"
+path = true
+"#;
+
+fn second_stage(topology: Topology, node: Node) -> String {
+    let engine: Vec<_> =
+        topology.with(Role::Engine).into_iter().map(|node| format!("{}:6379", node.v4())).collect();
+    format!(
+        r#"
+[[routes]]
+match = {{ domains = ["lab.test"] }}
 register = true
 
-# Who is not registered is 480.
+# Who has no binding here may have one at another node; else it is 480.
 [[routes]]
-match = { domains = ["lab.test"] }
+match = {{ domains = ["lab.test"] }}
 locate = true
+otherwise = "users"
+
+[registrar]
+durability = "flushed" # a 200 says that the engine has the binding
+
+[cluster]
+name = "lab"
+members = "users"
+member = "{member}"
+engine = {engine:?}
 
 # A phone with flows through two first-stage nodes is asked along the other one soon.
 [transactions]
 failover_ms = 500
-"#;
+"#,
+        member = node.sip()[0]
+    )
+}
 
 #[cfg(test)]
 mod tests {
@@ -131,8 +152,8 @@ mod tests {
                 assert_eq!(config.nic.lcores.workers, [1]);
                 let members: usize =
                     config.destination_sets.iter().map(|set| set.members.len()).sum();
-                let expected = if node.role == Role::FirstStage { usize::from(second) } else { 0 };
-                assert_eq!(members, expected, "{text}");
+                assert_eq!(members, usize::from(second), "{text}");
+                assert_eq!(config.cluster.is_some(), node.role == Role::SecondStage);
             }
         }
     }
