@@ -2,6 +2,7 @@
 
 mod accounting;
 mod baseline;
+mod cluster;
 mod compare;
 mod connections;
 mod corpus;
@@ -55,6 +56,7 @@ enum Command {
     Model(model::Arguments),
     Hold(hold::Arguments),
     Connections(connections::Arguments),
+    Cluster(cluster::Arguments),
     Overload(pipeline::overload::Arguments),
     OverloadTcp(overload_tcp::Arguments),
     Forward(forward::Arguments),
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => done(compare::run(&arguments)),
         Command::Model(arguments) => done(model::run(&arguments)),
         Command::Connections(arguments) => connections::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Hold(arguments) => done(hold::run(&arguments)),
         Command::Overload(arguments) => done(pipeline::overload::run(&arguments)),
         Command::OverloadTcp(arguments) => done(overload_tcp::run(&arguments)),

@@ -1,0 +1,461 @@
+//! Phones and callers, in one loop over two sockets: one at which all phones are, and one from which all calls come.
+
+use super::history::{Attempt, Event, Purpose};
+use super::message::{self, Contact, Flow, Message};
+use anyhow::{Context as _, Result, anyhow};
+use control::lab::topology::{Node, Role, Topology};
+use nix::sched::{CloneFlags, setns};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Where the phones are, at `tl-uas`, and the callers, at `tl-uac`.
+const PORT: u16 = 7_000;
+/// T1 (RFC 3261 section 17.1.1.1), in milliseconds.
+const T1: u64 = 500;
+/// How long a client waits for a first word before it tries the next first-stage node: one retransmission.
+const SILENCE: u64 = 2 * T1;
+/// And how long for a final response after a provisional one.
+const PROCEEDING: u64 = 3_000;
+/// Pause after a refusal.
+const PAUSE: u64 = 100;
+/// How long a caller goes on trying.
+const CALL_LIMIT: u64 = 10_000;
+/// How long a phone goes on trying.
+const REGISTER_LIMIT: u64 = 60_000;
+/// Expiry of registrations in seconds: longer than a campaign.
+const EXPIRES: u32 = 7_200;
+/// Most flows of a user (RFC 5626): when one first-stage node is away, the other one's flow is used.
+const FLOWS: usize = 2;
+
+/// Operations per second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    pub(super) registers: f64,
+    pub(super) calls: f64,
+}
+
+/// All phones and callers.
+pub(super) struct Generator {
+    phones: Socket,
+    callers: Socket,
+    /// Name and address of each first-stage node.
+    nodes: Vec<(String, SocketAddr)>,
+    flows: BTreeMap<Flow, Registration>,
+    users: u32,
+    operations: BTreeMap<u32, Operation>,
+    next_operation: u32,
+    pub(super) events: Vec<Event>,
+    start: Instant,
+    random: SmallRng,
+    load: Load,
+}
+
+/// What a phone knows of one of its flows.
+#[derive(Clone, Copy, Default)]
+struct Registration {
+    generation: u32,
+    cseq: u32,
+    is_acknowledged: bool,
+    is_under_way: bool,
+}
+
+struct Socket {
+    socket: UdpSocket,
+    at: SocketAddr,
+}
+
+/// Something that a user wants, and tries until it is done.
+struct Operation {
+    purpose: Purpose,
+    user: u32,
+    /// What is registered.
+    contact: Option<Contact>,
+    attempts: u32,
+    /// Index of the first-stage node that is tried first.
+    first_node: usize,
+    /// When it is given up.
+    deadline: u64,
+    state: State,
+}
+
+enum State {
+    /// Tries at this time.
+    Pausing(u64),
+    Trying(Try),
+}
+
+struct Try {
+    text: String,
+    began: u64,
+    /// When it is sent again; none after a provisional response.
+    again: Option<u64>,
+    gives_up: u64,
+}
+
+/// Load that goes on by itself.
+struct Load {
+    rates: Rates,
+    is_on: bool,
+    /// Operations that are due, in parts.
+    due: [f64; 2],
+    last: u64,
+}
+
+impl Generator {
+    /// Phones of so many users; `start` is the beginning of the history.
+    pub(super) fn new(topology: Topology, users: u32, rates: Rates, seed: u64) -> Result<Self> {
+        let node = |node: Node| (node.name(), node.sip()[0]);
+        let nodes: Vec<_> = topology.with(Role::FirstStage).into_iter().map(node).collect();
+        let flows = u8::try_from(nodes.len().min(FLOWS))?;
+        let flow =
+            |user| (0..flows).map(move |flow| (Flow { user, flow }, Registration::default()));
+        Ok(Self {
+            phones: Socket::at(&topology.with(Role::Servers))?,
+            callers: Socket::at(&topology.with(Role::Callers))?,
+            nodes,
+            flows: (0..users).flat_map(flow).collect(),
+            users,
+            operations: BTreeMap::new(),
+            next_operation: 0,
+            events: Vec::new(),
+            start: Instant::now(),
+            random: SmallRng::seed_from_u64(seed),
+            load: Load { rates, is_on: false, due: [0.0; 2], last: 0 },
+        })
+    }
+
+    /// Milliseconds since the beginning.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Has every flow register that is not registered.
+    pub(super) fn register_all(&mut self) {
+        let missing = self.flows.iter().filter(|(_, registration)| !registration.is_acknowledged);
+        let missing: Vec<Flow> = missing.map(|(flow, _)| *flow).collect();
+        for flow in missing {
+            self.register(flow);
+        }
+    }
+
+    /// Has every flow that goes through this first-stage node register anew, as phones do that notice by their
+    /// keep-alives that it was away (RFC 5626 section 4.4).
+    pub(super) fn refresh_flows_of(&mut self, node: &str) {
+        let Some(index) = self.nodes.iter().position(|(name, _)| name == node) else { return };
+        let flows = self.flows.keys().copied().filter(|flow| self.home(*flow) == index);
+        let flows: Vec<Flow> = flows.collect();
+        for flow in flows {
+            self.register(flow);
+        }
+    }
+
+    /// Calls every user that has registered.
+    pub(super) fn check_all(&mut self) {
+        let registered = self.flows.iter().filter(|(_, registration)| registration.is_acknowledged);
+        let mut users: Vec<u32> = registered.map(|(flow, _)| flow.user).collect();
+        users.dedup();
+        for user in users {
+            self.call(user, Purpose::Check);
+        }
+    }
+
+    /// Begins or ends the load.
+    pub(super) fn load(&mut self, is_on: bool) {
+        (self.load.is_on, self.load.last) = (is_on, self.now());
+    }
+
+    /// Users who want something now, of this kind.
+    pub(super) fn under_way(&self, purpose: Purpose) -> usize {
+        self.operations.values().filter(|operation| operation.purpose == purpose).count()
+    }
+
+    /// Flows that have a registration answered with 200, and all.
+    pub(super) fn registered(&self) -> (usize, usize) {
+        let count = self.flows.values().filter(|registration| registration.is_acknowledged).count();
+        (count, self.flows.len())
+    }
+
+    /// Goes on until it is so; gives whether it became so within `limit`.
+    pub(super) fn run_until(
+        &mut self,
+        limit: Duration,
+        is_so: impl Fn(&Self) -> bool,
+    ) -> Result<bool> {
+        let begin = Instant::now();
+        while !is_so(self) {
+            if begin.elapsed() >= limit {
+                return Ok(false);
+            }
+            self.step()?;
+            sleep(Duration::from_millis(1));
+        }
+        Ok(true)
+    }
+
+    fn step(&mut self) -> Result<()> {
+        while let Some(message) = self.phones.hear()? {
+            match message.method() {
+                Some(_) => self.answer(&message)?,
+                None => self.heard(&message)?,
+            }
+        }
+        while let Some(message) = self.callers.hear()? {
+            self.heard(&message)?;
+        }
+        self.begin_load();
+        let due = |operation: &Operation, now| match &operation.state {
+            State::Pausing(until) => *until <= now,
+            State::Trying(one) => {
+                one.gives_up <= now || one.again.is_some_and(|again| again <= now)
+            }
+        };
+        let now = self.now();
+        let due = self.operations.iter().filter(|(_, operation)| due(operation, now));
+        let due: Vec<u32> = due.map(|(id, _)| *id).collect();
+        due.into_iter().try_for_each(|id| self.go_on(id))
+    }
+
+    /// Begins what is due.
+    fn begin_load(&mut self) {
+        if !self.load.is_on {
+            return;
+        }
+        let now = self.now();
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+        let elapsed = (now - self.load.last) as f64 / 1e3;
+        self.load.last = now;
+        let Rates { registers, calls } = self.load.rates;
+        self.load.due[0] += registers * elapsed;
+        self.load.due[1] += calls * elapsed;
+        while self.load.due[0] >= 1.0 {
+            self.load.due[0] -= 1.0;
+            let index = self.random.random_range(0..self.flows.len());
+            if let Some(flow) = self.flows.keys().nth(index).copied() {
+                self.register(flow);
+            }
+        }
+        while self.load.due[1] >= 1.0 {
+            self.load.due[1] -= 1.0;
+            let user = self.random.random_range(0..self.users);
+            // Nobody expects to reach who has not registered yet.
+            let of_user = self.flows.range(Flow { user, flow: 0 }..=Flow { user, flow: u8::MAX });
+            if of_user.into_iter().any(|(_, registration)| registration.is_acknowledged) {
+                self.call(user, Purpose::Call);
+            }
+        }
+    }
+
+    /// A phone moves: the flow gets a new Contact.
+    fn register(&mut self, flow: Flow) {
+        let first_node = self.home(flow);
+        let Some(registration) = self.flows.get_mut(&flow) else { return };
+        if registration.is_under_way {
+            return;
+        }
+        registration.is_under_way = true;
+        registration.generation += 1;
+        let contact = Contact { flow, generation: registration.generation };
+        self.begin(Purpose::Register, flow.user, Some(contact), first_node);
+    }
+
+    /// The first-stage node through which a flow goes if it can.
+    fn home(&self, flow: Flow) -> usize {
+        (flow.user as usize + usize::from(flow.flow)) % self.nodes.len()
+    }
+
+    fn call(&mut self, user: u32, purpose: Purpose) {
+        let first_node = self.random.random_range(0..self.nodes.len());
+        self.begin(purpose, user, None, first_node);
+    }
+
+    fn begin(&mut self, purpose: Purpose, user: u32, contact: Option<Contact>, first_node: usize) {
+        let now = self.now();
+        let limit = if purpose == Purpose::Register { REGISTER_LIMIT } else { CALL_LIMIT };
+        let state = State::Pausing(now);
+        let deadline = now + limit;
+        let operation =
+            Operation { purpose, user, contact, attempts: 0, first_node, deadline, state };
+        self.operations.insert(self.next_operation, operation);
+        self.next_operation += 1;
+    }
+
+    /// Does what is due for an operation.
+    fn go_on(&mut self, id: u32) -> Result<()> {
+        let now = self.now();
+        let Some(operation) = self.operations.get_mut(&id) else { return Ok(()) };
+        match &mut operation.state {
+            State::Pausing(_) => self.try_once(id),
+            State::Trying(one) if one.gives_up <= now => {
+                self.ended(id, 0, None);
+                Ok(())
+            }
+            State::Trying(one) => {
+                one.again = None;
+                let text = one.text.clone();
+                self.send(id, &text)
+            }
+        }
+    }
+
+    fn try_once(&mut self, id: u32) -> Result<()> {
+        let now = self.now();
+        let Some(operation) = self.operations.get_mut(&id) else { return Ok(()) };
+        operation.attempts += 1;
+        let branch = format!("z9hG4bK-{id}-{}", operation.attempts);
+        let text = match operation.contact {
+            None => message::invite(self.callers.at, operation.user, &branch),
+            Some(contact) => {
+                let registration = self.flows.entry(contact.flow).or_default();
+                registration.cseq += 1;
+                message::register(self.phones.at, contact, &branch, registration.cseq, EXPIRES)
+            }
+        };
+        operation.state = State::Trying(Try {
+            text: text.clone(),
+            began: now,
+            again: Some(now + T1),
+            gives_up: now + SILENCE,
+        });
+        self.send(id, &text)
+    }
+
+    /// Sends a message of an operation to the first-stage node that is its turn.
+    fn send(&self, id: u32, text: &str) -> Result<()> {
+        let Some(operation) = self.operations.get(&id) else { return Ok(()) };
+        let (_, to) = self.nodes[self.turn(operation)];
+        let from = if operation.contact.is_some() { &self.phones } else { &self.callers };
+        from.send(text, to)
+    }
+
+    fn turn(&self, operation: &Operation) -> usize {
+        (operation.first_node + operation.attempts.saturating_sub(1) as usize) % self.nodes.len()
+    }
+
+    /// A response came.
+    fn heard(&mut self, message: &Message) -> Result<()> {
+        let (Some(status), Some((id, attempt))) =
+            (message.status(), message.branch().and_then(numbers))
+        else {
+            return Ok(());
+        };
+        let now = self.now();
+        let Some(operation) = self.operations.get_mut(&id) else { return Ok(()) };
+        let State::Trying(one) = &mut operation.state else { return Ok(()) };
+        if operation.attempts != attempt {
+            return Ok(());
+        }
+        if status < 200 {
+            (one.again, one.gives_up) = (None, now + PROCEEDING);
+            return Ok(());
+        }
+        if operation.contact.is_none() {
+            let texts = match status {
+                200 => {
+                    message::ack_and_bye(self.callers.at, message).map_or_else(Vec::new, Vec::from)
+                }
+                _ => message::acknowledge(&one.text, message).into_iter().collect(),
+            };
+            texts.iter().try_for_each(|text| self.send(id, text))?;
+        }
+        self.ended(id, status, message.answering_contact());
+        Ok(())
+    }
+
+    /// An attempt has ended: with this status, or 0 without a word.
+    fn ended(&mut self, id: u32, answer: u16, answered: Option<Contact>) {
+        let ended = self.now();
+        let Some(mut operation) = self.operations.remove(&id) else { return };
+        let State::Trying(one) = &operation.state else { return };
+        self.events.push(Event::Attempt(Attempt {
+            operation: id,
+            purpose: operation.purpose,
+            user: operation.user,
+            node: self.nodes[self.turn(&operation)].0.clone(),
+            contact: operation.contact.or(answered),
+            began: one.began,
+            ended,
+            answer,
+        }));
+        let is_over = answer == 200 || ended >= operation.deadline;
+        if !is_over {
+            let pause = if answer == 0 { 0 } else { PAUSE };
+            operation.state = State::Pausing(ended + pause);
+            self.operations.insert(id, operation);
+        } else if let Some(contact) = operation.contact {
+            let registration = self.flows.entry(contact.flow).or_default();
+            registration.is_under_way = false;
+            registration.is_acknowledged |= answer == 200;
+        }
+    }
+
+    /// A phone answers whatever it is asked, except an ACK.
+    fn answer(&self, request: &Message) -> Result<()> {
+        if request.method() == Some("ACK") {
+            return Ok(());
+        }
+        self.phones.send(&message::ok(request, self.phones.at), request.from)
+    }
+}
+
+/// Operation and attempt of a branch.
+fn numbers(branch: &str) -> Option<(u32, u32)> {
+    let (operation, attempt) = branch.strip_prefix("z9hG4bK-")?.split_once('-')?;
+    Some((operation.parse().ok()?, attempt.parse().ok()?))
+}
+
+impl Socket {
+    /// A socket at this host of the lab.
+    fn at(host: &[Node]) -> Result<Self> {
+        let host = *host.first().context("no generator in this topology")?;
+        let at = SocketAddr::from((host.v4(), PORT));
+        // A socket stays in the namespace it was made in; the thread that went there ends.
+        let bind = move || -> Result<UdpSocket> {
+            let namespace = Path::new("/run/netns").join(host.namespace());
+            setns(File::open(namespace)?, CloneFlags::CLONE_NEWNET)?;
+            Ok(UdpSocket::bind(at)?)
+        };
+        let made = std::thread::spawn(bind).join().map_err(|_| anyhow!("a thread panicked"))?;
+        let socket = made.with_context(|| format!("UDP {at} in {}", host.namespace()))?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, at })
+    }
+
+    /// Sends; a host that cannot be reached is the network's matter.
+    fn send(&self, text: &str, to: SocketAddr) -> Result<()> {
+        match self.socket.send_to(text.as_bytes(), to) {
+            Ok(_) => Ok(()),
+            Err(error) if is_of_the_network(&error) => Ok(()),
+            Err(error) => Err(error).context("a socket of the generator"),
+        }
+    }
+
+    /// The next message that is SIP.
+    fn hear(&self) -> Result<Option<Message>> {
+        let mut buffer = [0; 8_192];
+        loop {
+            match self.socket.recv_from(&mut buffer) {
+                Ok((length, from)) => {
+                    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    if text.contains("SIP/2.0") {
+                        return Ok(Some(Message { text, from }));
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if is_of_the_network(&error) => {}
+                Err(error) => return Err(error).context("a socket of the generator"),
+            }
+        }
+    }
+}
+
+/// What a network that is broken on purpose says.
+fn is_of_the_network(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, WouldBlock};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | WouldBlock)
+}
