@@ -245,7 +245,7 @@ mod tests {
         Report::new(NODE, 3.0).print(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches("\ns").count(), 9, "{text}");
-        assert!(text.contains("\ns1p1    1.99e-02      0.00e0     98.01000 %"), "{text}");
+        assert!(text.contains("\ns1p1     1.99e-2        0.00e0     98.01000 %"), "{text}");
     }
 
     #[test]

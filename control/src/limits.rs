@@ -208,9 +208,9 @@ pub const API_BODY_MAX: usize = 16 << 20;
 /// Nodes of a Redis Cluster that can be named to begin with: it tells of the others itself.
 pub const ENGINE_NODES_MAX: usize = 16;
 
-/// How long the engine may take for one answer: a node of it that was killed is replaced within some seconds, and
-/// what waits is kept.
-pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(3);
+/// How long the engine may take for one answer. A node of it that stands still is not known to until then; it is replaced
+/// within some seconds, and what waits is kept.
+pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// Pause before the engine is tried again, first and at most.
 pub const ENGINE_RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -227,6 +227,9 @@ pub const SHARD_LOG: u32 = 4_096;
 
 /// Changed AoRs of a shard that are read from its log at a time.
 pub const FOLLOW_MAX: u16 = 1_000;
+
+/// How long a look at the logs of all shards waits for a shard whose node does not answer: the others go on.
+pub const FOLLOW_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Time between two looks at the logs of all shards: how much later than another node this one knows.
 pub const FOLLOW_EVERY: Duration = Duration::from_millis(100);

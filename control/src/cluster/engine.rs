@@ -73,7 +73,8 @@ impl Engine {
         let nodes = cluster.engine.iter().map(|node| format!("redis://{node}"));
         let mut builder = ClusterClient::builder(nodes)
             .connection_timeout(ENGINE_ANSWER_MAX / 3)
-            .response_timeout(ENGINE_ANSWER_MAX)
+            // Less than we wait: then it asks who has the slots now, and tries there.
+            .response_timeout(ENGINE_ANSWER_MAX / 2)
             .retries(3)
             .min_retry_wait(20)
             .max_retry_wait(300);

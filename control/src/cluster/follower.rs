@@ -10,14 +10,14 @@ use super::hub::Hub;
 use super::keys::{SHARDS, shard_of};
 use super::picture::Load;
 use super::share::{Share, ShareOf};
-use crate::limits::{FOLLOW_EVERY, FOLLOW_MAX, SCRIPT_AORS, SHADOW_SWEEP};
-use anyhow::Result;
+use crate::limits::{FOLLOW_EVERY, FOLLOW_MAX, FOLLOW_PATIENCE, SCRIPT_AORS, SHADOW_SWEEP};
+use anyhow::{Error, Result};
 use control_api::location::RECORDS_MAX;
 use futures_util::future::{join_all, try_join_all};
 use sip_core::record::records;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 /// What outlives a connection.
@@ -135,7 +135,8 @@ impl Follower {
     async fn turn(&mut self, hub: &Hub, engine: &Engine) -> Result<bool> {
         let read = join_all(shards().map(|shard| {
             let behind = self.positions[usize::from(shard)].unwrap_or_default();
-            async move { (shard, engine.follow(shard, Some(behind)).await) }
+            let look = timeout(FOLLOW_PATIENCE, engine.follow(shard, Some(behind)));
+            async move { (shard, look.await.map_err(Error::from).flatten()) }
         }));
         let (mut aors, mut positions, mut failed) = (BTreeSet::new(), vec![], None);
         for (shard, read) in read.await {

@@ -230,7 +230,8 @@ async fn a_write_that_was_held_back_undoes_nothing() {
     // The same again is neither.
     assert_eq!(write(&now).await, (0, 0));
     assert_eq!(write(&change(2, 9, long_ago)).await, (0, 1));
-    // It was removed, and what was said before comes later.
+    // It was removed, not in the same millisecond, and what was said before comes later.
+    tokio::time::sleep(Duration::from_millis(5)).await;
     let removed = Change::removed(now.id, Instant::now());
     assert_eq!(write(&removed).await, (1, 0));
     assert_eq!(write(&change(1, 2, long_ago)).await, (0, 1));

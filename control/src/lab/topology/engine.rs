@@ -122,7 +122,7 @@ fn settings(node: Node, port: u16) -> String {
          appendfsync everysec\n\
          cluster-enabled yes\n\
          cluster-config-file nodes.conf\n\
-         cluster-node-timeout 1500\n\
+         cluster-node-timeout 1000\n\
          cluster-allow-replica-migration no\n",
         address = node.v4(),
         directory = directory(node, port).display(),
