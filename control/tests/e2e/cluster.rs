@@ -170,19 +170,25 @@ fn users_are_called_through_every_first_stage_node_and_still_when_a_second_stage
         [cluster.users("p1"), cluster.users("p2")] == [16, 16]
     });
     call_all();
-    let shares: Value = parsed(&cluster.of("p1", &["shares", "--json"]));
-    let is_half =
-        |member: &Value| member["gets"].as_f64().is_some_and(|gets| (gets - 0.5).abs() < 0.03);
-    assert!(shares.as_array().is_some_and(|members| members.iter().all(is_half)), "{shares:#}");
-    let user = text(&cluster.of("p1", &["where", "user3@lab.test"]));
-    assert!(user.contains("stored: sip:user3@10.79.0.102:6003") && user.contains("(p2)"), "{user}");
+    until("p1 sees that both are up and get half of the users each", || {
+        let shares: Value = parsed(&cluster.of("p1", &["shares", "--json"]));
+        let gets_half =
+            |member: &Value| member["gets"].as_f64().is_some_and(|gets| (gets - 0.5).abs() < 0.03);
+        shares.as_array().is_some_and(|members| members.iter().all(gets_half))
+    });
+    until("p1 knows where user3 is, and who has him", || {
+        let user = text(&cluster.of("p1", &["where", "user3@lab.test"]));
+        user.contains("stored: sip:user3@10.79.0.102:6003") && user.contains("(p2)")
+    });
 
     cluster.host("kill", "p1");
     assert_eq!(cluster.state("p1")["state"], "dead");
     // Nobody registers again.
     call_all();
-    let members = text(&cluster.of("p2", &["members"]));
-    assert!(members.contains("p1") && members.contains("p2"), "{members}");
+    until("p2 knows of both", || {
+        let members = text(&cluster.of("p2", &["members"]));
+        members.contains("p1") && members.contains("p2")
+    });
 
     cluster.host("heal", "p1");
     assert_eq!(cluster.state("p1")["state"], "running");
