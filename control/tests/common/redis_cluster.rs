@@ -27,13 +27,9 @@ struct Node {
 impl RedisCluster {
     /// A cluster with so many replicas for each master, and a password if there is to be one.
     pub(crate) fn start(replicas: usize, password: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let nodes = (0..3 * (1 + replicas)).map(|_| Node::new()).collect();
-        let cluster = Self { folder, nodes, password: password.map(str::to_owned) };
-        for index in 0..cluster.nodes.len() {
-            cluster.restart(index);
-        }
-        cluster.until(|node| cluster.cli(node, &["PING"]).contains("PONG"));
+        // Between the choice of a port and its use another program may take it.
+        let cluster = (0..5).find_map(|_| Self::servers(replicas, password));
+        let cluster = cluster.expect("redis-server starts");
         let addresses = cluster.addresses().into_iter().map(|address| address.to_string());
         let mut create: Vec<String> = ["--cluster".into(), "create".into()].into();
         create.extend(addresses);
@@ -50,6 +46,25 @@ impl RedisCluster {
             cluster.until(|node| is_in_sync(&cluster.cli(node, &["INFO", "replication"])));
         }
         cluster
+    }
+
+    /// Servers that know nothing of each other; none when one does not answer soon.
+    fn servers(replicas: usize, password: Option<&str>) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let nodes = (0..3 * (1 + replicas)).map(|_| Node::new()).collect();
+        let cluster = Self { folder, nodes, password: password.map(str::to_owned) };
+        (0..cluster.nodes.len()).for_each(|index| cluster.restart(index));
+        let start = Instant::now();
+        let answers = |node: usize| {
+            while !cluster.cli(node, &["PING"]).contains("PONG") {
+                if start.elapsed() > PATIENCE / 6 {
+                    return false;
+                }
+                sleep(Duration::from_millis(50));
+            }
+            true
+        };
+        (0..cluster.nodes.len()).all(answers).then_some(cluster)
     }
 
     /// One without replicas that all tests of a process share as long as one of them runs.
@@ -154,7 +169,7 @@ impl Drop for RedisCluster {
 /// `ip_local_port_range`), and no other test of this process has.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 16_000 + u16::try_from(std::process::id() % 12_000).expect("a small number");
+    let first = 16_000 + u16::try_from(std::process::id() % 200 * 60).expect("a small number");
     loop {
         let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 4_000;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
