@@ -27,7 +27,9 @@ for k = 3, #KEYS do
       if bytes ~= '' and #was > HEAD and was_call == call then
         is_newer, is_same = cseq > was_cseq, cseq == was_cseq
       else
-        is_newer, is_same = time > was_time, bytes == '' and #was == HEAD
+        -- Of a binding and its removal in one millisecond the binding stays, whichever comes first.
+        is_newer = time > was_time or time == was_time and bytes ~= '' and #was == HEAD
+        is_same = bytes == '' and #was == HEAD
       end
     end
     if is_newer then

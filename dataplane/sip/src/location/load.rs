@@ -10,7 +10,6 @@ use super::texts::Said;
 use crate::limits::CONTACTS_MAX;
 use crate::route::tables::Tables;
 use crate::settings::ListenId;
-use smallvec::SmallVec;
 
 impl Location {
     /// Takes in records of AoRs of this worker. Bindings that are over are left out; an AoR that has no
@@ -58,15 +57,16 @@ impl Location {
         while let Some(old) = found.and_then(|slot| self.first_binding(slot)) {
             self.remove(old);
         }
-        let alive = record.bindings().filter(|binding| binding.expires_unix_ms > self.unix_ms);
-        let alive: SmallVec<[BindingView<'_>; 4]> = alive.collect();
-        let slot = match (found, alive.first()) {
+        // Read twice instead of collected: nothing is allocated here.
+        let now = self.unix_ms;
+        let alive = || record.bindings().filter(|binding| binding.expires_unix_ms > now);
+        let slot = match (found, alive().next()) {
             (None, Some(binding)) => self.add_aor(id, binding.source.ip()),
             (found, _) => found,
         };
         let Some(slot) = slot else { return };
-        for binding in &alive {
-            self.load_binding(slot, binding, tables);
+        for binding in alive() {
+            self.load_binding(slot, &binding, tables);
         }
         if self.first_binding(slot).is_none() {
             self.forget(slot);

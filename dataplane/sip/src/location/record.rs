@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Numbers are little-endian, addresses 16 bytes and a port. A record without bindings says that the
-//! AoR is to be forgotten; the highest bit of their number, that the worker has passed over a replacement. Records do not depend on the process that wrote them.
+//! AoR is to be forgotten; the highest bit of their number, that the worker has passed over a replacement. Records do
+//! not depend on the process that wrote them.
 
 use alloc::vec::Vec;
 use core::fmt;
