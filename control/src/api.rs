@@ -22,6 +22,7 @@ use crate::configuration::manager::Wishes;
 use crate::connections::Connections;
 use crate::dns::Names;
 use crate::health::MonitorHandle;
+use crate::leaving::Leaving;
 use crate::limits::API_BODY_MAX;
 use crate::location::stored::StoredBindings;
 use axum::Router;
@@ -57,6 +58,8 @@ pub struct Sources {
     pub history: History,
     /// What was changed, and by whom.
     pub audit: Audit,
+    /// Whether the appliance is about to go.
+    pub leaving: Leaving,
     /// The key of branch checks, which decides about members.
     pub secret: [u8; 16],
 }
@@ -97,6 +100,8 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint { role: None, ..read("/openapi.json", |m| on(m, e::openapi)) },
         read("/metrics", |m| on(m, e::metrics)),
         read("/v1/status", |m| on(m, e::status)),
+        change("/v1/leave", |m| on(m, e::leave)),
+        change("/v1/stay", |m| on(m, e::stay)),
         read("/v1/connections", |m| on(m, e::connections)),
         read("/v1/destinations", |m| on(m, e::destinations)),
         change("/v1/destinations/{set}/{member}/drain", |m| on(m, e::drain)),

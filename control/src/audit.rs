@@ -31,7 +31,7 @@ pub struct Entry {
     pub time: String,
     /// `uid 0 (root)`, `token NAME` or `signal SIGHUP`.
     pub who: String,
-    /// `reload`, `rollback`, `drain`, `undrain`, `unban`, `rss apply`, `rss undo`, `restore`, `start`.
+    /// `reload`, `rollback`, `drain`, `undrain`, `leave`, `stay`, `unban`, `rss apply`, `rss undo`, `restore`, `start`.
     pub what: String,
     /// `done`, `unchanged` or `refused`.
     pub outcome: String,

@@ -310,6 +310,7 @@ impl Config {
             domains: self.appliance.domains.clone(),
             listen: self.listen.iter().map(listen_point).collect(),
             record_route: self.appliance.record_route,
+            is_leaving: false,
             retry_after_seconds: self.appliance.retry_after,
             maddr: self.appliance.maddr,
             oversize: self.appliance.oversize,

@@ -1,8 +1,11 @@
-//! The kernel's side of the listen points while the data plane is away: whoever asks is told to come
-//! back later, instead of being left in silence. A data plane that is there listens itself.
+//! The kernel's side of the listen points while the data plane is away: whoever asks for something new is told to come
+//! back later, or to go elsewhere. What belongs to a dialog can go nowhere else: it is left to retransmission, as the data
+//! plane may be back in time. A data plane that is there listens itself.
 
 use crate::limits::{BIND_RETRY, DATAGRAM_MAX, ERROR_PAUSE, FALLBACK_LOG_EVERY};
-use sip_core::{Arrival, Output, Reply, Settings, SettingsError, Tables, write_reply};
+use sip_core::{
+    Arrival, Output, Reply, Settings, SettingsError, Tables, is_new_request, write_reply,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +25,7 @@ pub struct Fallback {
 
 impl Fallback {
     /// Binds a socket to each listen point that speaks UDP, now or as soon as the kernel has the address, and
-    /// answers every request on it with 503 and Retry-After; never an ACK or a response.
+    /// answers each request outside of dialogs with 503 and Retry-After.
     ///
     /// # Errors
     /// Settings that the router refuses.
@@ -55,12 +58,16 @@ async fn serve(address: SocketAddr, tables: Arc<Tables>) {
         };
         let arrival = Arrival { source, listen };
         let request = &datagram[..length];
-        let target = write_reply(request, Reply::Unavailable, &tables, &arrival, &mut reply);
-        if let Ok(target) = target {
-            // An answer that cannot be sent is as good as lost: the request comes again.
-            let _ = socket.send_to(reply.bytes(), target).await;
-        }
-        tally.count(target.is_ok(), source);
+        let is_answered = is_new_request(request)
+            && match write_reply(request, Reply::Unavailable, &tables, &arrival, &mut reply) {
+                Ok(target) => {
+                    // An answer that cannot be sent is as good as lost: the request comes again.
+                    let _ = socket.send_to(reply.bytes(), target).await;
+                    true
+                }
+                Err(_) => false,
+            };
+        tally.count(is_answered, source);
     }
 }
 
@@ -161,8 +168,11 @@ mod tests {
         let port = client.local_addr().unwrap().port();
         let mut answer = [0; 2048];
         for _ in 0..50 {
-            // Never answered, so that the first answer is one to the request after it.
+            // Never answered, so that the first answer is one to the request after them.
             client.send_to(message("ACK", port).as_bytes(), address).await.unwrap();
+            let bye =
+                message("BYE", port).replace("bob@example.com>\r\n", "bob@example.com>;tag=2\r\n");
+            client.send_to(bye.as_bytes(), address).await.unwrap();
             client.send_to(message("INVITE", port).as_bytes(), address).await.unwrap();
             let received = timeout(Duration::from_millis(100), client.recv(&mut answer)).await;
             if let Ok(Ok(length)) = received {

@@ -28,6 +28,7 @@ pub mod dns;
 pub mod fallback;
 pub mod health;
 pub mod lab;
+pub mod leaving;
 pub mod limits;
 pub mod live;
 pub mod location;

@@ -215,7 +215,14 @@ pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(1);
 /// Pause before the engine is tried again, first and at most.
 pub const ENGINE_RETRY_FIRST: Duration = Duration::from_millis(200);
 /// See [`ENGINE_RETRY_FIRST`].
-pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(2);
+pub const ENGINE_RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// For how long it is kept what the engine got: longer than it takes until a master that died is replaced and that is
+/// noticed.
+pub const RECENT_FOR: Duration = Duration::from_secs(30);
+
+/// Most AoRs of which that is kept: some 40 MB.
+pub const RECENT_MAX: usize = 100_000;
 
 /// How long it is remembered that a binding was removed: a change that was held back for longer would bring it back,
 /// until it ends.

@@ -6,6 +6,7 @@ use crate::audit::Audit;
 use crate::connections::Connections;
 use crate::dns::Names;
 use crate::health::MonitorHandle;
+use crate::leaving::Leaving;
 use crate::limits::{ANSWER_MAX, OPERATORS_MAX};
 use crate::location::stored::StoredBindings;
 use crate::member_report::with_loads;
@@ -65,6 +66,8 @@ pub struct Answers {
     pub dataplane: PathBuf,
     /// Where it is written down who changed what.
     pub audit: Audit,
+    /// Whether the appliance is about to go.
+    pub leaving: Leaving,
 }
 
 /// Answers operators for ever.
@@ -95,7 +98,8 @@ fn who(socket: &UnixSeqpacket) -> String {
 
 /// One connection, until the other side closes it.
 async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()> {
-    let Answers { monitor, bindings, realms, connections, names, dataplane, audit } = answers;
+    let Answers { monitor, bindings, realms, connections, names, dataplane, audit, leaving } =
+        answers;
     channel.send(&FromControl::Hello { api_version: API_VERSION }).await?;
     let mut is_greeted = false;
     while let Some(message) = channel.receive::<ToControl>().await? {
@@ -118,6 +122,10 @@ async fn answer(mut channel: Channel, answers: &Answers, who: &str) -> Result<()
                     Ok(()) => FromControl::Done,
                     Err(reason) => FromControl::Refused { reason },
                 }
+            }
+            ToControl::Leave { is_leaving } => {
+                leaving.set(is_leaving, who, audit);
+                FromControl::Done
             }
             ToControl::Bindings { aor } => bindings.get(aor).await,
             ToControl::AllBindings => {
@@ -201,6 +209,17 @@ pub fn drain_blocking(path: &Path, set: String, address: SocketAddr, drained: bo
     }
 }
 
+/// Says that the appliance is about to go, or is not any more.
+///
+/// # Errors
+/// As [`members_blocking`].
+pub fn leave_blocking(path: &Path, is_leaving: bool) -> Result<()> {
+    match ask_blocking(path, &ToControl::Leave { is_leaving })? {
+        FromControl::Done => Ok(()),
+        _ => bail!("control answered out of turn"),
+    }
+}
+
 fn ask_blocking(path: &Path, question: &ToControl) -> Result<FromControl> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(async { timeout(ANSWER_MAX, ask(path, question)).await });
@@ -266,11 +285,12 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answers, bind, drain_blocking, members_blocking, serve};
+    use super::{Answers, bind, drain_blocking, leave_blocking, members_blocking, serve};
     use crate::audit::Audit;
     use crate::connections::Connections;
     use crate::dns::Names;
     use crate::health::Monitor;
+    use crate::leaving::Leaving;
     use crate::location::keeper::KeeperHandle;
     use crate::location::stored::StoredBindings;
     use control_api::operator::MemberState;
@@ -292,8 +312,18 @@ mod tests {
         let (monitor, connections) = (handle, Connections::default());
         let (names, audit_of) = (Names::none(), audit.clone());
         let dataplane = directory.path().join("nobody.sock");
-        let answers =
-            Answers { monitor, bindings, realms, connections, names, dataplane, audit: audit_of };
+        let leaving = Leaving::new();
+        let is_leaving = leaving.subscribe();
+        let answers = Answers {
+            monitor,
+            bindings,
+            realms,
+            connections,
+            names,
+            dataplane,
+            audit: audit_of,
+            leaving,
+        };
         tokio::spawn(serve(bind(&path).unwrap(), answers));
         let asked = tokio::task::spawn_blocking(move || {
             let members = members_blocking(&path).unwrap();
@@ -303,12 +333,15 @@ mod tests {
             assert_eq!((members[0].state, members[0].is_in_use), (MemberState::Draining, false));
             let error = drain_blocking(&path, "cor".into(), address, true).unwrap_err();
             assert_eq!(error.to_string(), "no destination set cor; there are: core");
+            leave_blocking(&path, true).unwrap();
+            leave_blocking(&path, true).unwrap();
         });
         asked.await.unwrap();
         assert_eq!(states.borrow()[0].state, MemberState::Draining);
         let written = audit.last(9).unwrap();
         let outcomes: Vec<_> = written.iter().map(|entry| entry.outcome.as_str()).collect();
-        assert_eq!(outcomes, ["done", "refused"]);
+        assert_eq!(outcomes, ["done", "refused", "done", "unchanged"]);
+        assert!(*is_leaving.borrow());
         assert!(written[0].who.starts_with("uid "), "{}", written[0].who);
     }
 }

@@ -21,6 +21,8 @@ pub struct News {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// The members that are not.
     pub states: watch::Receiver<States>,
+    /// Whether the appliance is about to go.
+    pub leaving: watch::Receiver<bool>,
 }
 
 /// What the data plane has.
@@ -50,6 +52,7 @@ pub async fn publish(
     loop {
         if news.settings.has_changed().unwrap_or(false)
             || news.states.has_changed().unwrap_or(false)
+            || news.leaving.has_changed().unwrap_or(false)
         {
             current = Epoch::of(&mut news);
         }
@@ -90,6 +93,7 @@ impl Epoch {
         let source = Arc::clone(&news.settings.borrow_and_update());
         let mut settings = Settings::clone(&source);
         set_states(&mut settings, &news.states.borrow_and_update());
+        settings.is_leaving = *news.leaving.borrow_and_update();
         Self { number: 0, settings, source }
     }
 }
@@ -168,6 +172,7 @@ async fn next_event(link: &mut Link, news: &mut News, monitor: &MonitorHandle) -
             why = link.ended() => return Event::Ended(why),
             Ok(()) = news.settings.changed() => return Event::Settings,
             Ok(()) = news.states.changed() => return Event::States,
+            Ok(()) = news.leaving.changed() => return Event::Settings,
             () = sleep(SIGNS_EVERY) => match link.unreachable().await {
                 Ok(signs) if signs.is_empty() => {}
                 Ok(signs) => monitor.signs(signs).await,
@@ -222,7 +227,8 @@ mod tests {
         let (sender, receiver) = watch::channel(Arc::new(settings()));
         let file = directory.path().join("members.json");
         let (_monitor, handle, states) = Monitor::new(&[], file).unwrap();
-        let news = News { settings: receiver, states };
+        let (leave, leaving) = watch::channel(false);
+        let news = News { settings: receiver, states, leaving };
         let (sender_served, mut served) = watch::channel(Served::default());
         let task =
             tokio::spawn(publish(peer.path().to_owned(), state, news, handle, sender_served));
@@ -243,6 +249,10 @@ mod tests {
         let seen = served.borrow_and_update().clone();
         assert!(seen.is_there);
         assert_eq!(seen.answer.unwrap().1, Ok(6));
+        leave.send(true).unwrap();
+        until(&peer, &[5, 5, 6, 7]).await;
+        let asked = peer.asked.lock().unwrap().last().cloned();
+        assert!(matches!(asked, Some(ToDataplane::Apply { settings, .. }) if settings.is_leaving));
         task.abort();
     }
 
@@ -266,7 +276,8 @@ mod tests {
         };
         let settings = Settings { sets: vec![set], ..settings() };
         let (_sender, receiver) = watch::channel(Arc::new(settings));
-        let news = News { settings: receiver, states };
+        let (_stays, leaving) = watch::channel(false);
+        let news = News { settings: receiver, states, leaving };
         tokio::spawn(monitor.run());
         let served = watch::channel(Served::default()).0;
         let task =

@@ -12,6 +12,7 @@ use crate::connections::Connections;
 use crate::credentials;
 use crate::dns::Names;
 use crate::health::Monitor;
+use crate::leaving::Leaving;
 use crate::limits::PIECES_AHEAD;
 use crate::live::Live;
 use crate::location;
@@ -119,7 +120,8 @@ async fn start(
     let (reports, users) = watch::channel(Vec::new());
     tokio::spawn(credentials::publish(appliance.socket(), users_of, reports));
     let share_of = ShareOf { settings: settings.clone(), states: states.clone() };
-    let news = News { settings, states };
+    let leaving = Leaving::new();
+    let news = News { settings, states, leaving: leaving.subscribe() };
     let publishing = publish(appliance.socket(), state, news, handle.clone(), is_served);
     let listener = operator::bind(&appliance.control_socket())?;
     let (keeper, replaced) = keeper(&config, secret, share_of)?;
@@ -137,6 +139,7 @@ async fn start(
         connections: connections.clone(),
         dataplane: appliance.socket(),
         audit: audit.clone(),
+        leaving: leaving.clone(),
     };
     let answering = operator::serve(listener, answers);
     let (running, in_force) = watch::channel(Arc::new(running));
@@ -151,6 +154,7 @@ async fn start(
         names: names.clone(),
         history: history.clone(),
         audit: audit.clone(),
+        leaving,
         secret,
     };
     let api = ApiServer::start(sources, &appliance.api_socket(), &config.api).await?;

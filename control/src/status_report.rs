@@ -24,6 +24,8 @@ pub struct StatusReport {
     pub pid: u32,
     /// Epoch that every worker runs on.
     pub epoch: u64,
+    /// Whether the appliance is about to go (`trunkline leave`).
+    pub is_leaving: bool,
     /// Whether DPDK's memory comes from hugepages.
     pub hugepages: bool,
     /// Mbufs in use now.
@@ -89,6 +91,7 @@ impl StatusReport {
         Self {
             pid: status.pid,
             epoch: status.epoch,
+            is_leaving: status.is_leaving,
             hugepages: status.hugepages,
             mbufs_in_use: status.mbufs_in_use,
             mbufs_total: status.mbufs_total,
@@ -225,7 +228,9 @@ impl fmt::Display for StatusReport {
             number => number.to_string(),
         };
         let memory = if self.hugepages { "hugepages" } else { "ordinary pages" };
-        writeln!(f, "data plane   pid {}, epoch {epoch}", self.pid)?;
+        let leaving =
+            if self.is_leaving { ", about to go: OPTIONS are answered with 503" } else { "" };
+        writeln!(f, "data plane   pid {}, epoch {epoch}{leaving}", self.pid)?;
         writeln!(
             f,
             "mbufs        {} of {} in use, on {memory}",

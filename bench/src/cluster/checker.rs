@@ -20,6 +20,10 @@ pub(super) struct Verdict {
     pub(super) slowest_reach_seconds: f64,
     /// Calls that never got through, however often they were tried.
     pub(super) unreached_calls: u64,
+    /// Calls that were refused at some time, though a later attempt may have got through.
+    pub(super) refused_calls: u64,
+    /// Calls that were up and whose BYE was not answered with 200.
+    pub(super) unended_calls: u64,
     /// The same of registrations, which a phone tries again and again.
     pub(super) slowest_register_seconds: f64,
     /// Calls that were answered at a Contact that was not the newest any more.
@@ -38,6 +42,7 @@ impl Verdict {
         let patience = seconds(PATIENCE);
         self.lost_bindings == 0
             && self.unreached_calls == 0
+            && self.unended_calls == 0
             && self.slowest_reach_seconds <= patience
             && self.longest_stale_seconds <= patience
             && self.registrations > 0
@@ -124,6 +129,10 @@ fn judge(
             verdict.registrations += u64::from(succeeded);
             return;
         }
+        Purpose::HangUp => {
+            verdict.unended_calls += u64::from(!succeeded);
+            return;
+        }
         Purpose::Call => {
             verdict.slowest_reach_seconds = verdict.slowest_reach_seconds.max(took);
             verdict.unreached_calls += u64::from(!succeeded);
@@ -139,6 +148,7 @@ fn judge(
         Purpose::Check => {}
     }
     verdict.calls += u64::from(succeeded);
+    verdict.refused_calls += u64::from(attempts.iter().any(|attempt| attempt.answer >= 300));
     let Some(contact) = last.contact else { return };
     if let Some(since) = stale_since(contact, last.began, acknowledged) {
         verdict.stale_answers += 1;
@@ -260,8 +270,19 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_cannot_be_ended_is_counted() {
+        let call = |answer| {
+            let bye = attempt(3, Purpose::HangUp, [10, 20], answer, 0);
+            check(&[registered(1, 0, 1), attempt(2, Purpose::Call, [5, 9], 200, 1), bye])
+        };
+        assert_eq!((call(481).unended_calls, call(481).is_good()), (1, false));
+        assert_eq!((call(200).unended_calls, call(200).is_good()), (0, true));
+    }
+
+    #[test]
     fn a_call_that_never_gets_through_is_counted() {
         let verdict = check(&[registered(1, 0, 1), attempt(2, Purpose::Call, [10, 20], 503, 0)]);
-        assert_eq!((verdict.unreached_calls, verdict.is_good()), (1, false));
+        let counts = (verdict.unreached_calls, verdict.refused_calls);
+        assert_eq!((counts, verdict.is_good()), ((1, 1), false));
     }
 }

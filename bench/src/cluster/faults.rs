@@ -25,7 +25,14 @@ enum What {
     Pause,
     /// The way between the two hosts.
     Link,
+    /// Slots move from the master of one host of the engine to that of the other.
+    Slots,
+    /// An appliance is started again as an operator does it.
+    Restart,
 }
+
+/// Slots of the engine that move.
+const SLOTS: u16 = 500;
 
 /// What can break in a topology without making it useless by itself: no stage loses its only node.
 fn cases(topology: Topology) -> Vec<(What, Role)> {
@@ -41,6 +48,7 @@ fn cases(topology: Topology) -> Vec<(What, Role)> {
     if topology.first > 1 && topology.second > 1 {
         all.push((What::Link, Role::SecondStage));
     }
+    all.push((What::Slots, Role::Engine));
     all
 }
 
@@ -58,9 +66,14 @@ pub(super) fn plan(
         let mut round = cases(topology);
         round.shuffle(&mut random);
         for (what, role) in round {
-            let mut one_of = |role| topology.with(role).choose(&mut random).copied();
-            let partner = one_of(Role::FirstStage).filter(|_| what == What::Link);
-            let hosts = one_of(role).into_iter().chain(partner).collect();
+            let hosts = match what {
+                What::Link => {
+                    let mut one_of = |role| topology.with(role).choose(&mut random).copied();
+                    one_of(role).into_iter().chain(one_of(Role::FirstStage)).collect()
+                }
+                What::Slots => topology.with(role).sample(&mut random, 2).copied().collect(),
+                _ => topology.with(role).choose(&mut random).copied().into_iter().collect(),
+            };
             let lasts = Duration::from_millis(random.random_range(4_000..8_000));
             plan.push(Fault { what, hosts, lasts });
         }
@@ -74,14 +87,24 @@ pub(super) fn plan(
     plan
 }
 
+/// Each appliance is restarted, the second stage first.
+pub(super) fn rolling(topology: Topology) -> Vec<Fault> {
+    let stages = [Role::SecondStage, Role::FirstStage].into_iter();
+    let restart =
+        |node| Fault { what: What::Restart, hosts: vec![node], lasts: Duration::from_secs(1) };
+    stages.flat_map(|role| topology.with(role)).map(restart).collect()
+}
+
 impl Fault {
     /// Breaks it.
     pub(super) fn strike(&self) -> Result<()> {
         match (self.what, self.hosts.as_slice()) {
             (What::Link, [one, other]) => topology::cut_link(*one, *other),
+            (What::Slots, [from, to]) => topology::move_slots(*from, *to, SLOTS),
+            (What::Restart, hosts) => hosts.iter().try_for_each(|host| topology::restart(*host)),
             (What::Kill, hosts) => hosts.iter().try_for_each(|host| topology::kill(*host)),
             (What::Pause, hosts) => hosts.iter().try_for_each(|host| topology::pause(*host)),
-            (What::Cut | What::Link, hosts) => {
+            (What::Cut | What::Link | What::Slots, hosts) => {
                 hosts.iter().try_for_each(|host| topology::cut(*host))
             }
         }
@@ -91,6 +114,8 @@ impl Fault {
     pub(super) fn heal(&self) -> Result<()> {
         match (self.what, self.hosts.as_slice()) {
             (What::Link, [one, other]) => topology::heal_link(*one, *other),
+            (What::Slots, [from, to]) => topology::move_slots(*to, *from, SLOTS),
+            (What::Restart, _) => Ok(()),
             (_, hosts) => topology::heal(hosts),
         }
     }
@@ -110,6 +135,8 @@ impl fmt::Display for Fault {
             What::Cut => "cut",
             What::Pause => "pause",
             What::Link => "link",
+            What::Slots => "slots",
+            What::Restart => "restart",
         };
         write!(f, "{what} {}", names.join(" "))
     }
@@ -117,7 +144,7 @@ impl fmt::Display for Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::plan;
+    use super::{Fault, plan, rolling};
     use control::lab::topology::Topology;
     use std::collections::BTreeSet;
     use std::time::Duration;
@@ -140,16 +167,24 @@ mod tests {
             let faults = plan(topology, count, 7, AWAY);
             faults.iter().map(|fault| kind(fault.to_string())).collect::<BTreeSet<String>>()
         };
-        let all = kinds(Topology::LARGEST, 11);
-        assert_eq!(all.len(), 11, "{all:?}");
+        let all = kinds(Topology::LARGEST, 12);
+        assert_eq!(all.len(), 12, "{all:?}");
         assert!(
-            all.contains("link p f") && all.contains("kill d d d") && all.contains("pause f"),
+            all.contains("link p f")
+                && all.contains("kill d d d")
+                && all.contains("pause f")
+                && all.contains("slots d d"),
             "{all:?}"
         );
-        let small = kinds(Topology { first: 1, second: 1 }, 4);
-        assert!(
-            small.iter().all(|kind| !kind.contains(['f', 'p']) || kind == "pause d"),
-            "{small:?}"
-        );
+        let small = kinds(Topology { first: 1, second: 1 }, 5);
+        assert_eq!(small.len(), 5, "{small:?}");
+        assert!(small.iter().all(|kind| kind.ends_with(" d") || kind == "kill d d d"), "{small:?}");
+    }
+
+    #[test]
+    fn a_rolling_restart_takes_every_appliance_once() {
+        let names: Vec<_> = rolling(Topology::LARGEST).iter().map(Fault::to_string).collect();
+        let all = ["p1", "p2", "p3", "f1", "f2", "f3"].map(|name| format!("restart {name}"));
+        assert_eq!(names, all);
     }
 }

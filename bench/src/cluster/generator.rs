@@ -1,5 +1,7 @@
 //! Phones and callers, in one loop over two sockets: one at which all phones are, and one from which all calls come.
 
+use super::calls::{Call, Calls};
+use super::edges::Edges;
 use super::history::{Attempt, Event, Purpose};
 use super::message::{self, Contact, Flow, Message};
 use anyhow::{Context as _, Result, anyhow};
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Where the phones are, at `tl-uas`, and the callers, at `tl-uac`.
 const PORT: u16 = 7_000;
 /// T1 (RFC 3261 section 17.1.1.1), in milliseconds.
-const T1: u64 = 500;
+pub(super) const T1: u64 = 500;
 /// How long a client waits for a first word before it tries the next first-stage node: one retransmission.
 const SILENCE: u64 = 2 * T1;
 /// And how long for a final response after a provisional one.
@@ -38,17 +40,21 @@ const FLOWS: usize = 2;
 pub(super) struct Rates {
     pub(super) registers: f64,
     pub(super) calls: f64,
+    /// How long a call is up, in milliseconds.
+    pub(super) hold: u64,
+    /// Whether callers probe first-stage nodes.
+    pub(super) probes: bool,
 }
 
 /// All phones and callers.
 pub(super) struct Generator {
     phones: Socket,
     callers: Socket,
-    /// Name and address of each first-stage node.
-    nodes: Vec<(String, SocketAddr)>,
+    nodes: Edges,
     flows: BTreeMap<Flow, Registration>,
     users: u32,
     operations: BTreeMap<u32, Operation>,
+    up: Calls,
     next_operation: u32,
     pub(super) events: Vec<Event>,
     start: Instant,
@@ -111,7 +117,8 @@ impl Generator {
     /// Phones of so many users; `start` is the beginning of the history.
     pub(super) fn new(topology: Topology, users: u32, rates: Rates, seed: u64) -> Result<Self> {
         let node = |node: Node| (node.name(), node.sip()[0]);
-        let nodes: Vec<_> = topology.with(Role::FirstStage).into_iter().map(node).collect();
+        let nodes = topology.with(Role::FirstStage).into_iter().map(node);
+        let nodes = Edges::new(nodes, rates.probes);
         let flows = u8::try_from(nodes.len().min(FLOWS))?;
         let flow =
             |user| (0..flows).map(move |flow| (Flow { user, flow }, Registration::default()));
@@ -122,6 +129,7 @@ impl Generator {
             flows: (0..users).flat_map(flow).collect(),
             users,
             operations: BTreeMap::new(),
+            up: Calls::default(),
             next_operation: 0,
             events: Vec::new(),
             start: Instant::now(),
@@ -147,7 +155,7 @@ impl Generator {
     /// Has every flow that goes through this first-stage node register anew, as phones do that notice by their
     /// keep-alives that it was away (RFC 5626 section 4.4).
     pub(super) fn refresh_flows_of(&mut self, node: &str) {
-        let Some(index) = self.nodes.iter().position(|(name, _)| name == node) else { return };
+        let Some(index) = self.nodes.position(node) else { return };
         let flows = self.flows.keys().copied().filter(|flow| self.home(*flow) == index);
         let flows: Vec<Flow> = flows.collect();
         for flow in flows {
@@ -218,7 +226,15 @@ impl Generator {
         let now = self.now();
         let due = self.operations.iter().filter(|(_, operation)| due(operation, now));
         let due: Vec<u32> = due.map(|(id, _)| *id).collect();
-        due.into_iter().try_for_each(|id| self.go_on(id))
+        due.into_iter().try_for_each(|id| self.go_on(id))?;
+        let probes = self.nodes.due(self.callers.at, now);
+        for (text, to) in self.up.due(now).into_iter().chain(probes) {
+            self.callers.send(&text, to)?;
+        }
+        for call in self.up.given_up(now) {
+            self.hung_up(&call, 0);
+        }
+        Ok(())
     }
 
     /// Begins what is due.
@@ -230,7 +246,7 @@ impl Generator {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
         let elapsed = (now - self.load.last) as f64 / 1e3;
         self.load.last = now;
-        let Rates { registers, calls } = self.load.rates;
+        let Rates { registers, calls, .. } = self.load.rates;
         self.load.due[0] += registers * elapsed;
         self.load.due[1] += calls * elapsed;
         while self.load.due[0] >= 1.0 {
@@ -271,7 +287,7 @@ impl Generator {
 
     fn call(&mut self, user: u32, purpose: Purpose) {
         let first_node = self.random.random_range(0..self.nodes.len());
-        self.begin(purpose, user, None, first_node);
+        self.begin(purpose, user, None, self.nodes.well(first_node));
     }
 
     fn begin(&mut self, purpose: Purpose, user: u32, contact: Option<Contact>, first_node: usize) {
@@ -328,7 +344,7 @@ impl Generator {
     /// Sends a message of an operation to the first-stage node that is its turn.
     fn send(&self, id: u32, text: &str) -> Result<()> {
         let Some(operation) = self.operations.get(&id) else { return Ok(()) };
-        let (_, to) = self.nodes[self.turn(operation)];
+        let Some(to) = self.nodes.at(self.turn(operation)) else { return Ok(()) };
         let from = if operation.contact.is_some() { &self.phones } else { &self.callers };
         from.send(text, to)
     }
@@ -339,6 +355,22 @@ impl Generator {
 
     /// A response came.
     fn heard(&mut self, message: &Message) -> Result<()> {
+        if let Some(id) = message.branch().and_then(|branch| branch.strip_suffix("-BYE")) {
+            let status = message.status().filter(|status| *status >= 200);
+            if let Some((status, call)) =
+                status.and_then(|status| Some((status, self.up.ended(id)?)))
+            {
+                self.hung_up(&call, status);
+            }
+            return Ok(());
+        }
+        if let Some(probe) = message.branch().and_then(|branch| branch.strip_suffix("-OPTIONS")) {
+            let probe = probe.strip_prefix("z9hG4bK-").and_then(|probe| probe.parse().ok());
+            if let (Some(probe), Some(status)) = (probe, message.status()) {
+                self.nodes.answered(probe, status, self.now());
+            }
+            return Ok(());
+        }
         let (Some(status), Some((id, attempt))) =
             (message.status(), message.branch().and_then(numbers))
         else {
@@ -355,16 +387,46 @@ impl Generator {
             return Ok(());
         }
         if operation.contact.is_none() {
-            let texts = match status {
-                200 => {
-                    message::ack_and_bye(self.callers.at, message).map_or_else(Vec::new, Vec::from)
-                }
-                _ => message::acknowledge(&one.text, message).into_iter().collect(),
+            let text = match status {
+                200 => self.begin_call(id, message),
+                _ => message::acknowledge(&one.text, message),
             };
-            texts.iter().try_for_each(|text| self.send(id, text))?;
+            text.map_or(Ok(()), |text| self.send(id, &text))?;
         }
         self.ended(id, status, message.answering_contact());
         Ok(())
+    }
+
+    /// A call is up: gives the ACK.
+    fn begin_call(&mut self, id: u32, answer: &Message) -> Option<String> {
+        let operation = self.operations.get(&id)?;
+        let [ack, bye] = message::ack_and_bye(self.callers.at, answer)?;
+        let (user, node) = (operation.user, self.turn(operation));
+        let (to, ends) = (self.nodes.at(node)?, self.now() + self.load.rates.hold);
+        let call = Call { user, node, to, bye, ends, due: ends, interval: T1 };
+        self.up.begin(answer.branch()?.to_owned(), call);
+        Some(ack)
+    }
+
+    /// The BYE of a call was answered, or given up.
+    fn hung_up(&mut self, call: &Call, answer: u16) {
+        let operation = self.next_operation;
+        self.next_operation += 1;
+        self.events.push(Event::Attempt(Attempt {
+            operation,
+            purpose: Purpose::HangUp,
+            user: call.user,
+            node: self.nodes.name(call.node).to_owned(),
+            contact: None,
+            began: call.ends,
+            ended: self.now(),
+            answer,
+        }));
+    }
+
+    /// Calls that are up.
+    pub(super) fn calls_up(&self) -> usize {
+        self.up.len()
     }
 
     /// An attempt has ended: with this status, or 0 without a word.
@@ -376,7 +438,7 @@ impl Generator {
             operation: id,
             purpose: operation.purpose,
             user: operation.user,
-            node: self.nodes[self.turn(&operation)].0.clone(),
+            node: self.nodes.name(self.turn(&operation)).to_owned(),
             contact: operation.contact.or(answered),
             began: one.began,
             ended,

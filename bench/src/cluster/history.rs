@@ -17,6 +17,8 @@ pub(super) enum Purpose {
     Call,
     /// A call when all is well again: who has registered must be reached.
     Check,
+    /// The end of a call that was up.
+    HangUp,
 }
 
 /// One request and its final response.
@@ -90,6 +92,7 @@ impl<'a> Line<'a> {
                     Purpose::Register => "register",
                     Purpose::Call => "call",
                     Purpose::Check => "check",
+                    Purpose::HangUp => "bye",
                 },
                 operation: Some(attempt.operation),
                 aor: Some(super::message::aor(attempt.user)),

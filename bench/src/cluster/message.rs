@@ -83,6 +83,20 @@ pub(super) fn invite(at: SocketAddr, user: u32, branch: &str) -> String {
     )
 }
 
+/// An OPTIONS to a first-stage node itself; the answer has its number in its branch.
+pub(super) fn options(from: SocketAddr, to: SocketAddr, number: u32) -> String {
+    format!(
+        "OPTIONS sip:{to} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {from};rport;branch=z9hG4bK-{number}-OPTIONS\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:caller@{from}>;tag={number}\r\n\
+         To: <sip:{to}>\r\n\
+         Call-ID: options-{number}\r\n\
+         CSeq: 1 OPTIONS\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}
+
 /// ACK and BYE of the caller within the dialog that this 200 made; none when it has no Contact.
 pub(super) fn ack_and_bye(at: SocketAddr, answer: &Message) -> Option<[String; 2]> {
     let target = answer.contact_uri()?;

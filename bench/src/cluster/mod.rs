@@ -1,6 +1,8 @@
 //! `trunkline-bench cluster`: hosts of a cluster die, are cut off and stand still while phones register and call.
 
+mod calls;
 mod checker;
+mod edges;
 mod faults;
 mod generator;
 mod history;
@@ -21,8 +23,8 @@ use std::time::Duration;
 
 /// How long all phones may take to register at the beginning, and again when something was healed.
 const REGISTERED: Duration = Duration::from_mins(2);
-/// How long the calls of a check may take: longer than a caller goes on trying.
-const CHECKED: Duration = Duration::from_mins(1);
+/// How long the calls of a check may take: longer than a caller goes on trying to begin and to end one.
+const CHECKED: Duration = Duration::from_mins(2);
 /// Load on a cluster that is well, before each fault.
 const WELL: Duration = Duration::from_secs(2);
 /// Between a healing and the check after it: how long the cluster has until all must be reachable.
@@ -35,6 +37,9 @@ const SETTLED: Duration = Duration::from_millis(checker::PATIENCE);
 /// first-stage node: a host is killed, cut off or stands still, or a link is cut, or the whole engine is away; it is
 /// healed; every user is called. Callers do as clients with DNS SRV records do: when a node is silent they try the
 /// next one. A program goes through the history of all this.
+///
+/// With --rolling nothing breaks: each appliance is restarted as an operator does it (`trunkline leave`), one after the
+/// other, and no call may be refused. Callers probe the first-stage nodes with OPTIONS each second then, as trunks do.
 #[derive(clap::Args)]
 #[command(after_help = "\
 What is printed, and stands in the JSON file:
@@ -45,14 +50,17 @@ What is printed, and stands in the JSON file:
   longest_stale_seconds     how long an old Contact was still given, after the answer to the newer one and after
                             whatever broke or was healed last
   unreached_calls           calls that did not get through in 10 s
+  refused_calls             calls that were refused at some time, though a later attempt may have got through
+  unended_calls             calls that were up and whose BYE had no 200
 The history is one JSON object a line: time in ms, what, who, through which node, Contact, status, latency.
 
 Examples:
   trunkline-bench cluster --faults 30 --seed 1
   trunkline-bench cluster --topology s2p2 --faults 3 --users 50
+  trunkline-bench cluster --rolling
 
-Exit status: 0 when no binding was lost, every user was reached within 3 s, and no old answer lived longer; 1
-otherwise; 2 when it could not be measured.")]
+Exit status: 0 when no binding was lost, every user was reached within 3 s, no old answer lived longer, every call
+could be ended, and with --rolling none was refused; 1 otherwise; 2 when it could not be measured.")]
 pub(crate) struct Arguments {
     /// The lab's appliances
     #[arg(long, value_name = "sNpM", default_value = "s3p3")]
@@ -60,6 +68,9 @@ pub(crate) struct Arguments {
     /// How many faults; 0 only registers and checks
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     faults: u32,
+    /// Restart each appliance instead, one after the other
+    #[arg(long, conflicts_with = "faults")]
+    rolling: bool,
     /// Chooses the faults, and who registers and calls
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -72,12 +83,15 @@ pub(crate) struct Arguments {
     /// Calls a second
     #[arg(long, value_name = "N", default_value_t = 50.0)]
     call_rate: f64,
+    /// How long a call is up, in seconds
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    hold: f64,
     /// How long the whole engine is away, in seconds
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     engine_away: u64,
-    /// Where the result is written
-    #[arg(long, value_name = "FILE", default_value = "target/bench/cluster.json")]
-    json: PathBuf,
+    /// Where the result is written [default: target/bench/cluster.json, or cluster-rolling.json]
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Where the history is written
     #[arg(long, value_name = "FILE", default_value = "target/bench/cluster-history.jsonl")]
     history: PathBuf,
@@ -88,7 +102,14 @@ pub(crate) struct Arguments {
 /// # Errors
 /// What could not be started, broken or healed.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let rates = Rates { registers: arguments.register_rate, calls: arguments.call_rate };
+    ensure!((0.0..=60.0).contains(&arguments.hold), "hold: 0 to 60 s");
+    let hold = u64::try_from(Duration::from_secs_f64(arguments.hold).as_millis())?;
+    let rates = Rates {
+        registers: arguments.register_rate,
+        calls: arguments.call_rate,
+        hold,
+        probes: arguments.rolling,
+    };
     let is_possible = |rate: f64| rate.is_finite() && (0.0..=1_000.0).contains(&rate);
     ensure!(is_possible(rates.registers) && is_possible(rates.calls), "rates: 0 to 1,000 a second");
     ensure!(control::process::is_root(), "the lab needs root: run it as root");
@@ -97,10 +118,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let _lab = Lab;
     let mut generator = Generator::new(arguments.topology, arguments.users, rates, arguments.seed)?;
     let away = Duration::from_secs(arguments.engine_away);
-    let plan = faults::plan(arguments.topology, arguments.faults as usize, arguments.seed, away);
+    let plan = if arguments.rolling {
+        faults::rolling(arguments.topology)
+    } else {
+        faults::plan(arguments.topology, arguments.faults as usize, arguments.seed, away)
+    };
+    let json = arguments.json.clone().unwrap_or_else(|| {
+        let name = if arguments.rolling { "cluster-rolling" } else { "cluster" };
+        format!("target/bench/{name}.json").into()
+    });
     let outcome = campaign(&mut generator, &plan, &interrupt);
     // What was seen is of use also when the campaign could not go on.
-    for file in [&arguments.history, &arguments.json] {
+    for file in [&arguments.history, &json] {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -114,12 +143,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         seed: arguments.seed,
         users: arguments.users,
         faults: plan.len(),
+        is_rolling: arguments.rolling,
         what: plan.iter().map(Fault::to_string).collect(),
         verdict,
     };
     report.print();
-    json::write(&report, &arguments.json.display().to_string())?;
-    Ok(if report.verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    json::write(&report, &json.display().to_string())?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// The lab, taken down when this value goes.
@@ -143,6 +173,8 @@ fn campaign(generator: &mut Generator, plan: &[Fault], interrupt: &Interrupt) ->
         let (registered, all) = generator.registered();
         bail!("{registered} of {all} flows could register while all was well");
     }
+    // Nodes that have just seen others come take requests for retransmissions, and to where these went, for 4 s.
+    generator.run_until(SETTLED, |_| false)?;
     check(generator)?;
     for (number, fault) in (1..).zip(plan) {
         ensure!(!interrupt.is_set(), "ended by a signal");
@@ -179,6 +211,7 @@ fn check(generator: &mut Generator) -> Result<()> {
     generator.check_all();
     let is_over = |generator: &Generator| {
         [Purpose::Check, Purpose::Call].iter().all(|purpose| generator.under_way(*purpose) == 0)
+            && generator.calls_up() == 0
     };
     ensure!(generator.run_until(CHECKED, is_over)?, "the calls of a check do not end");
     Ok(())

@@ -11,6 +11,9 @@ pub(super) struct Report {
     pub(super) seed: u64,
     pub(super) users: u32,
     pub(super) faults: usize,
+    /// Whether they are restarts, one appliance after the other.
+    #[serde(skip)]
+    pub(super) is_rolling: bool,
     /// Each fault.
     pub(super) what: Vec<String>,
     #[serde(flatten)]
@@ -18,14 +21,25 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Whether the cluster kept what it promises.
+    pub(super) fn is_good(&self) -> bool {
+        self.verdict.is_good() && !(self.is_rolling && self.verdict.refused_calls > 0)
+    }
+
     pub(super) fn print(&self) {
         let Self { verdict, .. } = self;
         println!(
-            "{} with {} users, {} faults, seed {}",
-            self.topology, self.users, self.faults, self.seed
+            "{} with {} users, {} {}, seed {}",
+            self.topology,
+            self.users,
+            self.faults,
+            if self.is_rolling { "restarts" } else { "faults" },
+            self.seed
         );
         println!("  calls that got through         {:9}", verdict.calls);
         println!("  calls that never did           {:9}", verdict.unreached_calls);
+        println!("  refused at some time           {:9}", verdict.refused_calls);
+        println!("  up, and not ended by BYE       {:9}", verdict.unended_calls);
         println!("  registrations                  {:9}", verdict.registrations);
         println!("  lost bindings                  {:9}", verdict.lost_bindings);
         for lost in &verdict.lost {

@@ -29,6 +29,12 @@ pub enum ToControl {
         /// Out of use, or back.
         drained: bool,
     },
+    /// Has OPTIONS to the appliance itself answered with 503, as it is about to go, or with 200 again. Answered by
+    /// `Done`.
+    Leave {
+        /// About to go, or not any more.
+        is_leaving: bool,
+    },
     /// Asks for the stored bindings of an AoR. Answered by `Records`, without any when there are none, or
     /// `Refused`.
     Bindings {

@@ -13,6 +13,8 @@ pub struct Status {
     pub pid: u32,
     /// The configuration epoch that every worker has acknowledged; 0 before the first.
     pub epoch: u64,
+    /// Whether the appliance is about to go: OPTIONS to it are answered with 503.
+    pub is_leaving: bool,
     /// Whether EAL found hugepages.
     pub hugepages: bool,
     /// One entry per queue pair.

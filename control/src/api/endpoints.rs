@@ -72,13 +72,17 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// 200 while a data plane with an epoch is there.
+/// 200 while a data plane with an epoch is there, and does not say that it is about to go.
 pub(super) async fn health(State(sources): State<Sources>) -> Response {
     let status = dataplane_link::status(&sources.dataplane).await;
     let epoch = status.as_ref().map_or(0, |status| status.epoch);
-    let code = if epoch == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, Json(json!({ "control": true, "dataplane": status.is_ok(), "epoch": epoch })))
-        .into_response()
+    let is_leaving = status.as_ref().is_ok_and(|status| status.is_leaving);
+    let is_well = epoch != 0 && !is_leaving;
+    let code = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let dataplane = status.is_ok();
+    let seen =
+        json!({ "control": true, "dataplane": dataplane, "epoch": epoch, "leaving": is_leaving });
+    (code, Json(seen)).into_response()
 }
 
 pub(super) async fn openapi() -> Response {
@@ -160,6 +164,25 @@ pub(super) async fn undrain(
     Path((set, member)): Path<(String, SocketAddr)>,
 ) -> Result<Json<Value>, ApiError> {
     set_drained(&sources, &caller, set, member, false).await
+}
+
+pub(super) async fn leave(
+    State(sources): State<Sources>,
+    Extension(caller): Extension<Caller>,
+) -> Json<Value> {
+    set_leaving(&sources, &caller, true)
+}
+
+pub(super) async fn stay(
+    State(sources): State<Sources>,
+    Extension(caller): Extension<Caller>,
+) -> Json<Value> {
+    set_leaving(&sources, &caller, false)
+}
+
+fn set_leaving(sources: &Sources, caller: &Caller, is_leaving: bool) -> Json<Value> {
+    sources.leaving.set(is_leaving, &caller.name, &sources.audit);
+    Json(json!({ "leaving": is_leaving }))
 }
 
 async fn set_drained(

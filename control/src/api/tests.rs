@@ -11,6 +11,7 @@ use crate::configuration::{Loaded, Running};
 use crate::connections::Connections;
 use crate::dns::Names;
 use crate::health::Monitor;
+use crate::leaving::Leaving;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
 use crate::testing;
@@ -79,6 +80,7 @@ impl Bench {
             names: Names::none(),
             history,
             audit: Audit::open(path).unwrap(),
+            leaving: Leaving::new(),
             secret: [0; 16],
         };
         Self { sources, wished, directory }
@@ -250,6 +252,18 @@ async fn bans_are_listed_and_ended() {
     let last = bench.sources.audit.last(2).unwrap();
     let seen: Vec<_> = last.iter().map(|one| [one.what.as_str(), one.outcome.as_str()]).collect();
     assert_eq!(seen, [["unban", "refused"], ["unban", "done"]]);
+}
+
+#[tokio::test]
+async fn an_operator_says_that_the_appliance_is_about_to_go() {
+    let bench = Bench::new();
+    let leaving = bench.sources.leaving.subscribe();
+    assert_eq!(bench.ask("POST", "/v1/leave", "look", "").await.0, StatusCode::FORBIDDEN);
+    for (path, is_leaving) in [("/v1/leave", true), ("/v1/stay", false)] {
+        let (status, body) = bench.ask("POST", path, "change", "").await;
+        assert_eq!((status, body), (StatusCode::OK, json!({ "leaving": is_leaving }).to_string()));
+        assert_eq!(*leaving.borrow(), is_leaving);
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub(super) struct Entries {
     pub(super) first: Position,
     /// The newest one.
     pub(super) last: Position,
+    /// An entry that was there, and is not: a master has died with it.
+    pub(super) lost: Option<Position>,
     /// AoR and node, with the place of each.
     pub(super) changed: Vec<(Position, String, String)>,
 }
@@ -46,6 +48,11 @@ impl Position {
         let parts =
             text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
         parts.map(|(ms, number)| Self(ms, number)).context("the engine gave no position")
+    }
+
+    /// None where it is before all entries.
+    fn at_entry(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
     }
 
     fn text(self) -> String {
@@ -95,13 +102,13 @@ impl Engine {
     }
 
     /// Writes changes of AoRs of one shard, each field that is newer than what is there. Gives how many fields were
-    /// written, and how many were older.
+    /// written, how many were older, and the last entry of the log that this has made.
     pub(super) async fn write(
         &self,
         shard: u8,
         node: &str,
         aors: &[(String, Vec<Change>)],
-    ) -> Result<(u64, u64)> {
+    ) -> Result<(u64, u64, Option<Position>)> {
         let now = unix_ms();
         let mut call = WRITE.prepare_invoke();
         call.key(self.keys.log(shard)).key(self.keys.index(shard));
@@ -130,7 +137,8 @@ impl Engine {
                 };
             }
         }
-        self.call(&call).await
+        let (written, refused, logged): (_, _, String) = self.call(&call).await?;
+        Ok((written, refused, Position::read(&logged)?.at_entry()))
     }
 
     /// The records of AoRs of one shard, times by our clock.
@@ -154,18 +162,28 @@ impl Engine {
         aors.iter().zip(values).map(record).collect()
     }
 
-    /// What stands in the log of a shard behind a position; without one, only where it begins and ends.
-    pub(super) async fn follow(&self, shard: u8, behind: Option<Position>) -> Result<Entries> {
-        let mut call = FOLLOW.key(self.keys.log(shard));
-        let reply: Vec<String> = self
-            .call(call.arg(behind.map(Position::text).unwrap_or_default()).arg(FOLLOW_MAX))
-            .await?;
-        let (Some(first), Some(last)) = (reply.first(), reply.get(1)) else {
+    /// What stands in the log of a shard behind a position; without one, only where it begins and ends. `made`: the last
+    /// entry that this node has made.
+    pub(super) async fn follow(
+        &self,
+        shard: u8,
+        behind: Option<Position>,
+        made: Option<Position>,
+    ) -> Result<Entries> {
+        let mut call = FOLLOW.prepare_invoke();
+        call.key(self.keys.log(shard));
+        call.arg(behind.map(Position::text).unwrap_or_default()).arg(FOLLOW_MAX);
+        let reply: Vec<String> = self.call(call.arg(made.unwrap_or_default().text())).await?;
+        let [first, last, lost, entries @ ..] = reply.as_slice() else {
             bail!("the engine gave no log");
         };
-        let mut read =
-            Entries { first: Position::read(first)?, last: Position::read(last)?, changed: vec![] };
-        for entry in reply.get(2..).unwrap_or_default().chunks_exact(3) {
+        let mut read = Entries {
+            first: Position::read(first)?,
+            last: Position::read(last)?,
+            lost: Position::read(lost)?.at_entry(),
+            changed: vec![],
+        };
+        for entry in entries.chunks_exact(3) {
             if let [id, aor, node] = entry {
                 read.changed.push((Position::read(id)?, aor.clone(), node.clone()));
             }

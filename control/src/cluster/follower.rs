@@ -68,7 +68,7 @@ impl Follower {
     pub(super) async fn begin(&mut self, engine: &Engine) -> Result<()> {
         let new = shards().filter(|shard| self.positions[usize::from(*shard)].is_none());
         let looks = new.map(async |shard| {
-            Ok::<_, anyhow::Error>((shard, engine.follow(shard, None).await?.last))
+            Ok::<_, anyhow::Error>((shard, engine.follow(shard, None, None).await?.last))
         });
         for (shard, last) in try_join_all(looks).await? {
             self.positions[usize::from(shard)] = Some(last);
@@ -133,9 +133,11 @@ impl Follower {
 
     /// Reads what is new in the logs, and a page of what is being loaded; gives whether there is more.
     async fn turn(&mut self, hub: &Hub, engine: &Engine) -> Result<bool> {
+        hub.begin_reading();
         let read = join_all(shards().map(|shard| {
             let behind = self.positions[usize::from(shard)].unwrap_or_default();
-            let look = timeout(FOLLOW_PATIENCE, engine.follow(shard, Some(behind)));
+            let look =
+                timeout(FOLLOW_PATIENCE, engine.follow(shard, Some(behind), hub.made(shard)));
             async move { (shard, look.await.map_err(Error::from).flatten()) }
         }));
         let (mut aors, mut positions, mut failed) = (BTreeSet::new(), vec![], None);
@@ -180,7 +182,8 @@ impl Follower {
     ) -> Position {
         let behind = self.positions[usize::from(shard)].unwrap_or_default();
         let is_trimmed = read.first > behind && behind != Position::default();
-        if is_trimmed && !read.changed.is_empty() || read.last < behind {
+        let is_lost = read.lost.is_some() || read.last < behind;
+        if is_trimmed && !read.changed.is_empty() || is_lost {
             // We were away for too long, or another node of the engine has taken over and lacks what we have seen.
             info!(
                 shard,
@@ -194,6 +197,7 @@ impl Follower {
             });
             loading.cursors.insert(shard, 0);
             loading.before = None;
+            hub.write_again(shard);
             return read.last;
         }
         for (_, aor, node) in &read.changed {

@@ -1,7 +1,10 @@
 //! What is known here and not yet in the engine, or there and not yet in the workers.
 
+use super::engine::Position;
 use super::fields::{Change, unix_ms};
+use super::keys::SHARDS;
 use super::picture::Picture;
+use super::recent::Recent;
 use super::shadow::Shadow;
 use super::share::Share;
 use crate::config::Cluster;
@@ -53,12 +56,27 @@ struct Inner {
     confirming: Vec<Confirm>,
     /// AoRs to be read once more: there was a change of ours when it was to be replaced.
     again: HashSet<String>,
+    /// AoRs that were written since reading began: what was read of them may be older.
+    written_meanwhile: HashSet<String>,
+    /// What the engine got lately.
+    recent: Recent,
+    /// The last entry in the log of each shard that we have made.
+    made: Made,
     /// Of the last replacement.
     number: u64,
     /// All that is held is to be given to the workers again.
     wants_all: bool,
     /// What is wrong: with the connection, and with writing.
     troubles: [Option<String>; 2],
+}
+
+/// See [`Inner::made`].
+struct Made([Option<Position>; SHARDS as usize]);
+
+impl Default for Made {
+    fn default() -> Self {
+        Self([None; SHARDS as usize])
+    }
 }
 
 /// Where trouble comes from.
@@ -80,7 +98,7 @@ impl Hub {
         let picture = Picture {
             cluster: cluster.name.clone(),
             node: node.clone(),
-            shards: super::keys::SHARDS.into(),
+            shards: SHARDS.into(),
             ..Picture::default()
         };
         Self {
@@ -144,10 +162,43 @@ impl Hub {
         self.lock().in_flight.iter().map(|(aor, changes)| (aor.clone(), changes.clone())).collect()
     }
 
-    /// The engine has these.
-    pub(super) fn written<'a>(&self, aors: impl Iterator<Item = &'a String>) {
+    /// The engine has these of a shard; `made` is the last entry of its log that this has made.
+    pub(super) fn written<'a>(
+        &self,
+        shard: u8,
+        aors: impl Iterator<Item = &'a String>,
+        made: Option<Position>,
+    ) {
         let inner = &mut *self.lock();
-        aors.for_each(|aor| drop(inner.in_flight.remove(aor)));
+        for aor in aors {
+            if let Some(changes) = inner.in_flight.remove(aor) {
+                inner.written_meanwhile.insert(aor.clone());
+                inner.recent.add(shard, aor.clone(), changes, Instant::now());
+            }
+        }
+        if made.is_some() {
+            inner.made.0[usize::from(shard)] = made;
+        }
+    }
+
+    /// The last entry in the log of a shard that we have made.
+    pub(super) fn made(&self, shard: u8) -> Option<Position> {
+        self.lock().made.0[usize::from(shard)]
+    }
+
+    /// A master has died with what it had not given to its replica: what it got from us lately is written again.
+    pub(super) fn write_again(&self, shard: u8) {
+        let inner = &mut *self.lock();
+        inner.made.0[usize::from(shard)] = None;
+        for (aor, changes) in inner.recent.take(shard, Instant::now()) {
+            inner.add_missing(aor, changes);
+        }
+        self.has_changes.notify_one();
+    }
+
+    /// Records are going to be read: what is written from now on may be newer than they are.
+    pub(super) fn begin_reading(&self) {
+        self.lock().written_meanwhile.clear();
     }
 
     /// Everybody is told whose changes the engine has; gives whether it has all that was in flight.
@@ -196,7 +247,7 @@ impl Hub {
         let (mut out, mut count) = (Vec::with_capacity(bytes.len()), 0);
         for record in records(bytes).flatten() {
             let aor = record.aor();
-            if inner.pending.contains_key(aor) || inner.in_flight.contains_key(aor) {
+            if inner.is_newer_here(aor) {
                 inner.again.insert(aor.to_owned());
             } else if inner.is_news(&record) {
                 inner.shadow.replaced(&record, number, now);
@@ -288,15 +339,27 @@ impl Inner {
     /// What is still in flight is pending again, unless there is something later.
     fn take_back(&mut self) {
         for (aor, changes) in std::mem::take(&mut self.in_flight) {
-            let pending = self.pending.entry(aor).or_default();
-            for change in changes {
-                if !pending.iter().any(|later| later.id == change.id) {
-                    pending.push(change);
-                }
-            }
+            self.add_missing(aor, changes);
         }
         self.confirming.append(&mut self.waiting);
         self.waiting = std::mem::take(&mut self.confirming);
+    }
+
+    /// Adds changes of an AoR, but for bindings of which there is something later.
+    fn add_missing(&mut self, aor: String, changes: Vec<Change>) {
+        let pending = self.pending.entry(aor).or_default();
+        for change in changes {
+            if !pending.iter().any(|later| later.id == change.id) {
+                pending.push(change);
+            }
+        }
+    }
+
+    /// Whether what was read of an AoR may be older than what we have.
+    fn is_newer_here(&self, aor: &str) -> bool {
+        self.pending.contains_key(aor)
+            || self.in_flight.contains_key(aor)
+            || self.written_meanwhile.contains(aor)
     }
 
     /// Whether it says something of an AoR that workers may have, or will.

@@ -8,7 +8,7 @@
 //!
 //! - [`session`] is the thread that speaks with the engine: connection, lease, questions.
 //! - [`writer`] brings changes there, [`follower`] what others have changed here; [`hub`] is what they share.
-//! - [`shadow`]: what the workers have, so that it is seen what was removed. [`share`]: what this node holds.
+//! - [`recent`]: what the engine got lately, and may lose. [`shadow`]: what the workers have, so that it is seen what was removed. [`share`]: what this node holds.
 //! - [`engine`]: its scripts; [`fields`], [`keys`]: how bindings lie there; [`diagnosis`]: why it cannot be used.
 //! - [`picture`]: what this node knows of the cluster; [`report`]: for people.
 
@@ -19,6 +19,7 @@ mod follower;
 mod hub;
 mod keys;
 mod picture;
+mod recent;
 pub mod report;
 mod session;
 mod shadow;

@@ -12,7 +12,7 @@ use crate::health::{Impaired, States};
 use crate::location::json::{AorLine, BindingLine, lines};
 use crate::location::keeper::{Changes, Confirm, KeeperHandle, Piece};
 use control_api::operator::MemberState;
-use redis_cluster::RedisCluster;
+use redis_cluster::{RedisCluster, RedisServer};
 use sip_core::record::records;
 use sip_core::{DestinationSet, HashKey, Member, Settings};
 use std::collections::{BTreeMap, BTreeSet};
@@ -223,7 +223,8 @@ async fn a_write_that_was_held_back_undoes_nothing() {
     let shard = shard_of(ALICE);
     let write = async |change: &Change| {
         let changes = [(ALICE.to_owned(), vec![change.clone()])];
-        connection.write(shard, "s1", &changes).await.unwrap()
+        let (written, refused, _) = connection.write(shard, "s1", &changes).await.unwrap();
+        (written, refused)
     };
     let now = change(1, 1, Instant::now());
     assert_eq!(write(&now).await, (1, 0));
@@ -310,6 +311,10 @@ async fn wrong_set_ups_are_refused_with_a_line_that_helps() {
         Cluster { engine: vec!["127.0.0.1:1".parse().unwrap()], ..cluster(&engine, "wrong", 1) };
     let said = Node::start(nobody, 2).trouble().await;
     assert!(said.contains("no node of the engine answers (127.0.0.1:1"), "{said}");
+    let alone = RedisServer::start();
+    let no_cluster = Cluster { engine: vec![alone.address()], ..cluster(&engine, "wrong", 1) };
+    let said = Node::start(no_cluster, 2).trouble().await;
+    assert!(said.contains("is no Redis Cluster"), "{said}");
     // The same instance again is no second node: it was started anew.
     let mut again = Node::with(cluster(&engine, "wrong", 1), 0, ("s0", "i0"), [7; 16]);
     let nodes = again.wait(|picture| picture.is_connected).await.nodes;
@@ -339,7 +344,7 @@ async fn an_engine_that_was_away_gets_what_it_has_missed() {
     let engine = RedisCluster::start(1, None);
     let mut node = Node::start(cluster(&engine, "away", 1), 0).connected().await;
     node.register(&[("sip:1", 1, 1)]).await;
-    engine.signal("STOP");
+    engine.signal(0..6, "STOP");
     for cseq in 2..=50 {
         node.tell(record(ALICE, &[("sip:1", 1, cseq)]));
     }
@@ -347,7 +352,7 @@ async fn an_engine_that_was_away_gets_what_it_has_missed() {
     let said = node.trouble().await;
     assert!(said.contains("the engine"), "{said}");
     assert!(state.borrow().trouble.is_some() && node.confirmed.try_recv().is_err());
-    engine.signal("CONT");
+    engine.signal(0..6, "CONT");
     node.flushed().await;
     assert_eq!(node.get(ALICE).await, only("sip:1", 50));
     node.wait(|picture| picture.trouble.is_none()).await;
@@ -364,6 +369,63 @@ async fn a_master_that_dies_costs_nothing_but_time() {
     node.flushed().await;
     node.wait(|picture| picture.trouble.is_none()).await;
     assert_eq!(node.get("u7@x").await, only("sip:1", 1));
+}
+
+#[tokio::test]
+async fn what_a_master_took_with_it_is_written_again() {
+    let engine = RedisCluster::start(1, None);
+    let mut node = Node::start(cluster(&engine, "again", 1), 0).connected().await;
+    node.register(&[("sip:1", 1, 1)]).await;
+    // The replicas stand still, and the kernel keeps nothing for them.
+    engine.signal(3..6, "STOP");
+    for master in 0..3 {
+        engine.cli(master, &["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+    node.register(&[("sip:1", 1, 2)]).await;
+    let has_alice = |master: &usize| !engine.cli(*master, &["KEYS", "*:a:*"]).trim().is_empty();
+    engine.kill((0..3).find(has_alice).expect("a master has it"));
+    engine.signal(3..6, "CONT");
+    let is_there = async {
+        let expected = Some(only("sip:1", 2));
+        let stored = async || node.keeper.get(ALICE.into()).await.ok().flatten();
+        while stored().await.and_then(|record| shown(&record).remove(ALICE)) != expected {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, is_there).await.expect("it is written again");
+}
+
+#[tokio::test]
+async fn slots_that_move_to_another_master_take_their_users_along() {
+    let engine = Arc::new(RedisCluster::start(0, None));
+    let mut node = Node::start(cluster(&engine, "slots", 3), 0).connected().await;
+    let mut other = Node::start(cluster(&engine, "slots", 3), 1).connected().await;
+    let users: Vec<String> = (0..600).map(|user| format!("u{user}@example.com")).collect();
+    let registered = |cseq| {
+        let users = users.iter();
+        users.flat_map(|aor| record(aor, &[("sip:1", 1, cseq)])).collect::<Vec<u8>>()
+    };
+    let moves = engine.clone();
+    let moving = tokio::task::spawn_blocking(move || moves.move_slots(0, 1, 5_000));
+    let mut cseq = 0;
+    while cseq < 2 || !moving.is_finished() {
+        cseq += 1;
+        node.tell(registered(cseq));
+        node.flushed().await;
+    }
+    moving.await.expect("slots move");
+    for aor in &users {
+        assert_eq!(node.get(aor).await, only("sip:1", cseq), "{aor}");
+    }
+    let mut missing: BTreeSet<_> = users.into_iter().collect();
+    while !missing.is_empty() {
+        let replacement = timeout(PATIENCE, other.replaced.recv()).await.expect("in time");
+        for (aor, bindings) in shown(&replacement.expect("the keeper runs").records) {
+            if bindings == only("sip:1", cseq) {
+                missing.remove(&aor);
+            }
+        }
+    }
 }
 
 /// Prints how fast bindings go into the engine and come from it.

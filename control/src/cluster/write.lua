@@ -2,12 +2,13 @@
 -- KEYS: log, index, then each AoR's hash.
 -- ARGV: node, milliseconds of a tombstone, length of the log; then for each AoR its text and how many fields
 -- follow; for each field its name, age of the change, milliseconds left, CSeq, Call-ID hash, bytes (none: it is
--- removed). Gives how many fields were written, and how many were older than what is there.
+-- removed). Gives how many fields were written, how many were older than what is there, and the last entry of the log
+-- that was made (0-0: none).
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local node, grave, longest = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local HEAD = 28
-local written, refused = 0, 0
+local written, refused, logged = 0, 0, '0-0'
 local at = 4
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 for k = 3, #KEYS do
@@ -61,7 +62,8 @@ for k = 3, #KEYS do
   end
   if wrote or differs then
     -- Without a name also who has written it looks: there is more than it knows.
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', longest, '*', 'a', aor, 'n', differs and '' or node)
+    local name = differs and '' or node
+    logged = redis.call('XADD', KEYS[1], 'MAXLEN', '~', longest, '*', 'a', aor, 'n', name)
   end
 end
-return { written, refused }
+return { written, refused, logged }

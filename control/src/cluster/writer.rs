@@ -56,8 +56,8 @@ async fn write_shard(
     aors: &[(String, Vec<Change>)],
 ) -> Result<()> {
     for some in aors.chunks(SCRIPT_AORS) {
-        let (written, refused) = engine.write(shard, &hub.node, some).await?;
-        hub.written(some.iter().map(|(aor, _)| aor));
+        let (written, refused, made) = engine.write(shard, &hub.node, some).await?;
+        hub.written(shard, some.iter().map(|(aor, _)| aor), made);
         hub.picture.send_modify(|picture| {
             picture.written += written;
             picture.refused += refused;

@@ -19,8 +19,9 @@ mod network;
 mod plan;
 mod settings;
 
+pub use engine::move_slots;
 pub use hosts::{
-    HostState, Running, cut, heal, host_states, kill, kill_all, pause, resume, slow, start,
+    HostState, Running, cut, heal, host_states, kill, kill_all, pause, restart, resume, slow, start,
 };
 pub use links::{cut_link, cut_links, heal_link};
 pub use plan::{Node, Role, STAGE_MAX, Topology};
@@ -88,11 +89,12 @@ fn make(topology: Topology, progress: &mut dyn FnMut(&str)) -> Result<()> {
     ));
     let supervisors: Vec<_> =
         appliances.iter().map(|node| hosts::launch(*node)).collect::<Result<_>>()?;
-    for (node, supervisor) in appliances.into_iter().zip(supervisors) {
-        hosts::wait_until_ready(node, supervisor)?;
+    for (node, supervisor) in appliances.iter().zip(supervisors) {
+        hosts::wait_until_ready(*node, supervisor)?;
         progress(&format!("{}: ready", node.name()));
     }
-    Ok(())
+    // Who began before another one may have taken it for dead.
+    appliances.into_iter().try_for_each(hosts::wait_until_used)
 }
 
 /// Directories, the shared secret and the configurations. Whatever is wrong with them is said before any network is

@@ -71,6 +71,7 @@ impl Value {
 pub(super) const STATUS: &[Metric<Status>] = &[
     Metric { name: "dataplane_process_id", help: "Process id of the data plane.", value: |s| Value::Level(s.pid.into()) },
     Metric { name: "epoch", help: "Configuration epoch that every worker runs on; 0 before the first.", value: |s| Value::Level(s.epoch) },
+    Metric { name: "leaving", help: "Whether the appliance is about to go: OPTIONS to it are answered with 503.", value: |s| Value::flag(s.is_leaving) },
     Metric { name: "hugepages", help: "Whether DPDK's memory comes from hugepages.", value: |s| Value::flag(s.hugepages) },
     Metric { name: "mbufs_in_use", help: "Mbufs of the mempool that are in use.", value: |s| Value::Level(s.mbufs_in_use.into()) },
     Metric { name: "banned_sources", help: "Sources that some worker has banned now.", value: |s| Value::Level(s.banned_sources.into()) },

@@ -10,6 +10,7 @@ use crate::configuration::{Loaded, Running};
 use crate::connections::Connections;
 use crate::dns::Names;
 use crate::health::Monitor;
+use crate::leaving::Leaving;
 use crate::live::Live;
 use crate::location::keeper::KeeperHandle;
 use crate::location::stored::StoredBindings;
@@ -80,7 +81,8 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
     let (monitor, handle, states) = Monitor::new(&config.destination_sets, members).unwrap();
     tokio::spawn(monitor.run());
     let (is_served, mut served) = watch::channel(Served { is_there: true, answer: None });
-    let news = News { settings: published, states };
+    let leaving = Leaving::new();
+    let news = News { settings: published, states, leaving: leaving.subscribe() };
     tokio::spawn(publish(peer.path().to_owned(), state, news, handle.clone(), is_served));
     served.wait_for(|served| served.answer.is_some()).await.unwrap();
     let (running, in_force) = watch::channel(Arc::new(running));
@@ -95,6 +97,7 @@ async fn manager(running: Running, peer: &Peer) -> Manager {
         names: Names::none(),
         history: history.clone(),
         audit: audit.clone(),
+        leaving,
         secret,
     };
     let socket = directory.join("api.sock");

@@ -1,6 +1,7 @@
 //! A Redis Cluster on loopback, of processes of the test's own; they end with it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -108,15 +109,26 @@ impl RedisCluster {
         }
     }
 
-    /// Has all nodes stand still (`STOP`), or go on (`CONT`).
-    pub(crate) fn signal(&self, signal: &str) {
-        for index in 0..self.nodes.len() {
+    /// Has nodes stand still (`STOP`), or go on (`CONT`).
+    pub(crate) fn signal(&self, nodes: Range<usize>, signal: &str) {
+        for index in nodes {
             if let Some(process) = &*self.process(index) {
                 let id = process.id().to_string();
                 let sent = Command::new("kill").args(["-s", signal, &id]).status();
                 assert!(sent.expect("kill").success());
             }
         }
+    }
+
+    /// Moves so many slots from one master to another.
+    pub(crate) fn move_slots(&self, from: usize, to: usize, count: usize) {
+        let ids = [from, to].map(|node| self.cli(node, &["CLUSTER", "MYID"]).trim().to_owned());
+        let (at, count) = (self.addresses()[from].to_string(), count.to_string());
+        let whole = ["--cluster", "reshard", &at, "--cluster-slots", &count, "--cluster-yes"];
+        let ends = ["--cluster-from", &ids[0], "--cluster-to", &ids[1]];
+        let said = self.cli(0, &[&whole[..], &ends].concat());
+        let check = self.cli(0, &["--cluster", "check", &at]);
+        assert!(check.contains("All 16384 slots covered"), "{said}{check}");
     }
 
     /// What `redis-cli` says to a command for a node.
@@ -145,6 +157,36 @@ impl RedisCluster {
 
     fn process(&self, index: usize) -> std::sync::MutexGuard<'_, Option<Child>> {
         self.nodes[index].process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A server alone, without cluster mode.
+pub(crate) struct RedisServer(Child, u16);
+
+impl RedisServer {
+    pub(crate) fn start() -> Self {
+        let port = free_port();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let server = Self(process.expect("redis-server is installed"), port);
+        let start = Instant::now();
+        while TcpStream::connect(server.address()).is_err() {
+            assert!(start.elapsed() < PATIENCE, "the server of the test does not come up");
+            sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.1))
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

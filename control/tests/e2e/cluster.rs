@@ -247,3 +247,68 @@ fn hosts_and_links_are_cut_paused_slowed_and_healed() {
     assert!(cluster.lab(&["down"]).status.success());
     assert!(!std::path::Path::new("/run/netns/tl-net").exists());
 }
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn all_appliances_are_restarted_one_after_the_other_and_no_call_fails() {
+    trunkline(&["lab", "down"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name| folder.path().join(name).display().to_string();
+    let (json, history) = (file("rolling.json"), file("history.jsonl"));
+    let mut command = Command::new(binary("trunkline-bench"));
+    command.args(["cluster", "--rolling", "--topology", "s2p2", "--users", "20"]);
+    command.args(["--register-rate", "5", "--call-rate", "10"]);
+    let output = command.args(["--json", &json, "--history", &history]).output();
+    let output = output.expect("trunkline-bench starts");
+    assert!(output.status.success(), "{}", text(&output));
+    let seen: Value =
+        serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    assert_eq!(seen["what"].as_array().map(Vec::len), Some(4), "{seen}");
+    for count in ["unreached_calls", "refused_calls", "unended_calls", "lost_bindings"] {
+        assert_eq!(seen[count], 0, "{seen}");
+    }
+    assert!(seen["calls"].as_u64() > Some(200), "{seen}");
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_clock_that_is_an_hour_ahead_is_told_and_harms_no_binding() {
+    let cluster = Cluster::up("s1p2");
+    cluster.host("kill", "p2");
+    let directory = "/run/trunkline/lab/p2";
+    let mut ahead = Command::new("ip");
+    ahead.args(["netns", "exec", "tl-p2", "faketime", "-f", "+1h"]).arg(binary("trunkline"));
+    ahead.args(["run", "--config", &format!("{directory}/trunkline.toml")]);
+    ahead.args(["--log-directory", &format!("{directory}/logs")]);
+    let mut ahead = ahead.spawn().expect("faketime is installed");
+    let log =
+        || std::fs::read_to_string(format!("{directory}/logs/control.log")).unwrap_or_default();
+    until("p2 says what is wrong", || {
+        log().contains("the clocks of this machine and of the engine are 3600 s apart")
+            || log().contains("the clocks of this machine and of the engine are 3599 s apart")
+    });
+    let proxy = "10.79.0.11:5060";
+    let callees: Vec<_> = (0..8)
+        .map(|number| {
+            let at = format!("10.79.0.102:{}", 6_000 + number);
+            Phone::new("uas", &at, proxy, &format!("user{number}"))
+        })
+        .collect();
+    let caller = Phone::new("uac", "10.79.0.101:7000", proxy, "caller");
+    until("p2 is used", || {
+        let socket = "/run/trunkline/lab/f1/run/control.sock";
+        let members = trunkline(&["destinations", "--json", "--socket", socket]);
+        let members: Value = parsed(&members);
+        members.as_array().is_some_and(|all| all.iter().all(|one| one["is_in_use"] == true))
+    });
+    callees.iter().for_each(registers);
+    until("both have all users", || [cluster.users("p1"), cluster.users("p2")] == [8, 8]);
+    // What p1 took lives on at p2 as long as it is to, and the other way round.
+    cluster.host("kill", "p1");
+    callees.iter().for_each(|callee| calls(&caller, callee));
+    cluster.host("heal", "p1");
+    until("p1 has them again", || cluster.users("p1") == 8);
+    cluster.host("kill", "p2");
+    callees.iter().for_each(|callee| calls(&caller, callee));
+    ahead.wait().expect("it was killed");
+}

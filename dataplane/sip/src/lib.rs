@@ -65,7 +65,9 @@ pub use names::{
     HostName, NameAnswer, NameCounts, NameHops, NameOutcome, NameQuestion, NameTarget, Names,
     NotAimed,
 };
-pub use overload::{Ban, Excess, Judgement, Overload, OverloadState, SheddingCounts, SourceNet};
+pub use overload::{
+    Ban, Excess, Judgement, Overload, OverloadState, SheddingCounts, SourceNet, is_new_request,
+};
 pub use parse::call_id::call_id;
 pub use parse::error::{ParseError, ParseErrorKind};
 pub use parse::header::HeaderId;

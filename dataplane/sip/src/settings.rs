@@ -34,6 +34,9 @@ pub struct Settings {
     pub listen: Vec<ListenPoint>,
     /// Whether we put ourselves into the Record-Route of requests that open a dialog.
     pub record_route: bool,
+    /// Whether we are about to go: OPTIONS to us are answered with 503, so that those who probe us send new requests
+    /// elsewhere; all else is served.
+    pub is_leaving: bool,
     /// Value of Retry-After in our 503 replies; 0 leaves the header out.
     pub retry_after_seconds: u16,
     /// Whether `maddr` may send messages elsewhere.

@@ -70,6 +70,19 @@ fn section_11_2_options_to_ourselves_is_answered_with_what_we_can() {
 }
 
 #[test]
+fn an_appliance_that_is_about_to_go_says_so_to_who_probes_it_and_serves_all_else() {
+    let tables = with(|settings| {
+        settings.rules = vec![always(Action::RequestUri)];
+        settings.is_leaving = true;
+    });
+    let asked = from_uac_through(&request("OPTIONS", "sip:example.com", ""), &tables);
+    assert_eq!(status(asked), "SIP/2.0 503 Service Unavailable");
+    for method in ["INVITE", "OPTIONS"] {
+        from_uac_through(&request(method, "sip:bob@10.77.2.9", ""), &tables).forwarded();
+    }
+}
+
+#[test]
 fn options_for_a_user_or_for_others_meet_the_rules() {
     for uri in ["sip:bob@example.com", "sip:bob@10.77.1.1", "sip:example.org", "sip:10.77.1.1:5070"]
     {

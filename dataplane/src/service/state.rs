@@ -499,6 +499,11 @@ impl Service {
         Status {
             pid: std::process::id(),
             epoch: self.epoch(),
+            is_leaving: self
+                .current
+                .borrow()
+                .as_ref()
+                .is_some_and(|epoch| epoch.tables.is_leaving()),
             hugepages: self.parts.hugepages,
             workers: workers.map(|(end, lcore)| worker_status(*lcore, end, &queues)).collect(),
             spills: spills(&self.parts.workers, &self.parts.lcores),

@@ -9,6 +9,7 @@ mod destinations;
 mod drain;
 mod fault;
 mod lab;
+mod leave;
 mod location;
 mod nic;
 mod reload;
@@ -70,6 +71,7 @@ enum Command {
     Connections(connections::Arguments),
     Sources(sources::Arguments),
     Drain(drain::Arguments),
+    Leave(leave::Arguments),
     Where(r#where::Arguments),
     Location(location::Arguments),
     Cluster(cluster::Arguments),
@@ -118,6 +120,7 @@ fn main() -> ExitCode {
         Command::Sources(arguments) => sources::main(&arguments),
         Command::Destinations(arguments) => destinations::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
+        Command::Leave(arguments) => leave::main(&arguments),
         Command::Where(arguments) => r#where::main(&arguments),
         Command::Location(arguments) => location::main(arguments),
         Command::Cluster(arguments) => cluster::main(&arguments),

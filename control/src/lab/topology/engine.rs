@@ -50,6 +50,20 @@ pub(super) fn launch(node: Node) -> Result<()> {
     Ok(())
 }
 
+/// Moves so many slots, with what is in them, from the first server of a host to that of another.
+///
+/// # Errors
+/// When one of these is no master, or does not answer.
+pub fn move_slots(from: Node, to: Node, count: u16) -> Result<()> {
+    let id = |node| ask(node, MASTER, "CLUSTER MYID").map(|id| id.trim().to_owned());
+    let (from_id, to_id) = (id(from)?, id(to)?);
+    let (namespace, at) = (from.namespace(), format!("{}:{MASTER}", from.v4()));
+    let reshard = ["netns", "exec", &namespace, "redis-cli", "--cluster", "reshard", &at];
+    let ends = ["--cluster-from", &from_id, "--cluster-to", &to_id];
+    let slots = ["--cluster-slots", &count.to_string(), "--cluster-yes"];
+    run("ip", &[&reshard[..], &ends, &slots].concat()).map(drop)
+}
+
 /// Waits until both servers of a host answer.
 pub(super) fn wait_until_ready(node: Node) -> Result<()> {
     let answers = |port| ask(node, port, "PING").is_ok_and(|answer| answer.starts_with("PONG"));

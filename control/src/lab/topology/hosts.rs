@@ -6,12 +6,20 @@ use super::{SWITCH, current, engine};
 use crate::config::Config;
 use crate::lab::shell::run;
 use crate::lab::{self, network, start_supervisor};
+use crate::leaving;
+use crate::operator::members_blocking;
 use crate::process;
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
 /// How long an appliance may take until data plane and control answer, while all others start beside it.
 const START_MAX: Duration = Duration::from_mins(1);
+/// How long others have to notice that an appliance is about to go: two probes, a second apart.
+const NOTICE: Duration = Duration::from_secs(3);
+/// How long transactions may take that have no final response then.
+const LEAVE_MAX: Duration = Duration::from_secs(32);
+/// How long an appliance may take to end.
+const STOP_MAX: Duration = Duration::from_secs(5);
 /// What reaches a slow host: some 40 SIP messages a second. More waits for [`SLOW_QUEUE`], and then is lost.
 const SLOW_RATE: &str = "256kbit";
 /// At least a frame.
@@ -141,6 +149,48 @@ pub fn start(node: Node) -> Result<()> {
     }
     let supervisor = launch(node)?;
     wait_until_ready(node, supervisor)
+}
+
+/// Starts an appliance again as an operator does: others notice first that it goes, then it ends, and when this returns
+/// all others use it again.
+///
+/// # Errors
+/// A host that is no appliance, or does not run; when something does not answer in time.
+pub fn restart(node: Node) -> Result<()> {
+    if !node.is_appliance() {
+        bail!(
+            "{} is no appliance: `trunkline lab host kill {0}` and `start` do for it",
+            node.name()
+        );
+    }
+    let socket = Config::load(&node.config_path())?.appliance.socket();
+    leaving::leave(&socket, NOTICE, LEAVE_MAX)?;
+    process::end(&network::pids(&node.namespace())?, STOP_MAX);
+    start(node)?;
+    wait_until_used(node)
+}
+
+/// Waits until all appliances that are alive give new requests to this one, where it is a member of their sets.
+pub(super) fn wait_until_used(node: Node) -> Result<()> {
+    let others = current()?.hosts().into_iter().filter(|other| other.is_appliance());
+    others.filter(|other| *other != node).try_for_each(|other| wait_until_used_by(other, node))
+}
+
+fn wait_until_used_by(by: Node, member: Node) -> Result<()> {
+    let socket = Config::load(&by.config_path())?.appliance.control_socket();
+    let begun = Instant::now();
+    // Another one that is dead knows nothing of it.
+    while let Ok(members) = members_blocking(&socket) {
+        let mut same = members.iter().filter(|one| member.sip().contains(&one.address));
+        if same.all(|one| one.is_in_use) {
+            break;
+        }
+        if begun.elapsed() > START_MAX {
+            bail!("{} does not use {} again", by.name(), member.name());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Starts an appliance. Gives its supervisor.

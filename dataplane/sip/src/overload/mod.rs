@@ -18,6 +18,7 @@ use crate::parse::header::HeaderId;
 use crate::route::tables::Tables;
 use crate::{Feedback, Headers, Reply, Transport};
 use shedding::Shedding;
+use sort::{Kind, sort};
 use sources::Sources;
 
 /// What one worker knows of its load, and of those who make it.
@@ -146,6 +147,11 @@ impl Judgement {
             _ => None,
         }
     }
+}
+
+/// Whether a message is a request that opens something: outside of a dialog, and neither ACK nor CANCEL.
+pub fn is_new_request(message: &[u8]) -> bool {
+    matches!(sort(message), Kind::First { .. } | Kind::Other { .. })
 }
 
 /// Whether `to_tag` is that of an answer to what was shed, whose ACK has these headers.

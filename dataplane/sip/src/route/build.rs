@@ -64,6 +64,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         rule_index: RuleIndex::default(),
         prefix_tables: Vec::new(),
         record_route: settings.record_route,
+        is_leaving: settings.is_leaving,
         honours_maddr: settings.maddr == Maddr::Honour,
         transactions: settings.transactions,
         registrar: settings.registrar.clone(),

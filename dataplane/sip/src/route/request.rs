@@ -371,7 +371,8 @@ impl<'a, 'r> Path<'a, 'r> {
         }
         // A request for this server itself, not for a user of its domain (RFC 3261 section 11).
         if !has_way && request.method == Method::Options && self.uri.user.is_empty() {
-            return Err(Reply::Options.into());
+            let is_leaving = tables.is_leaving();
+            return Err(if is_leaving { Reply::Unavailable } else { Reply::Options }.into());
         }
         let subject = subject(request, &self.uri, arrival);
         let rule_index = &tables.fixed.rule_index;

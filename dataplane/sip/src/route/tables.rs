@@ -48,6 +48,7 @@ pub(super) struct Fixed {
     pub(super) rule_index: RuleIndex,
     pub(super) prefix_tables: Vec<PrefixRoutes>,
     pub(super) record_route: bool,
+    pub(super) is_leaving: bool,
     pub(super) honours_maddr: bool,
     pub(super) transactions: TransactionSettings,
     pub(super) has_transactions: bool,
@@ -327,6 +328,11 @@ impl Tables {
             Some(lines) if records_route => lines,
             _ => &entry.via,
         }
+    }
+
+    /// Whether we are about to go.
+    pub fn is_leaving(&self) -> bool {
+        self.fixed.is_leaving
     }
 
     /// Whether requests that open a dialog get our Record-Route.

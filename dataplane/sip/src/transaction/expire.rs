@@ -2,10 +2,12 @@
 
 use smallvec::SmallVec;
 
+use super::compose::is_new;
 use super::layer::{Around, Egress, Transactions, timers};
 use super::machines::Reaction;
 use super::place::QuotedBranch;
 use super::record::{Branch, Client};
+use crate::Transport;
 use crate::route::tables::Tables;
 
 /// Timers that are taken from the wheel before the first of them is looked into.
@@ -44,12 +46,18 @@ impl Transactions {
         left == 0
     }
 
-    /// An ICMP error says that a request of ours did not arrive (RFC 3261 sections 16.9, 17.1.4, 18.4).
+    /// An ICMP error says that a request of ours did not arrive (RFC 3261 sections 16.9, 17.1.4, 18.4). What belongs to a
+    /// dialog has nowhere else to go, and whoever is started again will soon be back: retransmissions go on then.
     #[cold]
     pub fn unreachable(&mut self, quoted: QuotedBranch, tables: &Tables, egress: &mut impl Egress) {
         let Some(id) = quoted.verified(tables, self.boot).filter(|id| self.table.holds(*id)) else {
             return;
         };
+        let Some(branch) = self.table.branch(id.slot, id.number) else { return };
+        let comes_again = tables.transport_of(branch.leave_from) == Transport::Udp;
+        if comes_again && self.kept_request(id.slot).is_some_and(|(request, _)| !is_new(request)) {
+            return;
+        }
         let Some(branch) = self.table.branch_mut(id.slot, id.number) else { return };
         if !branch.client.is_silent() || !branch.client.unreachable() {
             return;

@@ -269,6 +269,17 @@ fn a_destination_that_fails_is_replaced() {
 }
 
 #[test]
+fn what_belongs_to_a_dialog_waits_for_a_destination_that_is_started_again() {
+    let mut proxy = Proxy::new(&settings(Fork::No));
+    let bye = only(&proxy.receive(CALLER, &request("BYE", "c")), "BYE").clone();
+    assert_eq!(kinds(&proxy.unreachable(&bye.text)), [""; 0]);
+    let again = proxy.wait(600);
+    assert!(again.iter().any(|(_, sent)| *sent == bye), "{again:?}");
+    let ok = proxy.receive(&bye.to, &bye.response("200 OK"));
+    assert_eq!(only(&ok, "200").to, CALLER);
+}
+
+#[test]
 fn when_all_destinations_fail_the_caller_hears_500() {
     let mut proxy = Proxy::new(&settings(Fork::No));
     let mut sent = proxy.receive(CALLER, &request("INVITE", "c"));

@@ -37,6 +37,8 @@ enum HostCommand {
     Kill(Name),
     /// Start the processes of a host that are dead, and wait until they answer
     Start(Name),
+    /// Restart an appliance as an operator does: `trunkline leave`, SIGTERM, start; ends when all others use it again
+    Restart(Name),
     /// Have all processes of a host stand still (SIGSTOP)
     Pause(Name),
     /// Have them go on (SIGCONT)
@@ -154,6 +156,7 @@ pub(super) fn host(arguments: &HostArguments) -> Result<(), Failure> {
         HostCommand::List { json } => return list(*json),
         HostCommand::Kill(name) => (topology::kill, name),
         HostCommand::Start(name) => (topology::start, name),
+        HostCommand::Restart(name) => (topology::restart, name),
         HostCommand::Pause(name) => (topology::pause, name),
         HostCommand::Resume(name) => (topology::resume, name),
         HostCommand::Cut(name) => (topology::cut, name),
