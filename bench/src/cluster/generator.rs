@@ -69,6 +69,8 @@ struct Registration {
     cseq: u32,
     is_acknowledged: bool,
     is_under_way: bool,
+    /// Index of the first-stage node through which it was acknowledged.
+    node: usize,
 }
 
 struct Socket {
@@ -97,6 +99,8 @@ enum State {
 }
 
 struct Try {
+    /// Index of the first-stage node that is asked.
+    node: usize,
     text: String,
     began: u64,
     /// When it is sent again; none after a provisional response.
@@ -152,12 +156,14 @@ impl Generator {
         }
     }
 
-    /// Has every flow that goes through this first-stage node register anew, as phones do that notice by their
+    /// Has every flow that goes or should go through this first-stage node register anew, as phones do that notice by their
     /// keep-alives that it was away (RFC 5626 section 4.4).
     pub(super) fn refresh_flows_of(&mut self, node: &str) {
         let Some(index) = self.nodes.position(node) else { return };
-        let flows = self.flows.keys().copied().filter(|flow| self.home(*flow) == index);
-        let flows: Vec<Flow> = flows.collect();
+        let is_of = |(flow, registration): &(&Flow, &Registration)| {
+            registration.node == index || self.home(**flow) == index
+        };
+        let flows: Vec<Flow> = self.flows.iter().filter(is_of).map(|(flow, _)| *flow).collect();
         for flow in flows {
             self.register(flow);
         }
@@ -321,6 +327,8 @@ impl Generator {
 
     fn try_once(&mut self, id: u32) -> Result<()> {
         let now = self.now();
+        let Some(operation) = self.operations.get(&id) else { return Ok(()) };
+        let node = self.turn(operation);
         let Some(operation) = self.operations.get_mut(&id) else { return Ok(()) };
         operation.attempts += 1;
         let branch = format!("z9hG4bK-{id}-{}", operation.attempts);
@@ -333,6 +341,7 @@ impl Generator {
             }
         };
         operation.state = State::Trying(Try {
+            node,
             text: text.clone(),
             began: now,
             again: Some(now + T1),
@@ -344,13 +353,26 @@ impl Generator {
     /// Sends a message of an operation to the first-stage node that is its turn.
     fn send(&self, id: u32, text: &str) -> Result<()> {
         let Some(operation) = self.operations.get(&id) else { return Ok(()) };
-        let Some(to) = self.nodes.at(self.turn(operation)) else { return Ok(()) };
+        let State::Trying(one) = &operation.state else { return Ok(()) };
+        let Some(to) = self.nodes.at(one.node) else { return Ok(()) };
         let from = if operation.contact.is_some() { &self.phones } else { &self.callers };
         from.send(text, to)
     }
 
+    /// The first-stage node that the next attempt asks: one after the other, but none through which another flow of the
+    /// user goes, for which they are there (RFC 5626 section 4.2.1).
     fn turn(&self, operation: &Operation) -> usize {
-        (operation.first_node + operation.attempts.saturating_sub(1) as usize) % self.nodes.len()
+        let is_taken = |node: &usize| {
+            let Some(Contact { flow, .. }) = operation.contact else { return false };
+            let all = Flow { flow: 0, ..flow }..=Flow { flow: u8::MAX, ..flow };
+            let mut others = self.flows.range(all).filter(|(other, _)| **other != flow);
+            others.any(|(_, other)| other.is_acknowledged && other.node == *node)
+        };
+        let count = self.nodes.len();
+        let order = (0..count).map(|step| (operation.first_node + step) % count);
+        let free: Vec<usize> = order.filter(|node| !is_taken(node)).collect();
+        let attempt = operation.attempts as usize;
+        free.get(attempt % free.len().max(1)).copied().unwrap_or(operation.first_node)
     }
 
     /// A response came.
@@ -401,7 +423,8 @@ impl Generator {
     fn begin_call(&mut self, id: u32, answer: &Message) -> Option<String> {
         let operation = self.operations.get(&id)?;
         let [ack, bye] = message::ack_and_bye(self.callers.at, answer)?;
-        let (user, node) = (operation.user, self.turn(operation));
+        let State::Trying(Try { node, .. }) = operation.state else { return None };
+        let user = operation.user;
         let (to, ends) = (self.nodes.at(node)?, self.now() + self.load.rates.hold);
         let call = Call { user, node, to, bye, ends, due: ends, interval: T1 };
         self.up.begin(answer.branch()?.to_owned(), call);
@@ -434,11 +457,12 @@ impl Generator {
         let ended = self.now();
         let Some(mut operation) = self.operations.remove(&id) else { return };
         let State::Trying(one) = &operation.state else { return };
+        let node = one.node;
         self.events.push(Event::Attempt(Attempt {
             operation: id,
             purpose: operation.purpose,
             user: operation.user,
-            node: self.nodes.name(self.turn(&operation)).to_owned(),
+            node: self.nodes.name(node).to_owned(),
             contact: operation.contact.or(answered),
             began: one.began,
             ended,
@@ -452,7 +476,9 @@ impl Generator {
         } else if let Some(contact) = operation.contact {
             let registration = self.flows.entry(contact.flow).or_default();
             registration.is_under_way = false;
-            registration.is_acknowledged |= answer == 200;
+            if answer == 200 {
+                (registration.is_acknowledged, registration.node) = (true, node);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::plan::Node;
 use crate::lab::shell::run;
 use crate::lab::start_daemon;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -53,15 +53,24 @@ pub(super) fn launch(node: Node) -> Result<()> {
 /// Moves so many slots, with what is in them, from the first server of a host to that of another.
 ///
 /// # Errors
-/// When one of these is no master, or does not answer.
+/// When one of these is no master, or does not answer; what `redis-cli` says.
 pub fn move_slots(from: Node, to: Node, count: u16) -> Result<()> {
     let id = |node| ask(node, MASTER, "CLUSTER MYID").map(|id| id.trim().to_owned());
     let (from_id, to_id) = (id(from)?, id(to)?);
-    let (namespace, at) = (from.namespace(), format!("{}:{MASTER}", from.v4()));
-    let reshard = ["netns", "exec", &namespace, "redis-cli", "--cluster", "reshard", &at];
+    let cluster = |what: &str, options: &[&str]| {
+        let (namespace, at) = (from.namespace(), format!("{}:{MASTER}", from.v4()));
+        let words = ["netns", "exec", &namespace, "redis-cli", "--cluster", what, &at];
+        let output = Command::new("ip").args(words).args(options).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = said.trim_end().rsplit('\n').next().unwrap_or_default();
+        ensure!(output.status.success(), "redis-cli --cluster {what} {at}: {last}");
+        Ok(())
+    };
+    // Refused until all servers have heard of all that has changed.
+    wait_for(|| cluster("check", &[]).is_ok()).context("the Redis Cluster is not whole")?;
+    let count = count.to_string();
     let ends = ["--cluster-from", &from_id, "--cluster-to", &to_id];
-    let slots = ["--cluster-slots", &count.to_string(), "--cluster-yes"];
-    run("ip", &[&reshard[..], &ends, &slots].concat()).map(drop)
+    cluster("reshard", &[&ends[..], &["--cluster-slots", &count, "--cluster-yes"]].concat())
 }
 
 /// Waits until both servers of a host answer.
