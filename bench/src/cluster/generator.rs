@@ -4,20 +4,16 @@ use super::calls::{Call, Calls};
 use super::edges::Edges;
 use super::history::{Attempt, Event, Purpose};
 use super::message::{self, Contact, Flow, Message};
-use anyhow::{Context as _, Result, anyhow};
+use super::socket::Socket;
+use anyhow::Result;
 use control::lab::topology::{Node, Role, Topology};
-use nix::sched::{CloneFlags, setns};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Where the phones are, at `tl-uas`, and the callers, at `tl-uac`.
-const PORT: u16 = 7_000;
 /// T1 (RFC 3261 section 17.1.1.1), in milliseconds.
 pub(super) const T1: u64 = 500;
 /// How long a client waits for a first word before it tries the next first-stage node: one retransmission.
@@ -71,11 +67,6 @@ struct Registration {
     is_under_way: bool,
     /// Index of the first-stage node through which it was acknowledged.
     node: usize,
-}
-
-struct Socket {
-    socket: UdpSocket,
-    at: SocketAddr,
 }
 
 /// Something that a user wants, and tries until it is done.
@@ -495,55 +486,4 @@ impl Generator {
 fn numbers(branch: &str) -> Option<(u32, u32)> {
     let (operation, attempt) = branch.strip_prefix("z9hG4bK-")?.split_once('-')?;
     Some((operation.parse().ok()?, attempt.parse().ok()?))
-}
-
-impl Socket {
-    /// A socket at this host of the lab.
-    fn at(host: &[Node]) -> Result<Self> {
-        let host = *host.first().context("no generator in this topology")?;
-        let at = SocketAddr::from((host.v4(), PORT));
-        // A socket stays in the namespace it was made in; the thread that went there ends.
-        let bind = move || -> Result<UdpSocket> {
-            let namespace = Path::new("/run/netns").join(host.namespace());
-            setns(File::open(namespace)?, CloneFlags::CLONE_NEWNET)?;
-            Ok(UdpSocket::bind(at)?)
-        };
-        let made = std::thread::spawn(bind).join().map_err(|_| anyhow!("a thread panicked"))?;
-        let socket = made.with_context(|| format!("UDP {at} in {}", host.namespace()))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, at })
-    }
-
-    /// Sends; a host that cannot be reached is the network's matter.
-    fn send(&self, text: &str, to: SocketAddr) -> Result<()> {
-        match self.socket.send_to(text.as_bytes(), to) {
-            Ok(_) => Ok(()),
-            Err(error) if is_of_the_network(&error) => Ok(()),
-            Err(error) => Err(error).context("a socket of the generator"),
-        }
-    }
-
-    /// The next message that is SIP.
-    fn hear(&self) -> Result<Option<Message>> {
-        let mut buffer = [0; 8_192];
-        loop {
-            match self.socket.recv_from(&mut buffer) {
-                Ok((length, from)) => {
-                    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                    if text.contains("SIP/2.0") {
-                        return Ok(Some(Message { text, from }));
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if is_of_the_network(&error) => {}
-                Err(error) => return Err(error).context("a socket of the generator"),
-            }
-        }
-    }
-}
-
-/// What a network that is broken on purpose says.
-fn is_of_the_network(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, WouldBlock};
-    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | WouldBlock)
 }

@@ -200,7 +200,8 @@ impl Message {
         values.map(str::trim).collect()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    /// The first value of this header.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).first().copied()
     }
 }

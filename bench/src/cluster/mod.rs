@@ -1,23 +1,30 @@
 //! `trunkline-bench cluster`: hosts of a cluster die, are cut off and stand still while phones register and call.
 
 mod calls;
+pub(crate) mod capture;
 mod checker;
 mod edges;
 mod faults;
 mod generator;
 mod history;
+mod mass;
 mod message;
+mod nodes;
 mod report;
+pub(crate) mod scale;
+mod socket;
+pub(crate) mod users;
 
 use crate::interrupt::Interrupt;
 use crate::{json, machine};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use control::lab::{self, topology, topology::Topology};
 use faults::Fault;
 use generator::{Generator, Rates};
 use history::{Event, Purpose};
 use report::Report;
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -129,11 +136,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     let outcome = campaign(&mut generator, &plan, &interrupt);
     // What was seen is of use also when the campaign could not go on.
-    for file in [&arguments.history, &json] {
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-    }
+    make_folder(&arguments.history)?;
     history::write(&generator.events, &arguments.history)?;
     outcome?;
     let verdict = checker::check(&generator.events);
@@ -148,8 +151,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         verdict,
     };
     report.print();
-    json::write(&report, &json.display().to_string())?;
+    write(&report, &json)?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Writes a result.
+fn write(report: &impl Serialize, file: &Path) -> Result<()> {
+    make_folder(file)?;
+    json::write(report, &file.display().to_string())
+}
+
+/// Makes the folder of this file.
+fn make_folder(file: &Path) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())
 }
 
 /// The lab, taken down when this value goes.

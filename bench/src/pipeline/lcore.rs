@@ -3,13 +3,14 @@
 
 use super::report::StageCost;
 use dataplane::decode::DecodeRules;
-use dataplane::mailbox::{Command, mailbox};
+use dataplane::mailbox::{Command, ServiceEnd, mailbox};
 use dataplane::mbuf::DpdkQueues;
 use dataplane::packet_io::PacketIo;
 use dataplane::probe::{NoProbe, Probe, Stage, StageClock};
 use dataplane::stats::QueueCounters;
 use dataplane::testing::appliance::{lab_epoch, lab_fib, lab_settings};
 use dataplane::worker::{Worker, WorkerPort};
+use sip_core::Settings;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -114,16 +115,37 @@ pub(super) fn worker<Io: PacketIo, Pr: Probe>(
     clock: &quanta::Clock,
     probe: Pr,
 ) -> Worker<Io, Pr> {
+    let (mut worker, service) = worker_without_routes(queues, counters, clock, probe);
+    give_settings(&mut worker, &service, &lab_settings());
+    worker
+}
+
+/// A worker with one port that knows its neighbours, and its mailbox.
+pub(super) fn worker_without_routes<Io: PacketIo, Pr: Probe>(
+    queues: Io,
+    counters: &Arc<QueueCounters>,
+    clock: &quanta::Clock,
+    probe: Pr,
+) -> (Worker<Io, Pr>, ServiceEnd) {
     let (mailbox, service) = mailbox();
     let rules = DecodeRules { verify_checksums: true };
     let ports = vec![WorkerPort { rules, counters: Arc::clone(counters) }];
     let worker = Worker::new(queues, ports, mailbox, clock.clone(), probe);
-    let mut worker = worker.counting_flows(1); // As in the appliance.
+    let worker = worker.counting_flows(1); // As in the appliance.
     let fib = lab_fib(1, [0, 0], true); // Both sides of the call on the one pcap port.
     assert!(service.send(Command::Fib(Arc::new(fib))).is_ok());
-    assert!(service.send(Command::Epoch(Arc::new(lab_epoch(&lab_settings())))).is_ok());
+    (worker, service)
+}
+
+/// Has the worker work with these settings from now on.
+pub(super) fn give_settings<Io: PacketIo, Pr: Probe>(
+    worker: &mut Worker<Io, Pr>,
+    service: &ServiceEnd,
+    settings: &Settings,
+) {
+    assert!(service.send(Command::Epoch(Arc::new(lab_epoch(settings)))).is_ok());
     worker.attend();
-    worker
+    while service.next().is_some() {} // The settings before are freed here.
 }
 
 /// Lets the worker work.
@@ -136,8 +158,9 @@ pub(super) fn poll<Io: PacketIo, Pr: Probe>(worker: &mut Worker<Io, Pr>, length:
     }
 }
 
+/// Messages that the worker receives in a second, for `length`.
 #[expect(clippy::cast_precision_loss, reason = "a rate, not an account")]
-fn rate(
+pub(super) fn rate(
     worker: &mut Worker<DpdkQueues, NoProbe>,
     counters: &QueueCounters,
     length: Duration,

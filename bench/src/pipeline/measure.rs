@@ -85,7 +85,7 @@ fn capture(folder: &TempDir) -> PathBuf {
 }
 
 /// One pcap port with a queue for each lcore; every queue plays the whole capture.
-fn plan(lcores: &[u16], capture: &Path) -> Result<NicPlan> {
+pub(super) fn plan(lcores: &[u16], capture: &Path) -> Result<NicPlan> {
     let main = u16::from(lcores.last() == Some(&0));
     let receive = format!(",rx_pcap={}", capture.display()).repeat(lcores.len());
     let text = format!(

@@ -2,6 +2,7 @@
 //! Proxy-200 calls for ever and throws away what is sent.
 
 mod elephant;
+mod first_stage;
 mod lcore;
 mod measure;
 mod report;
@@ -24,6 +25,7 @@ use std::time::Duration;
     trunkline-bench pipeline\n  \
     trunkline-bench pipeline --lcores 0,1              two cores, and their speedup over one\n  \
     trunkline-bench pipeline --scenario elephant --lcores 0,1\n  \
+    trunkline-bench pipeline --scenario first-stage    first stage beside plain forwarding\n  \
     trunkline-bench pipeline --seconds 5 --json -      one JSON object on standard output\n  \
     trunkline-bench pipeline --scenario register       refreshes of the bindings of 1,000,000 users\n  \
     trunkline-bench pipeline --scenario expiry --seconds 180 --plot expiry\n  \
@@ -65,6 +67,9 @@ enum Scenario {
     Stateless,
     /// The same messages as one flow on one queue: alone, and with work spilled to the other lcores.
     Elephant,
+    /// Registrations and calls through the first of two stages, by turns with the same messages forwarded to one
+    /// fixed place.
+    FirstStage,
     /// Whole calls, with a transaction for each request.
     Stateful,
     /// Timers of all transactions that expire within one second, while messages flow.
@@ -107,6 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.scenario {
         Scenario::Stateless => run_stateless(arguments),
         Scenario::Elephant => elephant::run(arguments),
+        Scenario::FirstStage => first_stage::run(arguments),
         Scenario::Stateful => stateful::run(arguments),
         Scenario::Timers => stateful::run_timers(arguments),
         Scenario::Register => stateful::run_register(arguments),

@@ -21,10 +21,12 @@ mod settings;
 
 pub use engine::move_slots;
 pub use hosts::{
-    HostState, Running, cut, heal, host_states, kill, kill_all, pause, restart, resume, slow, start,
+    HostState, Running, cut, heal, host_states, kill, kill_all, pause, pids, restart, resume, slow,
+    start,
 };
 pub use links::{cut_link, cut_links, heal_link};
 pub use plan::{Node, Role, STAGE_MAX, Topology};
+pub use settings::CALLS_PER_SECOND;
 
 use super::{DIRECTORY, down, is_up, lcores};
 use crate::config::Config;

@@ -1,6 +1,6 @@
 //! The benches run and say what they promise to say. What they measure is no test.
 
-use crate::lab::{binary, text};
+use crate::lab::{binary, text, trunkline};
 use std::process::Command;
 
 #[test]
@@ -329,4 +329,45 @@ fn phones_on_standing_connections_register_and_call_each_other() {
     for left in ["/run/netns/tlb-gen", "/run/netns/tlb-sut"] {
         assert!(!std::path::Path::new(left).exists(), "{left} is left");
     }
+}
+
+/// What is to be seen with nine topologies and 150,000 users, with few.
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_cluster_is_counted_and_its_users_are_called() {
+    trunkline(&["lab", "down"]);
+    let short = ["--users", "2000", "--seconds", "2", "--rate", "600", "--cost-seconds", "0.2"];
+    let arguments = [&["cluster-scale", "--topologies", "s1p1,s2p2"], &short[..]].concat();
+    let (status, scale) = measured(&arguments, "scale.json");
+    assert!(matches!(status, Some(0 | 1)), "{scale:#}");
+    assert_eq!(scale["failed"], 0, "{scale:#}");
+    assert!(scale["first_stage_ratio"].as_f64() > Some(0.5), "{scale:#}");
+    for seen in scale["topologies"].as_array().expect("topologies") {
+        // Two messages of a registration and eleven of a call; one and five.
+        for (stage, messages) in [("first_stage", 13.0), ("second_stage", 6.0)] {
+            let counted = seen[stage]["messages"].as_f64().expect("a number");
+            assert!((counted / messages - 1.0).abs() < 0.1, "{stage}: {seen:#}");
+            let shares = seen[stage]["shares"].as_array().expect("shares");
+            let sum: f64 = shares.iter().filter_map(serde_json::Value::as_f64).sum();
+            assert!((sum - 1.0).abs() < 1e-9, "{seen:#}");
+        }
+    }
+
+    let short = ["--users", "2000", "--seconds", "2", "--call-rate", "300"];
+    let arguments = [&["cluster-users", "--topology", "s2p2"], &short[..]].concat();
+    let (status, users) = measured(&arguments, "cluster-users.json");
+    assert_eq!(status, Some(0), "{users:#}");
+    assert_eq!(users["registrations"]["done"], 2_000, "{users:#}");
+    assert!(users["calls"]["done"].as_u64() > Some(200), "{users:#}");
+    // Each user is kept by both nodes.
+    assert_eq!(users["copies"], 2_000, "{users:#}");
+}
+
+/// The exit status of a bench of the cluster, and its result.
+fn measured(arguments: &[&str], file: &str) -> (Option<i32>, serde_json::Value) {
+    let file = format!("{}/{file}", env!("CARGO_TARGET_TMPDIR"));
+    let mut command = Command::new(binary("trunkline-bench"));
+    let output = command.args(arguments).args(["--json", &file]).output().expect("it starts");
+    let json = std::fs::read(&file).unwrap_or_else(|error| panic!("{error}: {}", text(&output)));
+    (output.status.code(), serde_json::from_slice(&json).expect("one object"))
 }

@@ -86,6 +86,14 @@ fn running(node: Node) -> Result<Running> {
     })
 }
 
+/// The processes of a host.
+///
+/// # Errors
+/// When no topology is up.
+pub fn pids(node: Node) -> Result<Vec<u32>> {
+    network::pids(&node.namespace())
+}
+
 /// Whether this port is down in what `ip -o link` prints: `7: f1@if2: <BROADCAST,MULTICAST,UP> ...`.
 fn is_down(links: &str, port: &str) -> bool {
     let of_port = |line: &&str| {

@@ -6,6 +6,9 @@ use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+/// Calls a second of each second-stage node that its table of transactions has room for.
+pub const CALLS_PER_SECOND: u16 = 2_000;
+
 /// The secret that all appliances share, so that every first-stage node chooses the same second-stage node.
 pub(super) fn secret_path() -> PathBuf {
     Path::new(DIRECTORY).join("cluster.secret")
@@ -69,11 +72,12 @@ pub(super) fn config(topology: Topology, node: Node, lcores: &[u16]) -> Result<S
     Ok(text)
 }
 
-/// Room for 150,000 users even when one second-stage node is left; a first-stage node remembers nobody.
+/// Room for 150,000 users even when one second-stage node is left, and for the transactions of [`CALLS_PER_SECOND`], two of
+/// each call for 64 T1 (RFC 3261); a first-stage node remembers nobody.
 fn tables(role: Role) -> &'static str {
     match role {
         Role::FirstStage => "transactions = 1024\naors = 1024",
-        _ => "transactions = 16384\naors = 163840",
+        _ => "transactions = 131072\naors = 163840",
     }
 }
 
