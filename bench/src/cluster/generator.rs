@@ -3,7 +3,9 @@
 use super::calls::{Call, Calls};
 use super::edges::Edges;
 use super::history::{Attempt, Event, Purpose};
+use super::load::{Load, Rates};
 use super::message::{self, Contact, Flow, Message};
+use super::operation::{Operation, Registration, State, Try};
 use super::socket::Socket;
 use anyhow::Result;
 use control::lab::topology::{Node, Role, Topology};
@@ -31,17 +33,6 @@ const EXPIRES: u32 = 7_200;
 /// Most flows of a user (RFC 5626): when one first-stage node is away, the other one's flow is used.
 const FLOWS: usize = 2;
 
-/// Operations per second.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rates {
-    pub(super) registers: f64,
-    pub(super) calls: f64,
-    /// How long a call is up, in milliseconds.
-    pub(super) hold: u64,
-    /// Whether callers probe first-stage nodes.
-    pub(super) probes: bool,
-}
-
 /// All phones and callers.
 pub(super) struct Generator {
     phones: Socket,
@@ -56,56 +47,6 @@ pub(super) struct Generator {
     start: Instant,
     random: SmallRng,
     load: Load,
-}
-
-/// What a phone knows of one of its flows.
-#[derive(Clone, Copy, Default)]
-struct Registration {
-    generation: u32,
-    cseq: u32,
-    is_acknowledged: bool,
-    is_under_way: bool,
-    /// Index of the first-stage node through which it was acknowledged.
-    node: usize,
-}
-
-/// Something that a user wants, and tries until it is done.
-struct Operation {
-    purpose: Purpose,
-    user: u32,
-    /// What is registered.
-    contact: Option<Contact>,
-    attempts: u32,
-    /// Index of the first-stage node that is tried first.
-    first_node: usize,
-    /// When it is given up.
-    deadline: u64,
-    state: State,
-}
-
-enum State {
-    /// Tries at this time.
-    Pausing(u64),
-    Trying(Try),
-}
-
-struct Try {
-    /// Index of the first-stage node that is asked.
-    node: usize,
-    text: String,
-    began: u64,
-    /// When it is sent again; none after a provisional response.
-    again: Option<u64>,
-    gives_up: u64,
-}
-
-/// Load that goes on by itself.
-struct Load {
-    rates: Rates,
-    is_on: bool,
-    /// Operations that are due, in parts.
-    due: [f64; 2],
-    last: u64,
 }
 
 impl Generator {
@@ -129,7 +70,7 @@ impl Generator {
             events: Vec::new(),
             start: Instant::now(),
             random: SmallRng::seed_from_u64(seed),
-            load: Load { rates, is_on: false, due: [0.0; 2], last: 0 },
+            load: Load::new(rates),
         })
     }
 
@@ -172,7 +113,7 @@ impl Generator {
 
     /// Begins or ends the load.
     pub(super) fn load(&mut self, is_on: bool) {
-        (self.load.is_on, self.load.last) = (is_on, self.now());
+        self.load.set(is_on, self.now());
     }
 
     /// Users who want something now, of this kind.
@@ -214,14 +155,8 @@ impl Generator {
             self.heard(&message)?;
         }
         self.begin_load();
-        let due = |operation: &Operation, now| match &operation.state {
-            State::Pausing(until) => *until <= now,
-            State::Trying(one) => {
-                one.gives_up <= now || one.again.is_some_and(|again| again <= now)
-            }
-        };
         let now = self.now();
-        let due = self.operations.iter().filter(|(_, operation)| due(operation, now));
+        let due = self.operations.iter().filter(|(_, operation)| operation.is_due(now));
         let due: Vec<u32> = due.map(|(id, _)| *id).collect();
         due.into_iter().try_for_each(|id| self.go_on(id))?;
         let probes = self.nodes.due(self.callers.at, now);
@@ -236,25 +171,14 @@ impl Generator {
 
     /// Begins what is due.
     fn begin_load(&mut self) {
-        if !self.load.is_on {
-            return;
-        }
-        let now = self.now();
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-        let elapsed = (now - self.load.last) as f64 / 1e3;
-        self.load.last = now;
-        let Rates { registers, calls, .. } = self.load.rates;
-        self.load.due[0] += registers * elapsed;
-        self.load.due[1] += calls * elapsed;
-        while self.load.due[0] >= 1.0 {
-            self.load.due[0] -= 1.0;
+        let [registers, calls] = self.load.due(self.now());
+        for _ in 0..registers {
             let index = self.random.random_range(0..self.flows.len());
             if let Some(flow) = self.flows.keys().nth(index).copied() {
                 self.register(flow);
             }
         }
-        while self.load.due[1] >= 1.0 {
-            self.load.due[1] -= 1.0;
+        for _ in 0..calls {
             let user = self.random.random_range(0..self.users);
             // Nobody expects to reach who has not registered yet.
             let of_user = self.flows.range(Flow { user, flow: 0 }..=Flow { user, flow: u8::MAX });
