@@ -10,7 +10,8 @@
 //! - [`writer`] brings changes there, [`follower`] what others have changed here; [`hub`] is what they share.
 //! - [`shadow`]: what the workers have, so that it is seen what was removed. [`share`]: what this node holds.
 //! - [`engine`]: its scripts; [`fields`], [`keys`]: how bindings lie there; [`diagnosis`]: why it cannot be used.
-//! - [`picture`]: what this node knows of the cluster; [`report`]: for people.
+//! - [`picture`]: what this node knows of the cluster; [`presence`]: who comes and goes, for the log; [`report`]: for
+//!   people.
 
 mod diagnosis;
 mod engine;
@@ -19,6 +20,7 @@ mod follower;
 mod hub;
 mod keys;
 mod picture;
+mod presence;
 pub mod report;
 mod session;
 mod shadow;

@@ -32,6 +32,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Where we receive; at most [`LISTEN_POINTS_MAX`](crate::limits::LISTEN_POINTS_MAX).
     pub listen: Vec<ListenPoint>,
+    /// Addresses of listen points that other appliances have, too, at one time or in turn.
+    pub shared: Vec<IpAddr>,
     /// Whether we put ourselves into the Record-Route of requests that open a dialog.
     pub record_route: bool,
     /// Value of Retry-After in our 503 replies; 0 leaves the header out.
