@@ -15,7 +15,7 @@ PACKAGES := build-essential pkg-config clang llvm libclang-dev \
             dpdk dpdk-dev libdpdk-dev libbpf-dev libxdp-dev libelf-dev libpcap-dev \
             libsqlite3-dev iproute2 iputils-ping nftables ethtool tcpdump netcat-openbsd procps util-linux \
             sip-tester sipsak sipvicious baresip-core chromium python3-scapy fonts-dejavu-core kamailio valgrind \
-            postgresql e2fsprogs mount dnsmasq-base redis-server faketime
+            postgresql e2fsprogs mount dnsmasq-base redis-server faketime keepalived bird2
 # What test-nic wants beside them.
 GUEST_PACKAGES := qemu-system-x86 busybox-static
 

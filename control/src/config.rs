@@ -39,7 +39,7 @@ use serde::Deserialize;
 use sip_core::{
     ListenPoint, Maddr, Oversize, RegistrarSettings, Settings, SettingsError, Tables, Transport,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A whole configuration file, validated.
@@ -111,6 +111,10 @@ pub struct Appliance {
     /// its state directory.
     #[serde(deserialize_with = "value::some_absolute")]
     pub secret_file: Option<PathBuf>,
+    /// Addresses of listen points that other appliances have, too, in turn (VRRP) or at one time (anycast). Default
+    /// none.
+    #[serde(deserialize_with = "value::hosts")]
+    pub shared_addresses: Vec<IpAddr>,
 }
 
 impl Default for Appliance {
@@ -125,6 +129,7 @@ impl Default for Appliance {
             run_directory: "/run/trunkline".into(),
             state_directory: "/var/lib/trunkline".into(),
             secret_file: None,
+            shared_addresses: Vec::new(),
         }
     }
 }
@@ -283,6 +288,7 @@ impl Config {
         // An entry that could not be read must not make others look wrong.
         if mistakes.is_empty() {
             mistakes.extend(config.via_ports_mistake());
+            mistakes.extend(config.shared_addresses_mistake());
         }
         if mistakes.is_empty() {
             config.listen_at_via_ports();
@@ -309,6 +315,7 @@ impl Config {
             secret,
             domains: self.appliance.domains.clone(),
             listen: self.listen.iter().map(listen_point).collect(),
+            shared: self.appliance.shared_addresses.clone(),
             record_route: self.appliance.record_route,
             is_leaving: false,
             retry_after_seconds: self.appliance.retry_after,

@@ -1,8 +1,10 @@
 //! Every counter in OpenMetrics form, from one snapshot.
 
+mod cluster;
 mod tables;
 
 use crate::api::Configuration;
+use crate::cluster::report::ClusterReport;
 use control_api::operator::{ConnectionsStatus, Count, MemberReport, MemberState, RealmReport};
 use control_api::status::{
     QueueStatus, RebalanceStatus, STAGES, SpillStatus, Status, WorkerStatus,
@@ -35,6 +37,8 @@ pub struct Snapshot {
     pub connections: ConnectionsStatus,
     /// Host names.
     pub names: NamesStatus,
+    /// Who shares users; none without `[cluster]`.
+    pub cluster: Option<ClusterReport>,
     /// The configuration in force.
     pub configuration: Configuration,
 }
@@ -60,6 +64,9 @@ impl Collector for Snapshot {
         out.realms(&self.realms)?;
         out.connections(&self.connections)?;
         out.all(NAMES, &[(Vec::new(), &self.names)])?;
+        if let Some(cluster) = &self.cluster {
+            out.cluster(cluster)?;
+        }
         if let Some(status) = &self.dataplane {
             out.dataplane(status)?;
         }

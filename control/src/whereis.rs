@@ -141,8 +141,9 @@ impl<'a> Appliance<'a> {
         }
         let source = source_of_route(route.next_hop);
         let port = self.tables.listen_point(arrival.listen).address.port();
-        let egress =
-            source.and_then(|source| self.tables.listen_for(route.transport, source, port));
+        let onward =
+            |source| self.tables.listen_onward(arrival.listen, route.transport, source, port);
+        let egress = source.and_then(onward);
         let mut edits = EditList::new();
         let from = egress.unwrap_or(arrival.listen);
         rewrite_request(request, &route, &self.tables, arrival, from, &mut edits);

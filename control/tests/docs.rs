@@ -44,6 +44,23 @@ fn the_example_of_shared_location_is_accepted_beside_it() {
 }
 
 #[test]
+fn the_example_of_both_stages_is_accepted() {
+    let page = document("docs/cluster.md");
+    let example = page.split("```toml\n").nth(3).and_then(|rest| rest.split("```").next());
+    let config = Config::parse(example.expect("an example"), Path::new("")).expect("it is right");
+    assert_eq!((config.routes.len(), config.listen.len()), (3, 1));
+    assert!(config.destination_sets[0].members[0].is_own && config.cluster.is_some());
+}
+
+#[test]
+fn the_example_of_an_address_that_others_have_is_accepted() {
+    let page = document("docs/takeover.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let config = Config::parse(example.expect("an example"), Path::new("")).expect("it is right");
+    assert_eq!(config.appliance.shared_addresses.len(), 1);
+}
+
+#[test]
 fn every_path_of_the_api_is_on_its_page() {
     let page = document("docs/api.md");
     let openapi: serde_json::Value =
@@ -51,6 +68,24 @@ fn every_path_of_the_api_is_on_its_page() {
     for path in openapi["paths"].as_object().expect("paths").keys() {
         let path = path.replace("/undrain", "/drain");
         assert!(page.contains(&format!("`{path}`")), "docs/api.md lacks {path}");
+    }
+}
+
+#[test]
+fn every_metric_of_a_cluster_is_on_its_page() {
+    let page = document("docs/cluster.md");
+    let source = document("control/src/metrics/cluster.rs");
+    let names: Vec<_> = source
+        .lines()
+        .filter_map(|line| line.split_once("name: \"cluster_"))
+        .filter_map(|(_, rest)| {
+            Some((rest.split('"').next()?, rest.contains("Count(") || rest.contains("seconds(&")))
+        })
+        .collect();
+    assert!(names.len() > 20);
+    for (name, is_counter) in names {
+        let name = format!("`trunkline_cluster_{name}{}`", if is_counter { "_total" } else { "" });
+        assert!(page.contains(&name), "docs/cluster.md lacks {name}");
     }
 }
 
@@ -90,6 +125,7 @@ fn every_command_that_operators_type_is_explained_to_them() {
     let commands = [
         "run",
         "status",
+        "health",
         "connections",
         "top",
         "reload",

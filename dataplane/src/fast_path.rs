@@ -354,7 +354,8 @@ impl Way<'_> {
         if route.is_stateful() {
             return self.open(request, arrival, &mut route, scratch, probe);
         }
-        let leave_from = match self.find_way(&route, self.datagram.target.port(), scratch) {
+        let port = self.datagram.target.port();
+        let leave_from = match self.find_way(&route, arrival, port, scratch) {
             // RFC 3261 16.9: a request that cannot be sent counts as answered with 503.
             Err(Verdict::Drop(DropReason::NoRoute)) => {
                 return Err(Refused::Reply(Reply::Unavailable));
@@ -452,14 +453,15 @@ impl Way<'_> {
     fn find_way(
         &self,
         route: &RequestRoute,
+        arrival: &Arrival,
         port: u16,
         scratch: &mut Scratch,
     ) -> Result<ListenId, Verdict> {
         if route.transport.is_connection() {
-            return self.find_connection(route, scratch);
+            return self.find_connection(route, arrival, scratch);
         }
         self.find_adjacency(route.next_hop, scratch)?;
-        self.listen_point_of(route, port, scratch)
+        self.listen_point_of(route, arrival, port, scratch)
     }
 
     /// The same for what goes over a connection: frames and neighbours are the kernel's business.
@@ -467,13 +469,15 @@ impl Way<'_> {
     fn find_connection(
         &self,
         route: &RequestRoute,
+        arrival: &Arrival,
         scratch: &mut Scratch,
     ) -> Result<ListenId, Verdict> {
         scratch.egress.target = route.next_hop;
         let port = self.datagram.target.port();
         let known = route.leave_from().filter(|listen| self.is_known(*listen));
         let ways = self.ways(&scratch.choices);
-        let way = || ways.connection_towards(route.next_hop, route.transport, port);
+        let (hop, transport) = (route.next_hop, route.transport);
+        let way = || ways.connection_towards(hop, transport, port, arrival.listen);
         known.or_else(way).ok_or(Verdict::Drop(DropReason::NoRoute))
     }
 
@@ -534,18 +538,20 @@ impl Way<'_> {
         usize::from(listen.0) < self.tables.listen_points()
     }
 
-    /// The listen point that a request leaves from: the one that its client's NAT knows, or that of the way.
+    /// The listen point that a request leaves from: the one that its client's NAT knows, or that of the way, or the
+    /// one that it came to.
     #[inline]
     fn listen_point_of(
         &self,
         route: &RequestRoute,
+        arrival: &Arrival,
         port: u16,
         scratch: &Scratch,
     ) -> Result<ListenId, Verdict> {
-        match route.leave_from().filter(|listen| self.is_known(*listen)) {
-            Some(listen) => Ok(listen),
-            None => self.listen_point_of_route(port, scratch),
-        }
+        let known = route.leave_from().filter(|listen| self.is_known(*listen));
+        let source = scratch.egress.adjacency.source;
+        let onward = || self.tables.listen_onward(arrival.listen, Transport::Udp, source, port);
+        known.or_else(onward).ok_or(Verdict::Drop(DropReason::NoListenPoint))
     }
 
     /// The listen point with the source address of the route, on `port` if there is one.

@@ -122,6 +122,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let is_possible = |rate: f64| rate.is_finite() && (0.0..=1_000.0).contains(&rate);
     ensure!(is_possible(rates.registers) && is_possible(rates.calls), "rates: 0 to 1,000 a second");
+    ensure!(
+        !arguments.topology.is_of_both(),
+        "callers need a first stage: name a topology such as s3p3"
+    );
     ensure!(control::process::is_root(), "the lab needs root: run it as root");
     let interrupt = Interrupt::listen()?;
     topology::up(arguments.topology, &mut |line| eprintln!("lab: {line}"))?;

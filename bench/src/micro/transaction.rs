@@ -72,7 +72,13 @@ struct Ways {
 }
 
 impl Egress for Ways {
-    fn listen_towards(&mut self, target: SocketAddr, _: Transport, _: u16) -> Option<ListenId> {
+    fn listen_towards(
+        &mut self,
+        target: SocketAddr,
+        _: Transport,
+        _: u16,
+        _: ListenId,
+    ) -> Option<ListenId> {
         Some(self.sides[usize::from(target != self.caller)])
     }
 }
@@ -124,7 +130,7 @@ impl Proxy {
         let Recognised::New(key) = known else { unreachable!("it is new") };
         finish_route(request, tables, arrival, &mut self.choices, &mut route).expect(WELL_FORMED);
         route.branch_from(key, arrival);
-        let leave_from = ways.listen_towards(route.next_hop, route.transport, 0);
+        let leave_from = ways.listen_towards(route.next_hop, route.transport, 0, arrival.listen);
         let id = route.is_stateful().then(|| {
             let opened = self.transactions.open(request, &mut route, tables, arrival, leave_from);
             opened.expect("there is room")

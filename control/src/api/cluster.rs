@@ -14,8 +14,12 @@ const NONE: &str = "this node shares users with nobody: its configuration has no
 pub(super) async fn report(
     State(sources): State<Sources>,
 ) -> Result<Json<ClusterReport>, ApiError> {
-    let report = with_known(&sources, ClusterReport::new).await;
-    report.map(Json).ok_or_else(|| ApiError::not_found(NONE))
+    known(&sources).await.map(Json).ok_or_else(|| ApiError::not_found(NONE))
+}
+
+/// None without `[cluster]`.
+pub(super) async fn known(sources: &Sources) -> Option<ClusterReport> {
+    with_known(sources, ClusterReport::new).await
 }
 
 pub(super) async fn user(

@@ -104,6 +104,7 @@ pub(super) async fn metrics(State(sources): State<Sources>) -> Result<Response, 
         realms,
         connections: connections_of(&sources, 0).await?,
         names: sources.names.status(),
+        cluster: super::cluster::known(&sources).await,
         configuration: Configuration::of(&sources),
     };
     let text = metrics::encode(snapshot).map_err(anyhow::Error::from)?;

@@ -241,7 +241,7 @@ impl Follower {
             if has_more {
                 picture.load = Some(load);
             } else {
-                (picture.load, picture.last_load) = (None, Some(load));
+                picture.end_load(load);
             }
         });
         Ok(has_more)

@@ -8,9 +8,11 @@
 //!
 //! - [`session`] is the thread that speaks with the engine: connection, lease, questions.
 //! - [`writer`] brings changes there, [`follower`] what others have changed here; [`hub`] is what they share.
-//! - [`recent`]: what the engine got lately, and may lose. [`shadow`]: what the workers have, so that it is seen what was removed. [`share`]: what this node holds.
+//! - [`shadow`]: what the workers have, so that it is seen what was removed. [`share`]: what this node holds.
+//! - [`recent`]: what the engine got lately, and may lose.
 //! - [`engine`]: its scripts; [`fields`], [`keys`]: how bindings lie there; [`diagnosis`]: why it cannot be used.
-//! - [`picture`]: what this node knows of the cluster; [`report`]: for people.
+//! - [`picture`]: what this node knows of the cluster; [`presence`]: who comes and goes, for the log; [`report`]: for
+//!   people.
 
 mod diagnosis;
 mod engine;
@@ -19,6 +21,7 @@ mod follower;
 mod hub;
 mod keys;
 mod picture;
+mod presence;
 mod recent;
 pub mod report;
 mod session;

@@ -34,6 +34,27 @@ pub struct Picture {
     pub load: Option<Load>,
     /// The load before it.
     pub last_load: Option<Load>,
+    /// Loads that have come to their end.
+    pub loads: u64,
+    /// AoRs and milliseconds of all of them.
+    pub loaded: Load,
+    /// How often an engine that had answered did so no more.
+    pub engine_losses: u64,
+}
+
+impl Picture {
+    /// The load that was under way has come to its end.
+    pub(super) fn end_load(&mut self, load: Load) {
+        self.loads += 1;
+        self.loaded.aors += load.aors;
+        self.loaded.for_ms += load.for_ms;
+        (self.load, self.last_load) = (None, Some(load));
+    }
+
+    /// The engine does not answer any more, or still not.
+    pub(super) fn lose_engine(&mut self) {
+        self.engine_losses += u64::from(std::mem::take(&mut self.is_connected));
+    }
 }
 
 /// Loading what this node is to hold.

@@ -5,7 +5,8 @@ use super::engine::{Engine, Lease};
 use super::fields::unix_ms;
 use super::follower::{Follower, read, read_all};
 use super::hub::{Hub, Source};
-use super::picture::Node;
+use super::picture::{Node, Picture};
+use super::presence;
 use super::share::ShareOf;
 use super::writer::write;
 use crate::limits::{CLOCKS_APART, ENGINE_RETRY_FIRST, ENGINE_RETRY_MAX, LEASE, LEASE_EVERY};
@@ -53,7 +54,7 @@ pub(super) async fn run(
     loop {
         let ended = session(&hub, &who, &mut follower, &mut asks, &mut late, &mut pause).await;
         let Err(error) = ended else { return };
-        hub.picture.send_modify(|picture| picture.is_connected = false);
+        hub.picture.send_modify(Picture::lose_engine);
         hub.set_trouble(Source::Connection, Some(format!("{error:#}")));
         let wake = Instant::now() + pause;
         pause = (pause * 2).min(ENGINE_RETRY_MAX);
@@ -118,6 +119,7 @@ async fn lease(hub: &Hub, who: &Who, engine: &Engine) -> Result<u64> {
     };
     match engine.lease(&node, &who.fingerprint).await? {
         Lease::Held(now, nodes) => {
+            presence::tell(&hub.node, &hub.picture.borrow().nodes, &nodes);
             hub.picture.send_modify(|picture| {
                 picture.nodes = nodes;
                 (picture.aors_held, picture.changes_waiting) = (aors, changes_waiting);

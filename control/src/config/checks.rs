@@ -52,6 +52,29 @@ impl Config {
         mistake(format!("{address} stands under [[listen]]; these ports are for Vias alone"))
     }
 
+    /// Addresses of other appliances, too, that nothing listens at, or that stand where another one's do not.
+    pub(super) fn shared_addresses_mistake(&self) -> Option<Mistake> {
+        let shared = &self.appliance.shared_addresses;
+        let mistake =
+            |setting: String, problem: String| Some(Mistake { line: None, setting, problem });
+        let setting = || "appliance.shared_addresses".to_owned();
+        let is_shared = |listen: &Listen| shared.contains(&listen.address.ip());
+        let is_listened_at = |ip: &&IpAddr| self.listen.iter().any(|one| one.address.ip() == **ip);
+        if let Some(ip) = shared.iter().find(|ip| !is_listened_at(ip)) {
+            return mistake(setting(), format!("no [[listen]] has the address {ip}"));
+        }
+        if !shared.is_empty() && self.appliance.secret_file.is_none() {
+            let problem =
+                "appliances that have one address need one secret: name appliance.secret_file";
+            return mistake(setting(), problem.to_owned());
+        }
+        let own = self.listen.iter().position(|listen| !is_shared(listen))?;
+        let late = (own..self.listen.len()).find(|index| is_shared(&self.listen[*index]))?;
+        let problem = "is shared: write the shared listen points above all others, in one order on all appliances, \
+                       since Via and Path name them by their place";
+        mistake(format!("listen[{late}].address"), problem.to_owned())
+    }
+
     /// Has every address with UDP listen to the ports of the workers, too.
     pub(super) fn listen_at_via_ports(&mut self) {
         let is_udp = |one: &&Listen| one.transport == Transport::Udp;

@@ -513,3 +513,29 @@ fn who_shares_users_is_checked() {
         "leave one of both out",
     );
 }
+
+#[test]
+fn addresses_that_several_appliances_have_are_checked() {
+    let whole = WHOLE
+        .replace("[[listen]]", "[[listen]]\naddress = \"192.0.2.10:5060\"\n[[listen]]")
+        .replace(
+            "record_route = true",
+            "secret_file = \"/etc/cluster.secret\"\nshared_addresses = [\"192.0.2.10\"]",
+        );
+    let settings = parsed(&whole).unwrap().to_settings([0; 16]);
+    assert_eq!(settings.shared, ["192.0.2.10".parse::<std::net::IpAddr>().unwrap()]);
+    let cases = [
+        (
+            "[\"192.0.2.10\"]",
+            "[\"192.0.2.10:5060\"]",
+            "`192.0.2.10:5060` is no address without a port",
+        ),
+        ("[\"192.0.2.10\"]", "[\"192.0.2.9\"]", "no [[listen]] has the address 192.0.2.9"),
+        ("secret_file = \"/etc/cluster.secret\"\n", "", "name appliance.secret_file"),
+        ("[\"192.0.2.10\"]", "[\"192.0.2.1\"]", "listen[1].address|is shared: write the shared"),
+    ];
+    for (from, to, why) in cases {
+        let said = refusals(&whole.replace(from, to));
+        assert!(said.len() == 1 && said[0].contains(why), "{said:?}");
+    }
+}

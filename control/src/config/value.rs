@@ -80,6 +80,18 @@ pub(super) fn idle_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D:
     within(from, 0, 86_400, " seconds; 0 sets no limit")
 }
 
+/// Addresses of hosts.
+pub(super) fn hosts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
+    let read = |text: &String| {
+        text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is no address without a port, such as 192.0.2.10 or 2001:db8::10"
+            ))
+        })
+    };
+    Vec::<String>::deserialize(from)?.iter().map(read).collect()
+}
+
 /// Name servers, with port 53 where none is given.
 pub(super) fn name_servers<'de, D: Deserializer<'de>>(
     from: D,

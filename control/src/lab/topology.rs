@@ -85,10 +85,14 @@ fn make(topology: Topology, progress: &mut dyn FnMut(&str)) -> Result<()> {
     progress("engine: a Redis Cluster of three masters and three replicas in tl-d1 to tl-d3");
     engine::up(&topology.with(Role::Engine))?;
     let appliances: Vec<_> = hosts.into_iter().filter(|node| node.is_appliance()).collect();
-    progress(&format!(
-        "appliances: {} of each first and {} of each second stage",
-        topology.first, topology.second
-    ));
+    progress(&if topology.is_of_both() {
+        format!("appliances: {}, each of both stages", topology.second)
+    } else {
+        format!(
+            "appliances: {} of the first, {} of the second stage",
+            topology.first, topology.second
+        )
+    });
     let supervisors: Vec<_> =
         appliances.iter().map(|node| hosts::launch(*node)).collect::<Result<_>>()?;
     for (node, supervisor) in appliances.iter().zip(supervisors) {

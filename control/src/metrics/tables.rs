@@ -41,7 +41,7 @@ impl Value {
 
     /// A level in milliseconds, as seconds.
     #[expect(clippy::cast_precision_loss, reason = "exact for ages")]
-    fn millis(milliseconds: u64) -> Self {
+    pub(super) fn millis(milliseconds: u64) -> Self {
         Self::LevelSeconds(milliseconds as f64 / 1e3)
     }
 

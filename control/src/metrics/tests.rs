@@ -2,6 +2,8 @@
 
 use super::{Snapshot, encode};
 use crate::api::Configuration;
+use crate::cluster::report::{ClusterReport, MemberShare};
+use crate::cluster::{Load, Node, Picture};
 use crate::configuration::history::Generation;
 use control_api::operator::{
     ConnectionThread, ConnectionsStatus, Count, MemberReport, MemberState, RealmReport,
@@ -46,8 +48,38 @@ fn snapshot(dataplane: Option<Status>) -> Snapshot {
         realms: vec![realm],
         connections: connections(),
         names: NamesStatus::default(),
+        cluster: Some(cluster()),
         configuration,
     }
+}
+
+fn cluster() -> ClusterReport {
+    let member = MemberShare {
+        address: "192.0.2.21:5060".parse().unwrap(),
+        node: Some("s1".into()),
+        is_here: true,
+        state: MemberState::Up,
+        weight: 1,
+        gets: 0.25,
+        holds: 0.5,
+    };
+    let node = Node { name: "s1".into(), age_ms: 1_500, aors: 88_001, ..Node::default() };
+    let picture = Picture {
+        is_connected: true,
+        nodes: vec![node],
+        aors_held: 88_002,
+        changes_waiting: 88_003,
+        written: 88_004,
+        refused: 88_005,
+        followed: 88_006,
+        lag_ms: 250,
+        last_load: Some(Load { aors: 88_007, for_ms: 750 }),
+        loads: 88_008,
+        loaded: Load { aors: 88_009, for_ms: 12_500 },
+        engine_losses: 88_010,
+        ..Picture::default()
+    };
+    ClusterReport { picture: Some(picture), members: vec![member] }
 }
 
 fn connections() -> ConnectionsStatus {
@@ -147,4 +179,39 @@ fn help_texts_of_drop_reasons_are_those_of_the_list() {
         let line = format!("trunkline_drop_reason_info{{reason=\"{name}\",help=\"{help}\"}} 1\n");
         assert!(text.contains(&line), "{line}");
     }
+}
+
+#[test]
+fn the_cluster_is_exported_whole() {
+    let text = encode(snapshot(None)).unwrap();
+    for line in [
+        "member_gets_ratio{member=\"192.0.2.21:5060\"} 0.25",
+        "member_holds_ratio{member=\"192.0.2.21:5060\"} 0.5",
+        "engine_connected 1",
+        "engine_losses_total 88010",
+        "trouble 0",
+        "nodes_there 1",
+        "aors 88002",
+        "changes_waiting 88003",
+        "written_total 88004",
+        "refused_total 88005",
+        "followed_total 88006",
+        "lag_seconds 0.25",
+        "loading 0",
+        "loads_total 88008",
+        "loaded_aors_total 88009",
+        "load_seconds_total 12.5",
+        "last_load_aors 88007",
+        "last_load_seconds 0.75",
+        "node_there{node=\"s1\"} 1",
+        "node_heard_seconds{node=\"s1\"} 1.5",
+        "node_aors{node=\"s1\"} 88001",
+    ] {
+        assert!(
+            text.contains(&format!("\ntrunkline_cluster_{line}\n")),
+            "{line} is missing in\n{text}"
+        );
+    }
+    let alone = Snapshot { cluster: None, ..snapshot(None) };
+    assert!(!encode(alone).unwrap().contains("trunkline_cluster"));
 }

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A lab with several hosts, while this value lives.
-struct Cluster(());
+pub(crate) struct Cluster(());
 
 impl Cluster {
-    fn up(topology: &str) -> Self {
+    pub(crate) fn up(topology: &str) -> Self {
         trunkline(&["lab", "down"]);
         let cluster = Self(());
         let output = trunkline(&["lab", "up", "--topology", topology]);
@@ -24,13 +24,13 @@ impl Cluster {
 
     /// `trunkline lab host WHAT NAME`, which must succeed.
     #[track_caller]
-    fn host(&self, what: &str, name: &str) {
+    pub(crate) fn host(&self, what: &str, name: &str) {
         let output = self.lab(&["host", what, name]);
         assert!(output.status.success(), "{what} {name}: {}", text(&output));
     }
 
     #[expect(clippy::unused_self, reason = "needs a lab that is up")]
-    fn lab(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn lab(&self, arguments: &[&str]) -> Output {
         trunkline(&[&["lab"], arguments].concat())
     }
 
@@ -49,14 +49,22 @@ impl Cluster {
 
     /// `trunkline cluster` as a node sees it.
     #[expect(clippy::unused_self, reason = "needs a lab that is up")]
-    fn of(&self, node: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn of(&self, node: &str, arguments: &[&str]) -> Output {
         let socket = format!("/run/trunkline/lab/{node}/run/api.sock");
         trunkline(&[&["cluster"], arguments, &["--socket", &socket]].concat())
     }
 
+    /// Messages that an appliance has received.
+    #[expect(clippy::unused_self, reason = "needs a lab that is up")]
+    pub(crate) fn received(&self, node: &str) -> u64 {
+        let socket = format!("/run/trunkline/lab/{node}/run/dataplane.sock");
+        let status: Value = parsed(&trunkline(&["status", "--json", "--socket", &socket]));
+        status["total"]["received"].as_u64().expect("a count")
+    }
+
     /// Users of a second-stage node.
     #[expect(clippy::unused_self, reason = "needs a lab that is up")]
-    fn users(&self, node: &str) -> u64 {
+    pub(crate) fn users(&self, node: &str) -> u64 {
         let socket = format!("/run/trunkline/lab/{node}/run/dataplane.sock");
         let output = trunkline(&["status", "--json", "--socket", &socket]);
         let status: Value = parsed(&output);
@@ -78,14 +86,14 @@ impl Drop for Cluster {
 
 /// What a command printed as JSON.
 #[track_caller]
-fn parsed(output: &Output) -> Value {
+pub(crate) fn parsed(output: &Output) -> Value {
     let value = serde_json::from_slice(&output.stdout);
     value.unwrap_or_else(|error| panic!("no JSON ({error}): {}", text(output)))
 }
 
 /// Waits until it is so.
 #[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
@@ -95,7 +103,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Registers until it is answered with 200: a node that starts says 503, one that died nothing.
 #[track_caller]
-fn registers(phone: &Phone) {
+pub(crate) fn registers(phone: &Phone) {
     until(&format!("{} registers", phone.user), || {
         let lines = format!("Contact: <{}>\nExpires: 600", phone.contact());
         phone.register(&lines).status() == Some(200)
@@ -104,12 +112,12 @@ fn registers(phone: &Phone) {
 
 /// Calls until the callee has been reached and the call has ended.
 #[track_caller]
-fn calls(caller: &Phone, callee: &Phone) {
+pub(crate) fn calls(caller: &Phone, callee: &Phone) {
     until(&format!("{} calls {}", caller.at, callee.user), || call(caller, callee).is_some());
 }
 
 /// INVITE, 200, ACK, BYE, 200; none when something did not come.
-fn call(caller: &Phone, callee: &Phone) -> Option<()> {
+pub(crate) fn call(caller: &Phone, callee: &Phone) -> Option<()> {
     let second = Duration::from_secs(1);
     let hear = |phone: &Phone, wanted: &dyn Fn(&Received) -> bool| {
         let start = Instant::now();
@@ -194,6 +202,54 @@ fn users_are_called_through_every_first_stage_node_and_still_when_a_second_stage
     assert_eq!(cluster.state("p1")["state"], "running");
     until("p1 has its users again", || cluster.users("p1") == 16);
     call_all();
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn nodes_of_both_stages_have_each_others_users_and_lose_none_with_one_of_them() {
+    let cluster = Cluster::up("b3");
+    let proxies = ["10.79.0.21:5060", "10.79.0.22:5060", "10.79.0.23:5060"];
+    // Nobody has registered through p3, but it has users as the others.
+    let callee = |number: u16| {
+        let (at, proxy) =
+            (format!("10.79.0.102:{}", 6_000 + number), proxies[usize::from(number % 2)]);
+        Phone::new("uas", &at, proxy, &format!("user{number}"))
+    };
+    let callees: Vec<_> = (0..12).map(callee).collect();
+    let caller = |(number, proxy): (u16, &&str)| {
+        Phone::new("uac", &format!("10.79.0.101:{}", 7_000 + number), proxy, "caller")
+    };
+    let callers: Vec<_> = (0..).zip(&proxies).map(caller).collect();
+    let call_all = |callers: &[Phone]| {
+        for caller in callers {
+            for callee in &callees {
+                calls(caller, callee);
+            }
+        }
+    };
+    let users = || ["p1", "p2", "p3"].map(|node| cluster.users(node));
+    let sees_all_up = |node: &str| {
+        let shares: Value = parsed(&cluster.of(node, &["shares", "--json"]));
+        shares.as_array().is_some_and(|all| all.iter().all(|member| member["state"] == "up"))
+    };
+
+    until("all see that all are up", || ["p1", "p2", "p3"].into_iter().all(sees_all_up));
+    callees.iter().for_each(registers);
+    until("two of the three nodes have each user", || users().iter().sum::<u64>() == 24);
+    assert!(users().iter().all(|users| *users > 0), "{:?}", users());
+    call_all(&callers);
+
+    cluster.host("kill", "p3");
+    // Nobody registers again.
+    call_all(&callers[..2]);
+    until("the two that are left have everybody", || {
+        ["p1", "p2"].map(|node| cluster.users(node)) == [12, 12]
+    });
+    cluster.host("heal", "p3");
+    until("p3 has its users again", || cluster.users("p3") > 0);
+    call_all(&callers);
+    let log = std::fs::read_to_string("/run/trunkline/lab/p1/logs/control.log").expect("a log");
+    assert!(log.contains("cluster: node p3 (member 10.79.0.23:5060) has started again"), "{log}");
 }
 
 #[test]

@@ -41,4 +41,5 @@ mod sipp;
 mod stateful;
 mod store;
 mod supervisor;
+mod takeover;
 mod veth_rss;

@@ -32,6 +32,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Where we receive; at most [`LISTEN_POINTS_MAX`](crate::limits::LISTEN_POINTS_MAX).
     pub listen: Vec<ListenPoint>,
+    /// Addresses of listen points that other appliances have, too, at one time or in turn.
+    pub shared: Vec<IpAddr>,
     /// Whether we put ourselves into the Record-Route of requests that open a dialog.
     pub record_route: bool,
     /// Whether we are about to go: OPTIONS to us are answered with 503, so that those who probe us send new requests

@@ -6,8 +6,8 @@ mod common;
 
 use common::{always, set, settings};
 use sip_core::{
-    Action, AuthSettings, DigestAlgorithm, Fork, ListenPoint, RegistrarSettings, Relay, Rule,
-    Settings, Tables, TransactionSettings, Transport,
+    Action, AuthSettings, DigestAlgorithm, Fork, ListenId, ListenPoint, RegistrarSettings, Relay,
+    Rule, Settings, Tables, TransactionSettings, Transport,
 };
 
 #[track_caller]
@@ -192,6 +192,30 @@ fn listen_points_are_found_by_address_and_by_source() {
     assert_eq!(egress("10.0.0.1", 5070), Some(1));
     assert_eq!(egress("10.0.0.2", 5070), Some(2));
     assert_eq!(egress("10.0.0.3", 5060), None);
+}
+
+#[test]
+fn what_comes_to_a_shared_address_leaves_from_there() {
+    let mut settings = listening(&[
+        "10.0.0.10:5060",
+        "10.0.0.10:5070",
+        "10.0.1.10:5060",
+        "10.0.0.11:5060",
+        "[fd77::11]:5060",
+    ]);
+    let address = "10.0.0.11:5060".parse().unwrap();
+    settings.listen.push(ListenPoint { address, transport: Transport::Tcp });
+    settings.shared = ["10.0.0.10", "10.0.1.10"].map(|ip| ip.parse().unwrap()).to_vec();
+    let tables = Tables::build(&settings).unwrap();
+    let onward = |came, transport, source: &str, port| {
+        tables.listen_onward(ListenId(came), transport, source.parse().unwrap(), port).unwrap().0
+    };
+    assert_eq!(onward(0, Transport::Udp, "10.0.0.11", 5060), 0);
+    assert_eq!(onward(0, Transport::Udp, "10.0.0.11", 5070), 1);
+    assert_eq!(onward(3, Transport::Udp, "10.0.0.11", 5060), 3, "its own address");
+    assert_eq!(onward(0, Transport::Udp, "fd77::11", 5060), 4, "another family");
+    assert_eq!(onward(0, Transport::Tcp, "10.0.0.11", 5060), 5, "nothing shared for TCP");
+    assert_eq!(onward(0, Transport::Udp, "10.0.1.10", 5060), 2, "the route says which of them");
 }
 
 #[test]

@@ -41,9 +41,10 @@ impl Egress for Ways<'_> {
         target: SocketAddr,
         transport: Transport,
         prefer_port: u16,
+        arrived_at: ListenId,
     ) -> Option<ListenId> {
         if transport.is_connection() {
-            return self.connection_towards(target, transport, prefer_port);
+            return self.connection_towards(target, transport, prefer_port, arrived_at);
         }
         let adjacency = match self.fib.lookup(target.ip()) {
             Lookup::Ready(adjacency) => adjacency,
@@ -51,7 +52,7 @@ impl Egress for Ways<'_> {
             Lookup::Unresolved(_) => self.fib.way_out(target.ip())?,
             Lookup::Failed(_) | Lookup::NoRoute => return None,
         };
-        self.tables.listen_for(transport, adjacency.source, prefer_port)
+        self.tables.listen_onward(arrived_at, transport, adjacency.source, prefer_port)
     }
 
     fn holds_back(&self, member: SocketAddr, call: u64) -> bool {
@@ -67,9 +68,11 @@ impl Ways<'_> {
         target: SocketAddr,
         transport: Transport,
         prefer_port: u16,
+        arrived_at: ListenId,
     ) -> Option<ListenId> {
         let source = self.fib.way_out(target.ip()).map(|way| way.source);
-        let of_way = source.and_then(|ip| self.tables.listen_for(transport, ip, prefer_port));
+        let onward = |ip| self.tables.listen_onward(arrived_at, transport, ip, prefer_port);
+        let of_way = source.and_then(onward);
         of_way.or_else(|| self.tables.any_connection(transport, target.is_ipv4()))
     }
 }
@@ -115,7 +118,7 @@ impl Way<'_> {
         scratch: &mut Scratch,
         probe: &mut impl Probe,
     ) -> Result<Outgoing, Refused> {
-        let way = match self.find_way(route, self.port_of(request, scratch), scratch) {
+        let way = match self.find_way(route, arrival, self.port_of(request, scratch), scratch) {
             Ok(listen) => Some(listen),
             Err(verdict @ (Verdict::Park(_) | Verdict::Drop(DropReason::NoListenPoint))) => {
                 return Err(Refused::Verdict(verdict));

@@ -56,7 +56,8 @@ tl-uac and tl-uas hashes each frame that leaves (Toeplitz) and looks its queue u
 
 With --topology there are one to three stateless first-stage appliances f1 to f3 (10.79.0.11 ..), one to three
 second-stage appliances p1 to p3 (10.79.0.21 ..) that register users of lab.test, a Redis Cluster on d1 to d3
-(10.79.0.31 ..), and the generators uac (10.79.0.101) and uas (10.79.0.102).")]
+(10.79.0.31 ..), and the generators uac (10.79.0.101) and uas (10.79.0.102). With b3 there is no first stage: phones
+speak to p1 to p3, each of which gives the others what is theirs.")]
     Up(UpCommand),
     /// Run a command in a host of the lab; its exit status is ours
     #[command(after_help = "\
@@ -91,8 +92,8 @@ Exit status: 0 when every call succeeded and every packet is accounted for, 1 ot
 struct UpCommand {
     #[command(flatten)]
     up: Up,
-    /// Several hosts: first-stage and second-stage appliances, 1 to 3 of each, as in s3p3
-    #[arg(long, value_name = "sNpM", conflicts_with_all = ["config", "queues", "rss"])]
+    /// Several hosts: first-stage and second-stage appliances, 1 to 3 of each, as in s3p3, or of both, as in b3
+    #[arg(long, value_name = "sNpM|bN", conflicts_with_all = ["config", "queues", "rss"])]
     topology: Option<Topology>,
 }
 

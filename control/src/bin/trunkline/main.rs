@@ -8,6 +8,7 @@ mod connections;
 mod destinations;
 mod drain;
 mod fault;
+mod health;
 mod lab;
 mod leave;
 mod location;
@@ -40,6 +41,7 @@ Begin here:
   trunkline run --config trunkline.toml
   trunkline status                    what every queue did, why packets were dropped, who is well
   trunkline top                       the same, live
+  trunkline health                    does it serve calls: for scripts
   trunkline reload --dry-run          what a changed file would change; without --dry-run it does
   trunkline where --from ADDR:PORT invite.sip    what would become of a message, and why
   trunkline connections               TCP, TLS and WebSocket connections
@@ -67,6 +69,7 @@ enum Command {
     Audit(config::AuditArguments),
     Status(status::Arguments),
     Top(top::Arguments),
+    Health(health::Arguments),
     Destinations(destinations::Arguments),
     Connections(connections::Arguments),
     Sources(sources::Arguments),
@@ -118,6 +121,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::main(&arguments),
         Command::Connections(arguments) => connections::main(&arguments),
         Command::Sources(arguments) => sources::main(&arguments),
+        Command::Health(arguments) => health::main(&arguments),
         Command::Destinations(arguments) => destinations::main(&arguments),
         Command::Drain(arguments) => drain::main(&arguments),
         Command::Leave(arguments) => leave::main(&arguments),

@@ -2,7 +2,7 @@
 
 use crate::lab::DIRECTORY;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,11 +13,15 @@ const ENGINES: u8 = 3;
 /// Where every appliance takes SIP.
 const SIP_PORT: u16 = 5_060;
 
+/// Addresses at which each appliance that clients speak to listens, and that no host has: who tries out how an address is
+/// taken over gives them one. The first is in the network of the lab, for VRRP; the second is not, for BGP.
+const SHARED: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 79, 0, 10), Ipv4Addr::new(10, 79, 1, 10)];
+
 /// How many appliances there are: `sNpM`, in the words of Singh and Schulzrinne, *Failover and load sharing in SIP
-/// telephony*.
+/// telephony*; or `bN`, where each is both stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topology {
-    /// First-stage nodes, 1 to [`STAGE_MAX`].
+    /// First-stage nodes, 1 to [`STAGE_MAX`]; 0 where those of the second stage are both.
     pub first: u8,
     /// Second-stage nodes, 1 to [`STAGE_MAX`].
     pub second: u8,
@@ -35,6 +39,18 @@ impl Topology {
             .chain(all(Role::FirstStage, self.first))
             .chain([Role::Callers, Role::Servers].map(|role| Node { role, number: 1 }))
             .collect()
+    }
+
+    /// Whether its second-stage nodes are first stage, too.
+    pub fn is_of_both(self) -> bool {
+        self.first == 0
+    }
+
+    /// Where an appliance takes SIP: first at the addresses that others have, too, where clients speak to it.
+    pub(super) fn listens(self, node: Node) -> Vec<SocketAddr> {
+        let is_spoken_to = self.is_of_both() || node.role == Role::FirstStage;
+        let shared = SHARED.into_iter().filter(|_| is_spoken_to);
+        shared.map(|ip| (ip, SIP_PORT).into()).chain(node.sip()).collect()
     }
 
     /// The hosts with this role.
@@ -63,8 +79,12 @@ impl FromStr for Topology {
         let count = |text: &str| text.parse().ok().filter(|count| (1..=STAGE_MAX).contains(count));
         let stages = text.strip_prefix('s').and_then(|rest| rest.split_once('p'));
         let counts = stages.and_then(|(first, second)| Some((count(first)?, count(second)?)));
-        let (first, second) = counts.ok_or_else(|| {
-            format!("`{text}` is no topology: s1p1 to s{STAGE_MAX}p{STAGE_MAX}, as in s3p2 for three first-stage and two second-stage appliances")
+        let both = text.strip_prefix('b').and_then(count).map(|both| (0, both));
+        let (first, second) = counts.or(both).ok_or_else(|| {
+            format!(
+                "`{text}` is no topology: s1p1 to s{STAGE_MAX}p{STAGE_MAX}, as in s3p2 for three first-stage and two \
+                 second-stage appliances, or b1 to b{STAGE_MAX} for appliances that are both"
+            )
         })?;
         Ok(Self { first, second })
     }
@@ -72,7 +92,10 @@ impl FromStr for Topology {
 
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s{}p{}", self.first, self.second)
+        match self.first {
+            0 => write!(f, "b{}", self.second),
+            first => write!(f, "s{first}p{}", self.second),
+        }
     }
 }
 
@@ -157,6 +180,11 @@ impl Node {
         [(self.v4(), SIP_PORT).into(), (self.v6(), SIP_PORT).into()]
     }
 
+    /// Whether this is an address of its own.
+    pub(super) fn has(self, ip: IpAddr) -> bool {
+        self.sip().iter().any(|own| own.ip() == ip)
+    }
+
     /// Whether an appliance runs there.
     pub fn is_appliance(self) -> bool {
         matches!(self.role, Role::FirstStage | Role::SecondStage)
@@ -188,7 +216,10 @@ mod tests {
         let topology: Topology = "s3p2".parse().unwrap();
         assert_eq!(topology, Topology { first: 3, second: 2 });
         assert_eq!(topology.to_string(), "s3p2");
-        for wrong in ["", "s3", "p2", "s0p1", "s4p1", "s1p4", "s1p1x", "S1P1", "s+1p1x"] {
+        let both: Topology = "b3".parse().unwrap();
+        assert_eq!((both, both.to_string()), (Topology { first: 0, second: 3 }, "b3".into()));
+        for wrong in ["", "s3", "p2", "b0", "b4", "s0p1", "s4p1", "s1p4", "s1p1x", "S1P1", "s+1p1x"]
+        {
             let error = wrong.parse::<Topology>().unwrap_err();
             assert!(error.contains("s1p1 to s3p3"), "{error}");
         }
@@ -209,6 +240,16 @@ mod tests {
             (uac.v4().to_string(), uac.v6().to_string()),
             ("10.79.0.101".into(), "fd79::101".into())
         );
+    }
+
+    #[test]
+    fn who_is_spoken_to_by_clients_listens_at_addresses_that_others_have_too() {
+        let listens = |topology: &str, host: &str| {
+            let topology: Topology = topology.parse().unwrap();
+            topology.listens(topology.host(host).unwrap()).len()
+        };
+        let of = [("s2p1", "f2"), ("s2p1", "p1"), ("b2", "p2")].map(|(all, one)| listens(all, one));
+        assert_eq!(of, [4, 2, 4]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::plan::{Node, Role, Topology};
 use crate::lab::{DIRECTORY, DOMAIN};
 use anyhow::{Context, Result};
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Calls a second of each second-stage node that its table of transactions has room for.
@@ -23,6 +24,8 @@ pub(super) fn config(topology: Topology, node: Node, lcores: &[u16]) -> Result<S
     let service = lcores.first().context("no lcore may be used by this process")?;
     let worker = lcores.last().unwrap_or(service);
     let (name, role, directory) = (node.name(), node.role, node.directory());
+    let listens = topology.listens(node);
+    let shared: Vec<_> = listens.iter().map(SocketAddr::ip).filter(|ip| !node.has(*ip)).collect();
     let mut text = format!(
         "# {name}, {role}, in the lab of `trunkline lab up --topology {topology}`.\n\
          \n\
@@ -33,6 +36,7 @@ pub(super) fn config(topology: Topology, node: Node, lcores: &[u16]) -> Result<S
          run_directory = \"{run}\"\n\
          state_directory = \"{state}\"\n\
          secret_file = \"{secret}\"\n\
+         shared_addresses = {shared:?} # no host has them until somebody gives them one\n\
          \n\
          [lcores] # shared with all other hosts of the lab\n\
          workers = [{worker}]\n\
@@ -54,9 +58,10 @@ pub(super) fn config(topology: Topology, node: Node, lcores: &[u16]) -> Result<S
         run = directory.join("run").display(),
         state = directory.join("state").display(),
         secret = secret_path().display(),
+        shared = shared.iter().map(ToString::to_string).collect::<Vec<_>>(),
         tables = tables(role),
     );
-    for address in node.sip() {
+    for address in listens {
         for transport in ["udp", "tcp"] {
             let _ = write!(
                 text,
@@ -65,10 +70,12 @@ pub(super) fn config(topology: Topology, node: Node, lcores: &[u16]) -> Result<S
         }
     }
     text.push_str(&users(topology));
-    text.push_str(&match role {
-        Role::FirstStage => FIRST_STAGE.into(),
-        _ => second_stage(topology, node),
-    });
+    if topology.is_of_both() || role == Role::FirstStage {
+        text.push_str(FIRST_STAGE);
+    }
+    if role == Role::SecondStage {
+        text.push_str(&second_stage(topology, node));
+    }
     Ok(text)
 }
 
@@ -99,6 +106,7 @@ probe = {{ interval_seconds = 1, timeout_ms = 300, down_after = 2, up_after = 2 
 }
 
 const FIRST_STAGE: &str = r#"
+# What the set gives to this appliance itself tries the next route.
 [[routes]]
 match = { domains = ["lab.test"] }
 forward = "users"
@@ -146,13 +154,15 @@ mod tests {
 
     #[test]
     fn every_node_of_every_topology_has_a_valid_configuration() {
-        for (first, second) in [(1, 1), (2, 3), (3, 3)] {
+        for (first, second) in [(1, 1), (2, 3), (3, 3), (0, 3)] {
             let topology = Topology { first, second };
             for node in topology.hosts().into_iter().filter(|node| node.is_appliance()) {
                 let text = config(topology, node, &[0, 1]).unwrap();
                 let config = Config::parse(&text, Path::new("")).unwrap();
                 assert_eq!(config.appliance.name, node.name());
-                assert_eq!(config.listen.len(), 4);
+                let is_spoken_to = first == 0 || node.role == Role::FirstStage;
+                assert_eq!(config.listen.len(), if is_spoken_to { 8 } else { 4 });
+                assert_eq!(config.appliance.shared_addresses.is_empty(), !is_spoken_to);
                 assert_eq!(config.nic.lcores.workers, [1]);
                 let members: usize =
                     config.destination_sets.iter().map(|set| set.members.len()).sum();

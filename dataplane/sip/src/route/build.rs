@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::{fmt, iter};
 
 use hashbrown::{HashMap, HashTable};
@@ -81,7 +81,7 @@ pub(super) fn build(settings: &Settings, before: Option<&Tables>) -> Result<Tabl
         overload: OverloadPlan::new(settings)?,
         asked: build_sets::asked(&settings.sets)?,
     };
-    listen(&settings.listen, &mut fixed)?;
+    listen(&settings.listen, &settings.shared, &mut fixed)?;
     check_via_ports(&fixed)?;
     let sets = build_sets::sets(&settings.sets, &fixed)?;
     fixed.prefix_tables = build_sets::prefix_tables(settings, before)?;
@@ -150,7 +150,11 @@ fn check_host(setting: &str, host: &str) -> Result<(), SettingsError> {
     wrong(setting, format!("\"{host}\" is neither a host name nor an IP address"))
 }
 
-fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError> {
+fn listen(
+    points: &[ListenPoint],
+    shared: &[IpAddr],
+    fixed: &mut Fixed,
+) -> Result<(), SettingsError> {
     if points.is_empty() {
         return wrong("listen", "there is no listen point; name at least one address and port");
     }
@@ -175,6 +179,7 @@ fn listen(points: &[ListenPoint], fixed: &mut Fixed) -> Result<(), SettingsError
         fixed.listen.push(ListenEntry {
             point: *point,
             host: uri::host_text(address.ip()).into_bytes().into(),
+            is_shared: shared.contains(&address.ip()),
             via: TopLines::new(*point, &[]),
             recorded: points
                 .iter()

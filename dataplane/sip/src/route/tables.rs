@@ -99,6 +99,8 @@ pub(super) struct ListenEntry {
     pub(super) point: ListenPoint,
     /// Its address as the host of a URI.
     pub(super) host: Box<[u8]>,
+    /// Other appliances have its address, too.
+    pub(super) is_shared: bool,
     /// The Via line alone.
     pub(super) via: TopLines,
     /// The Via line and Record-Route, by the listen point that the request came in by.
@@ -267,6 +269,40 @@ impl Tables {
         let points = self.fixed.by_ip.get(&source)?;
         let same_port = points.iter().find(|(port, _)| *port == prefer_port);
         same_port.or_else(|| points.first()).map(|&(_, id)| id)
+    }
+
+    /// The one that a request leaves from which came in by `arrived_at`, where the route to the next hop leaves with
+    /// `source`. What came to an address that other appliances have, too, leaves from there: its responses, and the
+    /// requests of its dialog, then find whoever has the address when they come.
+    #[inline]
+    pub fn listen_onward(
+        &self,
+        arrived_at: ListenId,
+        transport: Transport,
+        source: IpAddr,
+        prefer_port: u16,
+    ) -> Option<ListenId> {
+        let entry = self.entry(arrived_at);
+        let shared = if entry.is_shared { self.shared_for(entry, transport, source) } else { None };
+        let of = |source| self.listen_for(transport, source, prefer_port);
+        shared.and_then(of).or_else(|| of(source))
+    }
+
+    /// The shared address to leave from instead of `source`, unless that is one itself: then the kernel's route says
+    /// which of several.
+    #[cold]
+    fn shared_for(
+        &self,
+        entry: &ListenEntry,
+        transport: Transport,
+        source: IpAddr,
+    ) -> Option<IpAddr> {
+        let ip = entry.point.address.ip();
+        let is_one = |one: &ListenEntry| {
+            one.is_shared && one.point.transport == transport && one.point.address.ip() == source
+        };
+        let fits = ip.is_ipv4() == source.is_ipv4() && !self.fixed.listen.iter().any(is_one);
+        fits.then_some(ip)
     }
 
     #[cold]

@@ -108,7 +108,7 @@ impl Transactions {
         let Some((request, old_lines)) = self.kept(slot) else { return Asked::NoRoom };
         let own = if target.transport == Transport::Udp { self.via_port(tables) } else { None };
         let port = own.unwrap_or_else(|| tables.listen_point(arrived_at).address.port());
-        let way = around.egress.listen_towards(target.next_hop, target.transport, port);
+        let way = around.egress.listen_towards(target.next_hop, target.transport, port, arrived_at);
         let leave_from = target.leave_from.or(way).unwrap_or(arrived_at);
         let records_route = tables.records_route() && method.opens_dialog();
         let lines = tables.top_lines(leave_from, arrived_at, records_route);

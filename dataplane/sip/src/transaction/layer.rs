@@ -50,13 +50,14 @@ impl TransactionSizes {
 
 /// Where messages of our own leave.
 pub trait Egress {
-    /// The listen point that a message to `target` leaves from over `transport`, on `prefer_port` if there is one;
-    /// `None` when there is no way to it, which counts as an answer of 503 (RFC 3261 section 16.9).
+    /// The listen point that a request to `target` leaves from over `transport` which came in by `arrived_at`, on
+    /// `prefer_port` if there is one; `None` when there is no way to it, which counts as an answer of 503 (RFC 3261 section 16.9).
     fn listen_towards(
         &mut self,
         target: SocketAddr,
         transport: settings::Transport,
         prefer_port: u16,
+        arrived_at: ListenId,
     ) -> Option<ListenId>;
 
     /// Whether a request of the call with this hash is not to go to a member of a destination set because that wants

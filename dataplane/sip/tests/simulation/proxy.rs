@@ -152,6 +152,7 @@ impl Egress for Roads<'_> {
         target: SocketAddr,
         _transport: Transport,
         _prefer_port: u16,
+        _arrived_at: ListenId,
     ) -> Option<ListenId> {
         match plan::side_of(target) {
             plan::Side::Caller(_) => Some(plan::CALLER_SIDE),
@@ -213,7 +214,8 @@ impl Way<'_> {
         };
         finish_route(request, tables, arrival, &mut worker.choices, &mut route)?;
         route.branch_from(key, arrival);
-        let leave_from = roads.listen_towards(route.next_hop, route.transport, 5060);
+        let leave_from =
+            roads.listen_towards(route.next_hop, route.transport, 5060, arrival.listen);
         let mut branch = None;
         if route.is_stateful() {
             let opened = worker.transactions.open(request, &mut route, tables, arrival, leave_from);

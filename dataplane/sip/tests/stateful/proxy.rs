@@ -70,6 +70,7 @@ impl Egress for Ways {
         target: SocketAddr,
         transport: Transport,
         _prefer_port: u16,
+        _arrived_at: ListenId,
     ) -> Option<ListenId> {
         if transport == Transport::Tcp && self.tcp.is_some() {
             return self.tcp;
@@ -178,7 +179,7 @@ impl Proxy {
                 Err(NotAimed::Refused(reply)) => return vec![self.refuse(text, reply, arrival)],
             }
         }
-        let way = ways.listen_towards(route.next_hop, route.transport, 5060);
+        let way = ways.listen_towards(route.next_hop, route.transport, 5060, arrival.listen);
         let leave_from = way.unwrap_or(arrival.listen);
         let mut edits = EditList::new();
         if !route.is_stateful() {

@@ -107,14 +107,15 @@ pub(super) fn up(topology: Topology) -> Result<(), Failure> {
   logs           {directory}/HOST/logs
 
 Try next:
-  trunkline status --socket {directory}/f1/run/dataplane.sock
+  trunkline status --socket {directory}/p1/run/dataplane.sock
   trunkline lab host list                             how each host is
   trunkline lab host kill p1                          and pause, cut, slow, heal
-  trunkline lab link cut f1 p1                        one way between two hosts
+  trunkline lab link cut p1 d1                        one way between two hosts
   trunkline lab exec d1 -- redis-cli -h 10.79.0.31 cluster nodes
   trunkline lab down                                  remove all of it
 
-Phones register as users of {domain}, from tl-uac or tl-uas, with any first-stage node as their outbound proxy.",
+Phones register as users of {domain}, from tl-uac or tl-uas, with any first-stage node as their outbound proxy,
+or, where there is none, with any appliance.",
         domain = control::lab::DOMAIN
     );
     crate::say(text);
