@@ -18,16 +18,20 @@ pub(super) struct Fault {
 }
 
 /// What happens to a host or between two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum What {
+    /// SIGKILL to all processes of a host
     Kill,
+    /// A host's cable is pulled
     Cut,
+    /// SIGSTOP to all processes of a host
     Pause,
-    /// The way between the two hosts.
+    /// The way between a second-stage and a first-stage node is cut
     Link,
-    /// Slots move from the master of one host of the engine to that of the other.
+    /// Slots of the engine move to another master
     Slots,
-    /// An appliance is started again as an operator does it.
+    /// An appliance is started again as an operator does it
+    #[value(skip)]
     Restart,
 }
 
@@ -59,11 +63,16 @@ pub(super) fn plan(
     count: usize,
     seed: u64,
     engine_away: Duration,
+    only: Option<What>,
 ) -> Vec<Fault> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut plan = Vec::new();
     while plan.len() < count {
         let mut round = cases(topology);
+        round.retain(|(what, _)| only.is_none_or(|only| *what == only));
+        if round.is_empty() {
+            break;
+        }
         round.shuffle(&mut random);
         for (what, role) in round {
             let hosts = match what {
@@ -77,11 +86,10 @@ pub(super) fn plan(
             let lasts = Duration::from_millis(random.random_range(4_000..8_000));
             plan.push(Fault { what, hosts, lasts });
         }
-        plan.push(Fault {
-            what: What::Kill,
-            hosts: topology.with(Role::Engine),
-            lasts: engine_away,
-        });
+        if only.is_none() {
+            let hosts = topology.with(Role::Engine);
+            plan.push(Fault { what: What::Kill, hosts, lasts: engine_away });
+        }
     }
     plan.truncate(count);
     plan
@@ -153,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_faults_and_another_gives_others() {
-        let faults = |seed| plan(Topology::LARGEST, 30, seed, AWAY);
+        let faults = |seed| plan(Topology::LARGEST, 30, seed, AWAY, None);
         assert_eq!(faults(1), faults(1));
         assert_ne!(faults(1), faults(2));
         assert_eq!(faults(3).len(), 30);
@@ -164,7 +172,7 @@ mod tests {
         let kinds = |topology: Topology, count| {
             let kind =
                 |text: String| text.chars().filter(|letter| !letter.is_ascii_digit()).collect();
-            let faults = plan(topology, count, 7, AWAY);
+            let faults = plan(topology, count, 7, AWAY, None);
             faults.iter().map(|fault| kind(fault.to_string())).collect::<BTreeSet<String>>()
         };
         let all = kinds(Topology::LARGEST, 12);

@@ -78,6 +78,9 @@ pub(crate) struct Arguments {
     /// How many faults; 0 only registers and checks
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     faults: u32,
+    /// Only faults of this kind
+    #[arg(long, value_name = "KIND")]
+    only: Option<faults::What>,
     /// Restart each appliance instead, one after the other
     #[arg(long, conflicts_with = "faults")]
     rolling: bool,
@@ -135,7 +138,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let plan = if arguments.rolling {
         faults::rolling(arguments.topology)
     } else {
-        faults::plan(arguments.topology, arguments.faults as usize, arguments.seed, away)
+        let (count, seed) = (arguments.faults as usize, arguments.seed);
+        faults::plan(arguments.topology, count, seed, away, arguments.only)
     };
     let json = arguments.json.clone().unwrap_or_else(|| {
         let name = if arguments.rolling { "cluster-rolling" } else { "cluster" };

@@ -361,10 +361,14 @@ fn a_clock_that_is_an_hour_ahead_is_told_and_harms_no_binding() {
     until("both have all users", || [cluster.users("p1"), cluster.users("p2")] == [8, 8]);
     // What p1 took lives on at p2 as long as it is to, and the other way round.
     cluster.host("kill", "p1");
-    callees.iter().for_each(|callee| calls(&caller, callee));
+    for callee in &callees {
+        calls(&caller, callee);
+    }
     cluster.host("heal", "p1");
     until("p1 has them again", || cluster.users("p1") == 8);
     cluster.host("kill", "p2");
-    callees.iter().for_each(|callee| calls(&caller, callee));
+    for callee in &callees {
+        calls(&caller, callee);
+    }
     ahead.wait().expect("it was killed");
 }

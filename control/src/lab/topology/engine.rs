@@ -62,8 +62,9 @@ pub fn move_slots(from: Node, to: Node, count: u16) -> Result<()> {
         let words = ["netns", "exec", &namespace, "redis-cli", "--cluster", what, &at];
         let output = Command::new("ip").args(words).args(options).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let last = said.trim_end().rsplit('\n').next().unwrap_or_default();
-        ensure!(output.status.success(), "redis-cli --cluster {what} {at}: {last}");
+        let why: Vec<_> = said.lines().filter(|line| line.contains("ERR")).collect();
+        let why = if why.is_empty() { said.as_str() } else { &why.join("; ") };
+        ensure!(output.status.success(), "redis-cli --cluster {what} {at}: {why}");
         Ok(())
     };
     // Refused until all servers have heard of all that has changed.
