@@ -95,7 +95,7 @@ mod tests {
         let sent: Vec<u64> = (0..40_000).filter(|now| !calls.due(*now).is_empty()).collect();
         assert_eq!(
             sent[..8],
-            [1_000, 1_500, 2_000, 2_500, 3_500, 4_500, 6_500, 8_500][..8].to_vec()
+            [1_000, 1_500, 2_000, 2_500, 3_500, 4_500, 5_500, 8_500][..8].to_vec()
         );
         assert!(calls.ended("b").is_some() && calls.ended("b").is_none());
         assert!(calls.given_up(32_999).is_empty());
