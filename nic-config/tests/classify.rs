@@ -7,7 +7,7 @@ mod common;
 use std::net::{IpAddr, SocketAddr};
 
 use aya::Ebpf;
-use aya::maps::{HashMap, PerCpuArray};
+use aya::maps::{Array, HashMap, PerCpuArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 
 const IPV4: [u8; 2] = [0x08, 0x00];
@@ -183,4 +183,23 @@ fn nothing_is_taken_before_listen_points_are_set() {
     }
     let program = Program::load(&[]);
     assert!(!program.takes(&ethernet(&[IPV4], &ipv4(5, 0, UDP, &udp(5060)))));
+}
+
+#[test]
+fn frames_for_other_hosts_are_left_to_the_kernel() {
+    if !common::privileged("frames_for_other_hosts_are_left_to_the_kernel") {
+        return;
+    }
+    let mut program = Program::load(&["10.77.1.1:5060"]);
+    let frame = ethernet(&[IPV4], &ipv4(5, 0, UDP, &udp(5060)));
+    assert!(program.takes(&frame), "nobody has said yet who we are");
+    for (mac, is_ours) in [([2; 6], true), ([2, 2, 2, 2, 2, 3], false), ([3, 2, 2, 2, 2, 2], false)]
+    {
+        let map = program.bpf.map_mut("own_address").unwrap();
+        let mut own: Array<_, [u8; 8]> = map.try_into().unwrap();
+        let mut value = [1; 8];
+        value[..6].copy_from_slice(&mac);
+        own.set(0, value, 0).unwrap();
+        assert_eq!(program.takes(&frame), is_ours, "{mac:?}");
+    }
 }

@@ -3,7 +3,7 @@
 // Hands SIP over UDP to the AF_XDP socket of the queue it arrived on, and everything else to the
 // kernel: ARP, neighbour discovery, ICMP, TCP, fragments (the kernel reassembles them), other UDP.
 //
-// SIP is what the map `listen_points` says: UDP to one of its addresses and ports. A datagram for
+// SIP is what the map `listen_points` says: UDP to one of its addresses and ports, in a frame to this interface. A datagram for
 // which the queue has no socket goes to the kernel as well, so SIP has a way while the data plane
 // is away.
 
@@ -51,6 +51,20 @@ struct {
 	__type(value, __u8);
 } listen_points SEC(".maps");
 
+// The interface's MAC address; without meaning until the data plane has said it.
+struct own_address {
+	__u8 mac[ETH_ALEN];
+	__u8 is_known;
+	__u8 unused;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct own_address);
+} own_address SEC(".maps");
+
 // Datagrams for a listen point, by what became of them.
 enum outcome { TO_SOCKET, TO_KERNEL, OUTCOMES };
 
@@ -86,6 +100,24 @@ static __always_inline struct udphdr *after_ipv6(void *start, void *end, struct 
 	return (void *)(ip + 1);
 }
 
+// Frames for another host come in where nothing before us filters them: on veth, while the switch floods since it does not
+// know where that host is. The kernel drops them; who has the address of that host in common with it must not take them.
+static __always_inline bool is_for_us(const struct ethhdr *ethernet)
+{
+	const struct own_address *own;
+	__u32 only = 0;
+	int at;
+
+	own = bpf_map_lookup_elem(&own_address, &only);
+	if (!own || !own->is_known)
+		return true;
+#pragma unroll
+	for (at = 0; at < ETH_ALEN; at++)
+		if (own->mac[at] != ethernet->h_dest[at])
+			return false;
+	return true;
+}
+
 static __always_inline bool for_listen_point(void *start, void *end)
 {
 	struct listen_point to = {};
@@ -113,7 +145,7 @@ static __always_inline bool for_listen_point(void *start, void *end)
 	if (!udp || (void *)(udp + 1) > end)
 		return false;
 	to.port = udp->dest;
-	return bpf_map_lookup_elem(&listen_points, &to);
+	return bpf_map_lookup_elem(&listen_points, &to) && is_for_us(ethernet);
 }
 
 SEC("xdp")

@@ -87,10 +87,14 @@ impl Phone {
         format!("sip:{}@{}", self.user, self.at)
     }
 
-    /// Sends text as it is, lines ended by LF alone.
+    /// Sends text to the proxy as it is, lines ended by LF alone.
     pub(crate) fn send(&self, text: &str) {
+        self.send_to(text, self.proxy);
+    }
+
+    fn send_to(&self, text: &str, to: SocketAddr) {
         let message = text.replace('\n', "\r\n");
-        self.socket.send_to(message.as_bytes(), self.proxy).expect("a datagram leaves");
+        self.socket.send_to(message.as_bytes(), to).expect("a datagram leaves");
     }
 
     /// The next message that is SIP; `None` when nothing comes for so long.
@@ -229,7 +233,7 @@ impl Phone {
         }
         let _ =
             write!(text, "Contact: <{}>\n{}Content-Length: 0\n\n", self.contact(), ended(lines));
-        self.send(&text);
+        self.send_to(&text, request.sent_by().unwrap_or(self.proxy));
         Received(text)
     }
 
@@ -303,6 +307,12 @@ impl Received {
     /// Method of a request.
     pub(crate) fn method(&self) -> Option<&str> {
         self.0.split_once(' ').map(|(first, _)| first).filter(|first| *first != "SIP/2.0")
+    }
+
+    /// Where a request wants its response, if its topmost Via has an address and no `received`.
+    fn sent_by(&self) -> Option<SocketAddr> {
+        let via = self.values("Via").first().copied().filter(|via| !via.contains(";received="))?;
+        via.split(' ').nth(1)?.split(';').next()?.parse().ok()
     }
 
     /// Request-URI of a request.

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 
 use super::{XdpError, netlink, program};
 use crate::bpf::{map, with_causes};
@@ -14,6 +14,7 @@ type Key = [u8; 18];
 /// What errors call the maps.
 const LISTEN_POINTS: &str = "map listen_points";
 const OUTCOMES: &str = "map outcomes";
+const OWN_ADDRESS: &str = "map own_address";
 
 /// The listen points of the program on one interface.
 pub struct SipFilter {
@@ -33,7 +34,8 @@ pub struct Outcomes {
 }
 
 impl SipFilter {
-    /// Finds the program that DPDK's driver attached to `interface`.
+    /// Finds the program that DPDK's driver attached to `interface`, and tells it the interface's MAC address: from now on
+    /// frames for other hosts are left to the kernel.
     ///
     /// # Errors
     ///
@@ -52,6 +54,12 @@ impl SipFilter {
         let outcomes = map(&maps, "outcomes")
             .and_then(|data| PerCpuArray::try_from(Map::PerCpuArray(data)))
             .map_err(|error| bpf_error(interface, OUTCOMES, &error))?;
+        if let Some(mac) = attached.mac {
+            map(&maps, "own_address")
+                .and_then(|data| Array::<_, [u8; 8]>::try_from(Map::Array(data)))
+                .and_then(|mut own| own.set(0, own_address(mac), 0))
+                .map_err(|error| bpf_error(interface, OWN_ADDRESS, &error))?;
+        }
         Ok(Self { interface: interface.to_owned(), listen_points, outcomes })
     }
 
@@ -115,6 +123,13 @@ impl SipFilter {
         }
         Ok(())
     }
+}
+
+/// `struct own_address` of the program.
+fn own_address(mac: [u8; 6]) -> [u8; 8] {
+    let mut value = [0, 0, 0, 0, 0, 0, 1, 0];
+    value[..6].copy_from_slice(&mac);
+    value
 }
 
 fn bpf_error(interface: &str, object: &'static str, error: &dyn Error) -> XdpError {

@@ -16,6 +16,8 @@ pub(super) struct Attached {
     pub(super) program: u32,
     /// `XDP_FLAGS_*_MODE` that it was attached with.
     mode: u32,
+    /// The interface's MAC address, if it has one.
+    pub(super) mac: Option<[u8; 6]>,
 }
 
 /// What is attached to an interface of this network namespace (`RTM_GETLINK`, `IFLA_XDP`).
@@ -26,6 +28,10 @@ pub(super) fn attached(interface: &str) -> Result<Option<Attached>, XdpError> {
         .map_err(|source| error(interface, "to show it", source))?;
     let Some(RouteNetlinkMessage::NewLink(link)) = link else { return Ok(None) };
     let index = link.header.index;
+    let mac = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Address(bytes) => bytes.as_slice().try_into().ok(),
+        _ => None,
+    });
     let xdp = link.attributes.into_iter().find_map(|attribute| match attribute {
         LinkAttribute::Xdp(xdp) => Some(xdp),
         _ => None,
@@ -39,7 +45,7 @@ pub(super) fn attached(interface: &str) -> Result<Option<Attached>, XdpError> {
             _ => {}
         }
     }
-    Ok(program.map(|program| Attached { index, program, mode }))
+    Ok(program.map(|program| Attached { index, program, mode, mac }))
 }
 
 /// Takes the program off (`RTM_SETLINK`, file descriptor -1).

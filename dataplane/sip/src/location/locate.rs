@@ -9,7 +9,9 @@ use super::targets::{Target, Targets};
 use crate::message::{Request, Span};
 use crate::parse::error::ParseErrorKind;
 use crate::parse::name_addr::NameAddr;
+use crate::parse::scan;
 use crate::parse::uri::Uri;
+use crate::rewrite::flow::{Flow, Purpose, read_token};
 use crate::route::tables::Tables;
 use crate::route::target;
 use crate::settings::Transport;
@@ -124,6 +126,22 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
     let route_at = uri.end() + usize::from(binding.instance_length);
     let route = Span::new(route_at, route_at + usize::from(binding.path_length));
     let came = (binding.source(), tables.transport_of(binding.listen));
+    if !route.is_empty()
+        && let Some((Flow { address, listen }, route)) = own_path(text, route, tables)
+    {
+        let own = Target {
+            next_hop: address,
+            transport: tables.transport_of(listen),
+            leave_from: Some(listen),
+            q: binding.q,
+            uri,
+            route,
+            group: 0,
+            is_flow: true,
+            expires_ms: binding.expires_ms,
+        };
+        return (!tables.is_listen_address(address)).then_some(own);
+    }
     let (next_hop, transport) = if binding.is_flow || binding.is_at_source && route.is_empty() {
         came
     } else if route.is_empty() {
@@ -144,6 +162,21 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
         is_flow: binding.is_flow,
         expires_ms: binding.expires_ms,
     })
+}
+
+/// The flow that a Path names whose first hop is us, and what stands behind that: a node of both stages has bindings
+/// that were registered through itself.
+#[inline]
+fn own_path(text: &[u8], path: Span, tables: &Tables) -> Option<(Flow, Span)> {
+    let first = NameAddr::parse(text, path.start(), path.end())?;
+    let uri = Uri::parse(text, first.uri)?;
+    let at = SocketAddr::new(uri.address(text)?, uri.port());
+    if !tables.is_listen_address(at) {
+        return None;
+    }
+    let (flow, purpose) = read_token(uri.user.of(text), &tables.keys).ok()??;
+    let behind = scan::skip_lws(text, (first.end + 1).min(path.end()), path.end());
+    (purpose == Purpose::Path).then_some((flow, Span::new(behind, path.end())))
 }
 
 /// Whether a URI leads to this address, whatever the settings say of `maddr`.

@@ -1,6 +1,7 @@
 //! Path, Service-Route, flows, GRUUs and phones behind NAT (RFCs 3327, 3608, 5626, 5627).
 
 use super::*;
+use crate::rewrite::flow::{Flow, push_path};
 use crate::transaction::LostFlow;
 
 /// RFC 3327 section 5.3: the Path is kept, and given back to who understands it.
@@ -88,6 +89,27 @@ fn a_failed_flow_is_forgotten() {
     assert!(!location.forget_flow(&other, tables));
     assert!(location.forget_flow(&lost, tables));
     assert!(!location.forget_flow(&lost, tables));
+    assert_eq!(registrar.locate("sip:alice@example.com").0, Located::NotRegistered);
+}
+
+/// RFC 3327: a node that is edge proxy and registrar at one time has bindings that were registered through itself.
+#[test]
+fn a_path_of_our_own_is_the_flow_that_it_names() {
+    let flow = Flow { address: "192.0.2.44:40000".parse().unwrap(), listen: ListenId(0) };
+    let mut registrar = Registrar::new();
+    let mut out = Output::new();
+    push_path(flow, false, ListenId(0), &registrar.tables, &mut out).unwrap();
+    let path = String::from_utf8(out.bytes().to_vec()).unwrap();
+    registrar.register(1, &format!("{path}{PHONE}"));
+    let (target, route) = registrar.target("sip:alice@example.com");
+    assert_eq!((target.next_hop, target.leave_from), (flow.address, Some(flow.listen)));
+    assert!(target.is_flow && route.is_empty(), "{route}");
+    let two = path.replace(">\r\n", ">, <sip:10.9.9.9;lr>\r\n");
+    registrar.register(2, &format!("{two}{PHONE}"));
+    let (target, route) = registrar.target("sip:alice@example.com");
+    assert_eq!((target.next_hop, route.as_str()), (flow.address, "<sip:10.9.9.9;lr>"));
+    // One that we did not give leads nowhere.
+    registrar.register(3, &format!("{}{PHONE}", path.replace("tlp", "tlpc")));
     assert_eq!(registrar.locate("sip:alice@example.com").0, Located::NotRegistered);
 }
 
