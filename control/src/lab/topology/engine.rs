@@ -53,8 +53,9 @@ pub(super) fn launch(node: Node) -> Result<()> {
 /// Moves so many slots, with what is in them, from the first server of a host to that of another.
 ///
 /// # Errors
-/// When one of these is no master, or does not answer; what `redis-cli` says.
+/// When one of these does not become a master, or does not answer; what `redis-cli` says.
 pub fn move_slots(from: Node, to: Node, count: u16) -> Result<()> {
+    settle(&[from, to])?;
     let id = |node| ask(node, MASTER, "CLUSTER MYID").map(|id| id.trim().to_owned());
     let (from_id, to_id) = (id(from)?, id(to)?);
     let cluster = |what: &str, options: &[&str]| {
