@@ -88,9 +88,18 @@ pub fn is_paused(pid: u32) -> bool {
 
 /// The letter of a process's state; none when there is no such process.
 fn state(pid: u32) -> Option<char> {
-    // `pid (name) state ...`, and the name may hold anything (proc(5)).
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+    stat(pid)?.chars().next()
+}
+
+/// The process that has started this one; none when there is no such process.
+pub fn parent(pid: u32) -> Option<u32> {
+    stat(pid)?.split(' ').nth(1)?.parse().ok()
+}
+
+/// `state ppid ...` of a process: what follows its name, which may hold anything (proc(5)).
+fn stat(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
 }
 
 fn to_pid(pid: u32) -> Option<Pid> {
@@ -131,7 +140,7 @@ pub fn last_lines(path: &Path, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{end, is_alive, is_paused, kill, last_lines, lock, pause, resume};
+    use super::{end, is_alive, is_paused, kill, last_lines, lock, parent, pause, resume};
     use std::process::Command;
     use std::thread::sleep;
     use std::time::Duration;
@@ -174,6 +183,7 @@ mod tests {
                 is_paused(pid) == paused
             })
         };
+        assert_eq!(parent(pid), Some(std::process::id()));
         pause(pid);
         assert!(becomes(true) && is_alive(pid));
         resume(pid);

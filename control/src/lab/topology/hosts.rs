@@ -173,7 +173,12 @@ pub fn restart(node: Node) -> Result<()> {
     }
     let socket = Config::load(&node.config_path())?.appliance.socket();
     leaving::leave(&socket, NOTICE, LEAVE_MAX)?;
-    process::end(&network::pids(&node.namespace())?, STOP_MAX);
+    // The supervisor ends the others; it would start again what ends by itself.
+    let pids = network::pids(&node.namespace())?;
+    let is_first = |pid: &u32| process::parent(*pid).is_none_or(|parent| !pids.contains(&parent));
+    let first: Vec<u32> = pids.iter().copied().filter(is_first).collect();
+    process::end(&first, STOP_MAX);
+    kill_all(node)?;
     start(node)?;
     wait_until_used(node)
 }

@@ -135,8 +135,8 @@ fn check_invite(call: &Call, invite: &Client) -> Result<(), String> {
         return Err("INVITE got no final response".into());
     }
     // One who was given up because he was silent for long answers after all: that goes upstream too, behind the
-    // refusal of the others (RFC 3261 section 16.7 step 5). No refusal comes behind anything.
-    if invite.finals.iter().skip(1).any(|one| one.status >= 300) {
+    // refusal of the others (RFC 3261 section 16.7 step 5), or overtakes it on the network. There is one refusal at most.
+    if invite.finals.iter().filter(|one| one.status >= 300).count() > 1 {
         return Err(format!("INVITE got {:?}", invite.finals));
     }
     for one in invite.finals.iter().filter(|one| one.status < 300) {
