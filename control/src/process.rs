@@ -81,6 +81,13 @@ pub fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
+/// Whether some thread of a process runs. What a process has open is closed when its last one ends; the first one may
+/// have ended long before.
+pub fn has_threads(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    threads > 1 || is_alive(pid)
+}
+
 /// Whether a process stands still since [`pause`].
 pub fn is_paused(pid: u32) -> bool {
     state(pid) == Some('T')
@@ -140,7 +147,9 @@ pub fn last_lines(path: &Path, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{end, is_alive, is_paused, kill, last_lines, lock, parent, pause, resume};
+    use super::{
+        end, has_threads, is_alive, is_paused, kill, last_lines, lock, parent, pause, resume,
+    };
     use std::process::Command;
     use std::thread::sleep;
     use std::time::Duration;
@@ -188,8 +197,10 @@ mod tests {
         assert!(becomes(true) && is_alive(pid));
         resume(pid);
         assert!(becomes(false));
+        assert!(has_threads(pid));
         kill(pid);
         assert_eq!(child.wait().unwrap().to_string(), "signal: 9 (SIGKILL)");
+        assert!(!has_threads(pid));
     }
 
     #[test]

@@ -127,8 +127,13 @@ pub fn kill(node: Node) -> Result<()> {
 /// When something outlives it.
 pub fn kill_all(node: Node) -> Result<()> {
     let begun = Instant::now();
+    let mut killed = Vec::new();
     while network::exists(&node.namespace()) {
-        let pids = network::pids(&node.namespace())?;
+        let mut pids = network::pids(&node.namespace())?;
+        killed.extend(pids.iter().copied());
+        // The kernel no longer counts to the namespace who is about to end.
+        killed.retain(|pid| process::has_threads(*pid));
+        pids.extend(killed.iter().copied());
         if pids.is_empty() {
             break;
         }
