@@ -3,9 +3,9 @@
 // Hands SIP over UDP to the AF_XDP socket of the queue it arrived on, and everything else to the
 // kernel: ARP, neighbour discovery, ICMP, TCP, fragments (the kernel reassembles them), other UDP.
 //
-// SIP is what the map `listen_points` says: UDP to one of its addresses and ports, in a frame to this interface. A datagram for
-// which the queue has no socket goes to the kernel as well, so SIP has a way while the data plane
-// is away.
+// SIP is what the map `listen_points` says: UDP to one of its addresses and ports, in a frame to
+// this interface. A datagram for which the queue has no socket goes to the kernel as well, so SIP
+// has a way while the data plane is away.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

@@ -133,6 +133,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     topology::up(arguments.topology, &mut |line| eprintln!("lab: {line}"))?;
     let _lab = Lab;
+    nodes::wait_until_agreed(arguments.topology, &interrupt)?;
     let mut generator = Generator::new(arguments.topology, arguments.users, rates, arguments.seed)?;
     let away = Duration::from_secs(arguments.engine_away);
     let plan = if arguments.rolling {
@@ -199,8 +200,6 @@ fn campaign(generator: &mut Generator, plan: &[Fault], interrupt: &Interrupt) ->
         let (registered, all) = generator.registered();
         bail!("{registered} of {all} flows could register while all was well");
     }
-    // Nodes that have just seen others come take requests for retransmissions, and to where these went, for 4 s.
-    generator.run_until(SETTLED, |_| false)?;
     check(generator)?;
     for (number, fault) in (1..).zip(plan) {
         ensure!(!interrupt.is_set(), "ended by a signal");

@@ -61,22 +61,13 @@ struct Inner {
     /// What the engine got lately.
     recent: Recent,
     /// The last entry in the log of each shard that we have made.
-    made: Made,
+    made: HashMap<u8, Position>,
     /// Of the last replacement.
     number: u64,
     /// All that is held is to be given to the workers again.
     wants_all: bool,
     /// What is wrong: with the connection, and with writing.
     troubles: [Option<String>; 2],
-}
-
-/// See [`Inner::made`].
-struct Made([Option<Position>; SHARDS as usize]);
-
-impl Default for Made {
-    fn default() -> Self {
-        Self([None; SHARDS as usize])
-    }
 }
 
 /// Where trouble comes from.
@@ -176,20 +167,20 @@ impl Hub {
                 inner.recent.add(shard, aor.clone(), changes, Instant::now());
             }
         }
-        if made.is_some() {
-            inner.made.0[usize::from(shard)] = made;
+        if let Some(made) = made {
+            inner.made.insert(shard, made);
         }
     }
 
     /// The last entry in the log of a shard that we have made.
     pub(super) fn made(&self, shard: u8) -> Option<Position> {
-        self.lock().made.0[usize::from(shard)]
+        self.lock().made.get(&shard).copied()
     }
 
     /// A master has died with what it had not given to its replica: what it got from us lately is written again.
     pub(super) fn write_again(&self, shard: u8) {
         let inner = &mut *self.lock();
-        inner.made.0[usize::from(shard)] = None;
+        inner.made.remove(&shard);
         for (aor, changes) in inner.recent.take(shard, Instant::now()) {
             inner.add_missing(aor, changes);
         }

@@ -10,10 +10,9 @@ use tokio::time::timeout;
 
 /// Say whether this appliance serves calls, for scripts that give its address away when it does not
 ///
-/// It does when the data plane answers in time, has a configuration and is not about to go (`trunkline leave`); control may
-/// be away. With --set also some
-/// member of that destination set must be up, as far as control says. A worker that hangs is the watchdog's business,
-/// which ends the data plane.
+/// It does when the data plane answers in time, has a configuration and is not about to go (`trunkline leave`); control
+/// may be away. With --set also some member of that destination set must be up, as far as control says. A worker that
+/// hangs is the watchdog's business, which ends the data plane.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -126,32 +126,7 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
     let route_at = uri.end() + usize::from(binding.instance_length);
     let route = Span::new(route_at, route_at + usize::from(binding.path_length));
     let came = (binding.source(), tables.transport_of(binding.listen));
-    if !route.is_empty()
-        && let Some((Flow { address, listen }, route)) = own_path(text, route, tables)
-    {
-        let own = Target {
-            next_hop: address,
-            transport: tables.transport_of(listen),
-            leave_from: Some(listen),
-            q: binding.q,
-            uri,
-            route,
-            group: 0,
-            is_flow: true,
-            expires_ms: binding.expires_ms,
-        };
-        return (!tables.is_listen_address(address)).then_some(own);
-    }
-    let (next_hop, transport) = if binding.is_flow || binding.is_at_source && route.is_empty() {
-        came
-    } else if route.is_empty() {
-        address(text, uri, tables)?
-    } else {
-        // A first hop that is a name is where the REGISTER came from.
-        let first = NameAddr::parse(text, route.start(), route.end())?.uri;
-        address(text, first, tables).unwrap_or(came)
-    };
-    (!tables.is_listen_address(next_hop)).then(|| Target {
+    let of_way = |(next_hop, transport)| Target {
         next_hop,
         transport,
         leave_from: binding.is_flow.then_some(binding.listen),
@@ -161,19 +136,31 @@ fn target(binding: &Binding, start: usize, tables: &Tables, text: &[u8]) -> Opti
         group: 0,
         is_flow: binding.is_flow,
         expires_ms: binding.expires_ms,
-    })
+    };
+    let target = if route.is_empty() {
+        let is_back = binding.is_flow || binding.is_at_source;
+        of_way(if is_back { came } else { address(text, uri, tables)? })
+    } else {
+        let first = NameAddr::parse(text, route.start(), route.end())?;
+        match address(text, first.uri, tables) {
+            Some((at, _)) if tables.is_listen_address(at) => {
+                let (flow, route) = own_flow(text, &first, route, tables)?;
+                let way = (flow.address, tables.transport_of(flow.listen));
+                Target { leave_from: Some(flow.listen), route, is_flow: true, ..of_way(way) }
+            }
+            _ if binding.is_flow => of_way(came),
+            // A first hop that is a name is where the REGISTER came from.
+            way => of_way(way.unwrap_or(came)),
+        }
+    };
+    (!tables.is_listen_address(target.next_hop)).then_some(target)
 }
 
-/// The flow that a Path names whose first hop is us, and what stands behind that: a node of both stages has bindings
+/// The flow that a Path names whose `first` hop is us, and what stands behind that: a node of both stages has bindings
 /// that were registered through itself.
-#[inline]
-fn own_path(text: &[u8], path: Span, tables: &Tables) -> Option<(Flow, Span)> {
-    let first = NameAddr::parse(text, path.start(), path.end())?;
+#[cold]
+fn own_flow(text: &[u8], first: &NameAddr, path: Span, tables: &Tables) -> Option<(Flow, Span)> {
     let uri = Uri::parse(text, first.uri)?;
-    let at = SocketAddr::new(uri.address(text)?, uri.port());
-    if !tables.is_listen_address(at) {
-        return None;
-    }
     let (flow, purpose) = read_token(uri.user.of(text), &tables.keys).ok()??;
     let behind = scan::skip_lws(text, (first.end + 1).min(path.end()), path.end());
     (purpose == Purpose::Path).then_some((flow, Span::new(behind, path.end())))

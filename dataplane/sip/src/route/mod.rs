@@ -7,6 +7,7 @@ pub(crate) mod build_sets;
 pub(crate) mod choices;
 pub(crate) mod dispatch;
 pub(crate) mod hash_key;
+mod leaving_from;
 pub(crate) mod loads;
 mod loops;
 pub(crate) mod maglev;

@@ -254,90 +254,6 @@ impl Tables {
         self.listen_point(id).transport
     }
 
-    /// A listen point to send from when the route to the next hop leaves with `source`: one of that
-    /// address and transport, on `prefer_port` if there is one.
-    #[inline]
-    pub fn listen_for(
-        &self,
-        transport: Transport,
-        source: IpAddr,
-        prefer_port: u16,
-    ) -> Option<ListenId> {
-        if transport != Transport::Udp {
-            return self.connection_for(transport, source, prefer_port);
-        }
-        let points = self.fixed.by_ip.get(&source)?;
-        let same_port = points.iter().find(|(port, _)| *port == prefer_port);
-        same_port.or_else(|| points.first()).map(|&(_, id)| id)
-    }
-
-    /// The one that a request leaves from which came in by `arrived_at`, where the route to the next hop leaves with
-    /// `source`. What came to an address that other appliances have, too, leaves from there: its responses, and the
-    /// requests of its dialog, then find whoever has the address when they come.
-    #[inline]
-    pub fn listen_onward(
-        &self,
-        arrived_at: ListenId,
-        transport: Transport,
-        source: IpAddr,
-        prefer_port: u16,
-    ) -> Option<ListenId> {
-        let entry = self.entry(arrived_at);
-        let shared = if entry.is_shared { self.shared_for(entry, transport, source) } else { None };
-        let of = |source| self.listen_for(transport, source, prefer_port);
-        shared.and_then(of).or_else(|| of(source))
-    }
-
-    /// The shared address to leave from instead of `source`, unless that is one itself: then the kernel's route says
-    /// which of several.
-    #[cold]
-    fn shared_for(
-        &self,
-        entry: &ListenEntry,
-        transport: Transport,
-        source: IpAddr,
-    ) -> Option<IpAddr> {
-        let ip = entry.point.address.ip();
-        let is_one = |one: &ListenEntry| {
-            one.is_shared && one.point.transport == transport && one.point.address.ip() == source
-        };
-        let fits = ip.is_ipv4() == source.is_ipv4() && !self.fixed.listen.iter().any(is_one);
-        fits.then_some(ip)
-    }
-
-    #[cold]
-    fn connection_for(
-        &self,
-        transport: Transport,
-        source: IpAddr,
-        prefer_port: u16,
-    ) -> Option<ListenId> {
-        let all = || {
-            let fits =
-                |point: &ListenPoint| point.transport == transport && point.address.ip() == source;
-            self.fixed.connections.iter().filter(move |(point, _)| fits(point))
-        };
-        let same_port = all().find(|(point, _)| point.address.port() == prefer_port);
-        same_port.or_else(|| all().next()).map(|&(_, id)| id)
-    }
-
-    /// The first listen point of this transport and address family, be it UDP or another.
-    pub(crate) fn listen_like(&self, transport: Transport, is_ipv4: bool) -> Option<ListenId> {
-        let fits = |entry: &ListenEntry| {
-            entry.point.transport == transport && entry.point.address.is_ipv4() == is_ipv4
-        };
-        let place = self.fixed.listen.iter().position(fits)?;
-        u8::try_from(place).ok().map(ListenId)
-    }
-
-    /// A listen point of this transport and address family.
-    pub fn any_connection(&self, transport: Transport, is_ipv4: bool) -> Option<ListenId> {
-        let fits = |point: &ListenPoint| {
-            point.transport == transport && point.address.is_ipv4() == is_ipv4
-        };
-        self.fixed.connections.iter().find(|(point, _)| fits(point)).map(|&(_, id)| id)
-    }
-
     /// The port that this worker's Vias name in requests with a transaction; `None`: the one that the request came to.
     #[inline]
     pub fn via_port(&self, worker: u8) -> Option<u16> {
@@ -517,7 +433,7 @@ impl Tables {
     }
 
     #[inline]
-    fn entry(&self, id: ListenId) -> &ListenEntry {
+    pub(super) fn entry(&self, id: ListenId) -> &ListenEntry {
         self.fixed.listen.get(usize::from(id.0)).unwrap_or(&self.fixed.listen[0])
     }
 }
