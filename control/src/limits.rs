@@ -241,6 +241,12 @@ pub const FOLLOW_PATIENCE: Duration = Duration::from_millis(300);
 /// Time between two looks at the logs of all shards: how much later than another node this one knows.
 pub const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 
+/// For how long a question of a worker for an AoR is tried to be answered: a little less than its request waits.
+pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(4_500);
+
+/// AoRs that workers have asked for and that have not been answered: a worker has 256 such requests at most.
+pub const LOOKUPS_MAX: usize = 16_384;
+
 /// AoRs of a shard that one script takes: some milliseconds, in which the engine answers nobody else.
 pub const SCRIPT_AORS: usize = 128;
 

@@ -13,6 +13,7 @@ mod own;
 mod parcels;
 mod stateful;
 
+use crate::awaiting::Patience;
 use crate::decode::Datagram;
 use crate::encode::{ChecksumPorts, Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
@@ -65,13 +66,15 @@ struct Scratch {
     location: Location,
     /// The bindings that the request in hand goes to.
     targets: Targets,
+    /// Questions for bindings that have been answered; never more than wait.
+    answered: Vec<u64>,
     digest: Digest,
     /// Where host names lead.
     names: Names,
     /// The addresses of the name that the request in hand goes to.
     hops: NameHops,
-    /// The message in hand has waited for a name long enough, or cannot wait.
-    gives_up: bool,
+    /// What the message in hand may still wait for.
+    patience: Patience,
     /// Answers that wait for the store.
     held: HeldReplies,
     /// What transactions are to know of the message in hand as it leaves.
@@ -99,10 +102,11 @@ impl Default for Scratch {
             transactions: Transactions::new(TransactionSizes { transactions: 0, buffers: 0 }, 0, 0),
             location: Location::new(NO_BINDINGS, 0, 1, [0; 16]),
             targets: Targets::new(),
+            answered: Vec::with_capacity(AWAITING_MAX),
             digest: Digest::new(NO_NONCES, 0, &[0; 16]),
             names: Names::none(),
             hops: NameHops::new(),
-            gives_up: false,
+            patience: Patience::All,
             held: HeldReplies::default(),
             remember: Remember::Nothing,
             failed: None,

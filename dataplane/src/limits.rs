@@ -12,22 +12,24 @@ pub const TX_BURST_MAX: usize = 64;
 
 /// Messages of one worker that wait for ARP or neighbour discovery: most of a second of traffic
 /// to a dead host at 1,000 messages/s; more are dropped with `neighbour_queue_full`. The mempool is
-/// planned for as many, and for those that wait for names.
-pub const PARKED_MAX: usize = nic_config::mempool::PARKED_PER_WORKER as usize - AWAITING_MAX;
+/// planned for as many, and for those that wait for names and for users.
+pub const PARKED_MAX: usize = nic_config::mempool::PARKED_PER_WORKER as usize - 2 * AWAITING_MAX;
 
 /// Requests of one worker that wait until control says where a host name leads: with an answer in 20 ms they are
-/// 12,000 requests a second to names that nobody knows yet. More are answered with 503.
+/// 12,000 requests a second to names that nobody knows yet. More are answered with 503. As many wait until control says
+/// what other appliances know of their users; more are answered with what is known here.
 pub const AWAITING_MAX: usize = 256;
 
 /// Those of them that lie in parcels of the service core: a sixteenth of what it has.
 pub const AWAITING_PARCELS_MAX: usize = SERVICE_PARCELS / 16;
 
-/// How long a request waits for a name: a second more than control takes at most to say that nobody knows.
-pub const NAME_NS_MAX: u64 = 5_000_000_000;
+/// How long a request waits for a name: a second more than control takes at most to say that nobody knows. The same for
+/// a user: an engine whose node has died answers again by then.
+pub const AWAITING_NS_MAX: u64 = 5_000_000_000;
 
 /// Questions of one worker that wait for the service core, which looks every millisecond: one for each request that
-/// may wait.
-pub const NAME_QUESTIONS_MAX: usize = AWAITING_MAX;
+/// may wait, for a name or for a user.
+pub const QUESTIONS_MAX: usize = 2 * AWAITING_MAX;
 
 /// Questions that control has not answered yet; with more it is too slow, and they fail.
 pub const NAMES_ASKED_MAX: usize = 1_024;

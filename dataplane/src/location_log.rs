@@ -38,6 +38,9 @@ pub trait Bindings {
 
     /// Takes records that another appliance has changed.
     fn replace(&mut self, records: &[u8]);
+
+    /// Takes the numbers of questions, eight bytes each, that have been answered by what came before.
+    fn answered(&mut self, numbers: &[u8]);
 }
 
 /// What is to be done with a batch.
@@ -69,6 +72,10 @@ pub enum Errand {
     },
     /// The worker has seen them.
     Replaced,
+    /// It holds the numbers of questions of the worker, which have been answered.
+    Answered,
+    /// The worker has seen them.
+    Heard,
 }
 
 /// A buffer for records. Its capacity never changes.
@@ -172,7 +179,12 @@ impl LocationLog {
                     self.shuttle.send_home(batch, false);
                     break; // As above.
                 }
-                Errand::Changes { .. } | Errand::Loaded(_) | Errand::Replaced => {
+                Errand::Answered => {
+                    bindings.answered(&batch.records);
+                    batch.errand = Errand::Heard;
+                    self.shuttle.send_home(batch, false);
+                }
+                Errand::Changes { .. } | Errand::Loaded(_) | Errand::Replaced | Errand::Heard => {
                     debug_assert!(false, "only workers send these");
                     self.shuttle.send_home(batch, false);
                 }
@@ -221,6 +233,7 @@ pub(crate) mod tests {
         pub(crate) changed: u64,
         pub(crate) drained: u64,
         pub(crate) loaded: Vec<u8>,
+        pub(crate) answered: Vec<u8>,
     }
 
     impl Bindings for Stub {
@@ -245,6 +258,10 @@ pub(crate) mod tests {
         fn replace(&mut self, records: &[u8]) {
             self.loaded.clear();
             self.loaded.extend(records);
+        }
+
+        fn answered(&mut self, numbers: &[u8]) {
+            self.answered.extend(numbers);
         }
     }
 

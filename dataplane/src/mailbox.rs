@@ -5,7 +5,7 @@
 
 use crate::fib::{Fib, NextHop};
 use crate::flows::FlowTable;
-use crate::limits::{EVENTS_MAX, MAILBOX_MAX, NAME_QUESTIONS_MAX};
+use crate::limits::{EVENTS_MAX, MAILBOX_MAX, QUESTIONS_MAX};
 use crate::location_log::{self, LocationLog, ServiceLog};
 use crate::parcel::{self, ServiceParcels, WorkerParcels};
 use crate::ring::Ring;
@@ -13,7 +13,8 @@ use crate::stats::WorkerCounters;
 use core::net::SocketAddr;
 use crossbeam::queue::ArrayQueue;
 use sip_core::{
-    Ban, Credentials, NameAnswer, NameQuestion, Oversize, QuotedBranch, SourceNet, Tables,
+    AorQuestion, Ban, Credentials, NameAnswer, NameQuestion, Oversize, QuotedBranch, SourceNet,
+    Tables,
 };
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub enum Command {
     Name(Arc<NameAnswer>),
     /// Answer for location: all that was stored is loaded.
     LocationReady,
+    /// Ask for bindings that are not here, because other appliances may have them; or do so no more.
+    AskForUsers(bool),
     /// Answer REGISTER from memory, because the store does not confirm; or wait for it again.
     FromMemory(bool),
     /// End the ban of a source.
@@ -53,6 +56,15 @@ pub enum Command {
     Stop,
     /// Panic, to see what becomes of the process.
     Panic,
+}
+
+/// What a worker has control asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Question {
+    /// Where a host name leads.
+    Name(NameQuestion),
+    /// Which bindings a user has.
+    User(AorQuestion),
 }
 
 /// From a worker to the service core.
@@ -98,8 +110,8 @@ pub struct WorkerEnd {
     pub parcels: WorkerParcels,
     /// The way of changed bindings.
     pub log: LocationLog,
-    /// Questions where host names lead.
-    pub questions: Arc<ArrayQueue<NameQuestion>>,
+    /// What its requests wait for.
+    pub questions: Arc<ArrayQueue<Question>>,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -113,8 +125,8 @@ pub struct ServiceEnd {
     pub parcels: ServiceParcels,
     /// The way of changed bindings.
     pub log: ServiceLog,
-    /// Questions where host names lead.
-    pub questions: Arc<ArrayQueue<NameQuestion>>,
+    /// What its requests wait for.
+    pub questions: Arc<ArrayQueue<Question>>,
     /// What the worker says of itself beside its queues.
     pub counters: Arc<WorkerCounters>,
 }
@@ -126,7 +138,7 @@ pub fn mailbox() -> (WorkerEnd, ServiceEnd) {
     let (to_service, parcels) = parcel::rings();
     let (log, service_log) = location_log::rings();
     let counters: Arc<WorkerCounters> = Arc::default();
-    let questions = Arc::new(ArrayQueue::new(NAME_QUESTIONS_MAX));
+    let questions = Arc::new(ArrayQueue::new(QUESTIONS_MAX));
     let worker = WorkerEnd {
         post: Post::new(Arc::clone(&commands), Arc::clone(&events)),
         parcels: to_service,

@@ -220,6 +220,7 @@ published! {
     LocationCounters, LocationStatus;
     capacity, aors, bindings, bindings_capacity, text_blocks_used, text_blocks, waiting, held,
     registered, refreshed, removed, expired, refused_full, refused_held, located, not_registered,
+    lookups, lookups_waiting, lookups_full, lookups_timed_out,
     keepalives, keepalives_answered, flows_failed
 }
 
@@ -328,11 +329,12 @@ pub fn transaction_status(
     }
 }
 
-/// How bindings stand, and the answers that wait for the store.
-pub fn location_status(
+/// How bindings stand, the answers that wait for the store, and the requests that wait for bindings.
+pub fn location_status<P>(
     sizes: LocationSizes,
     counts: &LocationCounts,
     held: &HeldReplies,
+    lookups: &Awaiting<P>,
 ) -> LocationStatus {
     LocationStatus {
         capacity: sizes.aors.into(),
@@ -351,6 +353,10 @@ pub fn location_status(
         refused_held: held.refused,
         located: counts.located,
         not_registered: counts.not_registered,
+        lookups: lookups.waited,
+        lookups_waiting: lookups.len() as u64,
+        lookups_full: lookups.refused_full,
+        lookups_timed_out: lookups.timed_out,
         keepalives: counts.keepalives,
         keepalives_answered: counts.keepalives_answered,
         flows_failed: counts.flows_failed,

@@ -1,5 +1,6 @@
 //! What becomes of a packet. Every packet that is received, or made, ends in exactly one of these.
 
+use crate::awaiting::Awaited;
 use crate::fib::NextHop;
 use control_api::DropReason;
 
@@ -32,8 +33,9 @@ pub enum Verdict {
     Handoff(u8),
     /// The frame is as received; it waits until the kernel has found this neighbour.
     Park(NextHop),
-    /// The message is as received; it waits until control says where the name of its next hop leads.
-    AwaitName,
+    /// The message is as received; it waits until control says where the name of its next hop leads, or what other
+    /// appliances know of its user.
+    Await(Awaited),
     /// The frame ends here, because this neighbour does not answer; the kernel is asked again.
     Unreachable(NextHop),
     /// The frame ends here.

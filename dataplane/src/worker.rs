@@ -6,7 +6,7 @@
 //!                          └─ drop, counted                                        ├─ drop, counted
 //!   from siblings: packets of our transactions ─ the same ─────────────────────────┼─ to a sibling
 //!   mailbox: new epoch, new routes ─────────────────── parked messages again ──────┼─ park
-//!   names: answers ─ requests that waited for them ────────────────────────────────┼─ wait for a name
+//!   names, users: answers ─ requests that waited for them ─────────────────────────┼─ wait for one
 //!   parcels: messages from the kernel ── parse, route, rewrite ────────────────────┴─ to the kernel
 //!   from siblings: bursts of stateless work that is too much for them ─ decode all ─ the same
 //!   timers ─ messages of our own ─ new packets ─────────────────────────────────────── tx burst
@@ -14,15 +14,15 @@
 
 mod flows;
 mod location;
-mod names;
 mod overload;
 mod own;
 mod parcels;
 mod siblings;
 mod spill;
 mod transmit;
+mod waiting;
 
-use crate::awaiting::{Awaiting, Held};
+use crate::awaiting::{Awaited, Awaiting, Held};
 use crate::decode::{Datagram, DecodeRules, locate, usual_payload, verify};
 use crate::encode::ChecksumPorts;
 use crate::fast_path::FastPath;
@@ -69,7 +69,10 @@ pub struct Worker<Io: PacketIo, Pr: Probe = NoProbe> {
     sizes: TransactionSizes,
     location_sizes: LocationSizes,
     parked: Parked<Io::Packet>,
+    /// Requests that wait for names.
     awaiting: Awaiting<Io::Packet>,
+    /// Requests that wait for bindings of their users.
+    lookups: Awaiting<Io::Packet>,
     clock: quanta::Clock,
     rounds: u32,
     /// More timers are due than ran in the last round.
@@ -134,6 +137,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             location_sizes: LocationSizes { aors: 0, bindings: 0, text_blocks: 0 },
             parked: Parked::default(),
             awaiting: Awaiting::default(),
+            lookups: Awaiting::default(),
             clock,
             rounds: 0,
             is_behind: false,
@@ -289,6 +293,10 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                     self.fast_path.location().set_ready();
                     None
                 }
+                Command::AskForUsers(asks) => {
+                    self.fast_path.location().set_asks(asks);
+                    None
+                }
                 Command::FromMemory(is_degraded) => {
                     self.fast_path.held_replies().set_degraded(is_degraded);
                     None
@@ -312,7 +320,7 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
             // WorkerEnd::next gave a command only because its answer fits.
             let _ = answer.is_none_or(|answer| self.mailbox.send(answer));
             if let Some(name) = learned {
-                self.resume(name);
+                self.resume(Awaited::Name, name);
             }
         }
         has_news
@@ -449,9 +457,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 self.ports[port].counters.drop_for(DropReason::NeighbourFailed);
                 self.report_failed(next_hop);
             }
-            Verdict::AwaitName => {
+            Verdict::Await(what) => {
                 let datagram = datagram.clone();
-                self.await_name(Held::Frame { packet, datagram, port }, now, deadline_ns);
+                self.wait(what, Held::Frame { packet, datagram, port }, now, deadline_ns);
             }
             Verdict::Park(next_hop) => {
                 let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + PARKED_NS_MAX);

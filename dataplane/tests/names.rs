@@ -2,7 +2,7 @@
 
 use dataplane::decode::{DecodeRules, decode};
 use dataplane::limits::AWAITING_MAX;
-use dataplane::mailbox::Command;
+use dataplane::mailbox::{Command, Question};
 use dataplane::packet::{MemoryPacket, PacketBuf};
 use dataplane::parcel::service_parcels;
 use dataplane::testing::appliance::{Appliance, lab_epoch, lab_fib, lab_settings};
@@ -50,6 +50,13 @@ fn answer(question: &NameQuestion, address: Option<&str>) -> Command {
     }))
 }
 
+fn asked(appliance: &Appliance) -> Option<NameQuestion> {
+    appliance.service.questions.pop().map(|question| match question {
+        Question::Name(question) => question,
+        Question::User(user) => panic!("{user:?}"),
+    })
+}
+
 fn conserved(appliance: &Appliance) {
     for queue in appliance.status() {
         assert_eq!(queue.unaccounted(), 0, "{queue:?}");
@@ -70,7 +77,7 @@ fn requests_wait_for_their_name_and_then_leave_in_their_order() {
         assert!(appliance.forward(&frame("a.example", call)).is_none());
     }
     assert!(appliance.forward(&frame("B.example.", 9)).is_none());
-    let questions: Vec<_> = std::iter::from_fn(|| appliance.service.questions.pop()).collect();
+    let questions: Vec<_> = std::iter::from_fn(|| asked(&appliance)).collect();
     let names: Vec<_> = questions.iter().map(NameQuestion::name).collect();
     assert_eq!(names, [&b"a.example"[..], b"b.example"], "each is asked once");
     assert_eq!(appliance.status()[0].parked, 4);
@@ -121,7 +128,7 @@ fn a_request_from_the_kernel_or_a_connection_waits_as_well() {
     parcel.set_received(message.len(), source, target, Transport::Udp);
     appliance.service.parcels.send(parcel);
     appliance.worker.attend();
-    let question = appliance.service.questions.pop().unwrap();
+    let question = asked(&appliance).unwrap();
     assert_eq!(appliance.status()[2].parked, 1);
     conserved(&appliance);
     appliance.command(answer(&question, Some("10.77.2.2:5060")));

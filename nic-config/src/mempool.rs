@@ -15,7 +15,7 @@ use crate::settings::{Device, PortSettings};
 pub const CACHE_MAX: u32 = 512;
 
 /// Packets a worker may keep aside at one time.
-pub const PARKED_PER_WORKER: u32 = 1024;
+pub const PARKED_PER_WORKER: u32 = 1280;
 
 /// Packets that wait for a worker on the rings from its siblings, at least [`BURST`] on each.
 pub const HANDOFFS_PER_WORKER: u32 = 512;
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn two_af_xdp_ports_with_one_queue() {
         let ports = [port(eth(), 1, 2048), port(eth(), 1, 2048)];
-        // 2 x (2048 + 2048 + 4096 + 2048) + 2 x 64 + 1024 + 2 x 768
-        assert_eq!(mbufs_needed(&ports, 1), 20480 + 128 + 1024 + 1536);
+        // 2 x (2048 + 2048 + 4096 + 2048) + 2 x 64 + 1280 + 2 x 768
+        assert_eq!(mbufs_needed(&ports, 1), 20480 + 128 + 1280 + 1536);
         let pool = PoolSize::of(&ports, &[1500, 1500], 1, None);
         assert_eq!(pool, PoolSize { mbufs: 32767, cache_size: 512, data_room: 2176 });
         assert_eq!(pool.mebibytes(1, false), 128 + 64);

@@ -29,4 +29,4 @@ pub use reasons::DropReason;
 pub use rss::{FlowRate, PortFlows, PortRss, RssAction, RssRequest};
 
 /// Version of the messages in this crate. Both sides send it first.
-pub const API_VERSION: u16 = 15;
+pub const API_VERSION: u16 = 16;

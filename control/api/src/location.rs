@@ -11,6 +11,9 @@
 //!      │ ◄───────── Changes 8 ───────── │
 //!      │ ────────── Flushed 8 ────────► │   both are on stable storage
 //!      │ ────────── Replace ──────────► │   another appliance has changed them
+//!      │ ◄─────────── Asked ─────────── │   a worker knows no binding of an AoR
+//!      │ ────────── Replace ──────────► │   the engine does
+//!      │ ────────── Answered ─────────► │
 //! ```
 //!
 //! Records are bytes to this crate; `sip-core` writes and reads them.
@@ -23,12 +26,18 @@ use serde::{Deserialize, Serialize};
 /// Most bytes of records in one message: with what is around them they fill one packet.
 pub const RECORDS_MAX: usize = PACKET_MAX - 64;
 
+/// Most answers in one message.
+pub const ANSWERS_MAX: usize = 1_024;
+
 /// From control to the data plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToLocation {
     /// First message: this connection is for location from now on, in place of an older one. Answered
     /// by `Attached`.
-    Attach,
+    Attach {
+        /// Whether control can be `Asked` for bindings that the workers do not have: several appliances share them.
+        is_shared: bool,
+    },
     /// Stored records, for whichever worker owns them.
     Load {
         /// Whole records, one behind the other; at most [`RECORDS_MAX`] bytes.
@@ -45,6 +54,13 @@ pub enum ToLocation {
         /// Whole records; at most [`RECORDS_MAX`] bytes. Without any it only tells the number.
         #[serde(with = "serde_bytes")]
         records: Vec<u8>,
+    },
+    /// The worker has been given what there is of the AoRs that it has asked for.
+    Answered {
+        /// Index of the worker.
+        worker: u16,
+        /// The numbers of its questions; at most [`ANSWERS_MAX`].
+        numbers: Vec<u64>,
     },
     /// All changes of this worker up to this number are on stable storage.
     Flushed {
@@ -87,6 +103,16 @@ pub enum FromLocation {
         #[serde(with = "serde_bytes")]
         records: Vec<u8>,
     },
+    /// A worker has no binding of this AoR. Answered by `Answered`, behind the `Replace` that brings what there is of it;
+    /// not answered while nobody can say it.
+    Asked {
+        /// Index of the worker.
+        worker: u16,
+        /// What the worker knows the question by.
+        number: u64,
+        /// The AoR.
+        aor: String,
+    },
     /// The answer to `Loaded`.
     Loaded {
         /// Records that workers took.
@@ -100,7 +126,7 @@ pub enum FromLocation {
 
 #[cfg(test)]
 mod tests {
-    use super::{FromLocation, RECORDS_MAX, ToLocation};
+    use super::{ANSWERS_MAX, FromLocation, RECORDS_MAX, ToLocation};
     use crate::frame::encode;
     use crate::{FromDataplane, ToDataplane};
     use alloc::vec;
@@ -117,5 +143,8 @@ mod tests {
             records,
         };
         assert_eq!(encode(&FromDataplane::Location(changes)).unwrap().len(), 1);
+        let answered =
+            ToLocation::Answered { worker: u16::MAX, numbers: vec![u64::MAX; ANSWERS_MAX] };
+        assert_eq!(encode(&ToDataplane::<()>::Location(answered)).unwrap().len(), 1);
     }
 }

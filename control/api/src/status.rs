@@ -340,6 +340,14 @@ pub struct LocationStatus {
     pub located: u64,
     /// Requests for users who had no binding: 480.
     pub not_registered: u64,
+    /// Requests that had to wait for what other appliances know of their user.
+    pub lookups: u64,
+    /// Requests that wait for it now.
+    pub lookups_waiting: u64,
+    /// Requests answered without, as too many waited.
+    pub lookups_full: u64,
+    /// Requests answered with 503, as nobody could say it in time.
+    pub lookups_timed_out: u64,
     /// Keep-alives that were sent to bindings behind NAT.
     pub keepalives: u64,
     /// Of the OPTIONS among them, those that were answered.

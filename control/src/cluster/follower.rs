@@ -6,7 +6,7 @@
 
 use super::engine::{Engine, Entries, Position, shards};
 use super::fields::millis;
-use super::hub::Hub;
+use super::hub::{ForWorkers, Hub};
 use super::keys::{SHARDS, shard_of};
 use super::picture::Load;
 use super::share::{Share, ShareOf};
@@ -16,8 +16,8 @@ use control_api::location::RECORDS_MAX;
 use futures_util::future::{join_all, try_join_all};
 use sip_core::record::records;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 /// What outlives a connection.
@@ -80,6 +80,7 @@ impl Follower {
     pub(super) async fn follow(&mut self, hub: &Hub, engine: &Engine) -> ! {
         loop {
             self.look_at_share(hub);
+            look_up(hub, engine).await;
             let is_behind = match self.turn(hub, engine).await {
                 Ok(is_behind) => is_behind,
                 Err(error) => {
@@ -95,8 +96,10 @@ impl Follower {
             let lag = self.behind_since.map_or(0, |since| millis(since.elapsed()));
             hub.picture
                 .send_if_modified(|picture| std::mem::replace(&mut picture.lag_ms, lag) != lag);
-            if !is_behind {
-                sleep(FOLLOW_EVERY).await;
+            hub.set_whole(self.loading.is_none() && self.behind_since.is_none());
+            let wake = Instant::now() + if is_behind { Duration::ZERO } else { FOLLOW_EVERY };
+            while timeout_at(wake, hub.has_lookups.notified()).await.is_ok() {
+                look_up(hub, engine).await;
             }
         }
     }
@@ -104,7 +107,7 @@ impl Follower {
     /// Begins a load when the share has changed or all is wanted.
     fn look_at_share(&mut self, hub: &Hub) {
         if hub.takes_all() {
-            self.load(None);
+            self.load(hub, None);
         }
         if !self.share_of.has_changed() {
             return;
@@ -118,15 +121,16 @@ impl Follower {
             old => {
                 let members: Vec<_> = new.up().iter().map(ToString::to_string).collect();
                 info!("cluster: members that share users now: {}", members.join(", "));
-                self.load(old);
+                self.load(hub, old);
             }
         }
     }
 
     /// Begins a load of what this node holds and did not hold `before`.
-    fn load(&mut self, before: Option<Share>) {
+    fn load(&mut self, hub: &Hub, before: Option<Share>) {
         // One that is under way began with an older share: all is looked at then.
         let before = if self.loading.is_some() { None } else { before };
+        hub.set_whole(false);
         let cursors = shards().map(|shard| (shard, 0)).collect();
         self.loading = Some(Loading { cursors, before, since: Instant::now(), aors: 0 });
     }
@@ -248,14 +252,56 @@ impl Follower {
     }
 }
 
+/// Gives the workers what there is of the AoRs that they have asked for, and says so. A shard that does not answer does
+/// not hold up the others; it is tried again for as long as the workers wait.
+async fn look_up(hub: &Hub, engine: &Engine) {
+    let asked = hub.take_lookups();
+    if asked.is_empty() {
+        return;
+    }
+    hub.begin_reading();
+    let mut shards = BTreeMap::<u8, Vec<_>>::new();
+    for (aor, lookup) in asked {
+        shards.entry(shard_of(&aor)).or_default().push((aor, lookup));
+    }
+    let reads = shards.into_values().map(async |asked| {
+        let read = read(engine, asked.iter().map(|(aor, _)| aor.clone()));
+        (timeout(FOLLOW_PATIENCE, read).await.map_err(Error::from).flatten(), asked)
+    });
+    for (read, asked) in join_all(reads).await {
+        let given = match read {
+            Ok(read) => give_records(hub, read).await,
+            Err(error) => Err(error),
+        };
+        let way = match given {
+            Ok(_) => hub.replacements.reserve().await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        match way {
+            Ok(way) => {
+                let askers = asked.into_iter().flat_map(|(_, lookup)| lookup.askers);
+                way.send(ForWorkers::Answer(askers.collect()));
+            }
+            Err(error) => {
+                debug!("cluster: {error:#}");
+                hub.put_back(asked);
+            }
+        }
+    }
+}
+
 /// Reads AoRs and gives them to the workers; gives how many.
 async fn give(hub: &Hub, engine: &Engine, aors: BTreeSet<String>) -> Result<u64> {
     if aors.is_empty() {
         return Ok(0);
     }
+    give_records(hub, read(engine, aors).await?).await
+}
+
+async fn give_records(hub: &Hub, read: Vec<Vec<u8>>) -> Result<u64> {
     let mut given = 0;
     let mut message = Vec::with_capacity(RECORDS_MAX);
-    for record in read(engine, aors).await? {
+    for record in read {
         if message.len() + record.len() > RECORDS_MAX {
             given += send(hub, &mut message).await?;
         }

@@ -3,6 +3,7 @@
 use super::engine::Position;
 use super::fields::{Change, unix_ms};
 use super::keys::SHARDS;
+use super::lookups::{Asker, Lookup, Lookups};
 use super::picture::Picture;
 use super::recent::Recent;
 use super::shadow::Shadow;
@@ -16,13 +17,18 @@ use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info};
 
-/// Records that other nodes have changed, for the workers.
+/// What the workers are given, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replacement {
-    /// Each is above the one before it.
-    pub number: u64,
-    /// Whole records.
-    pub records: Vec<u8>,
+pub enum ForWorkers {
+    /// Records that other nodes have changed.
+    Replace {
+        /// Each is above the one before it.
+        number: u64,
+        /// Whole records.
+        records: Vec<u8>,
+    },
+    /// These have been given what there is of the AoRs that they have asked for.
+    Answer(Vec<Asker>),
 }
 
 /// What is done when changes are in the engine.
@@ -40,7 +46,9 @@ pub(super) struct Hub {
     pub(super) picture: watch::Sender<Picture>,
     /// What this node holds; none while nobody says who shares users.
     pub(super) share: watch::Sender<Option<Share>>,
-    pub(super) replacements: mpsc::Sender<Replacement>,
+    pub(super) replacements: mpsc::Sender<ForWorkers>,
+    /// A worker has asked for an AoR.
+    pub(super) has_lookups: Notify,
 }
 
 #[derive(Default)]
@@ -62,6 +70,10 @@ struct Inner {
     recent: Recent,
     /// The last entry in the log of each shard that we have made.
     made: HashMap<u8, Position>,
+    /// AoRs that workers have asked for.
+    lookups: Lookups,
+    /// The workers have all that this node is to hold, as far as was known at the last look.
+    is_whole: bool,
     /// Of the last replacement.
     number: u64,
     /// All that is held is to be given to the workers again.
@@ -82,7 +94,7 @@ impl Hub {
         cluster: Cluster,
         node: String,
         state: watch::Sender<StoreState>,
-        replacements: mpsc::Sender<Replacement>,
+        replacements: mpsc::Sender<ForWorkers>,
     ) -> Self {
         // A control process that is started again counts on.
         let inner = Inner { number: unix_ms() << 10, ..Inner::default() };
@@ -101,6 +113,7 @@ impl Hub {
             picture: watch::channel(picture).0,
             share: watch::channel(None).0,
             replacements,
+            has_lookups: Notify::new(),
         }
     }
 
@@ -111,6 +124,10 @@ impl Hub {
         for record in records(bytes) {
             match record {
                 Ok(record) => {
+                    if inner.shadow.is_ahead(record.aor(), seen) {
+                        // That replacement has taken this change away again in the worker.
+                        inner.again.insert(record.aor().to_owned());
+                    }
                     let changes = inner.shadow.told(&record, seen, now);
                     inner.add(record.aor(), changes);
                 }
@@ -213,6 +230,35 @@ impl Hub {
         self.lock().shadow.has(aor)
     }
 
+    /// Takes the question of a worker that has no binding of an AoR. Gives whether it has all there is: this node holds
+    /// the AoR and has loaded its share.
+    pub(super) fn ask_for(&self, aor: String, asker: Asker) -> bool {
+        let is_held = self.share.borrow().as_ref().is_some_and(|share| share.has(&aor));
+        let inner = &mut *self.lock();
+        // What the workers are said to have may be on its way there.
+        let has_all = is_held && inner.is_whole && !inner.shadow.has(&aor);
+        if !has_all {
+            inner.lookups.add(aor, asker, Instant::now());
+            self.has_lookups.notify_one();
+        }
+        has_all
+    }
+
+    /// The AoRs that workers have asked for, and who each time.
+    pub(super) fn take_lookups(&self) -> Vec<(String, Lookup)> {
+        self.lock().lookups.take(Instant::now())
+    }
+
+    /// These could not be read yet.
+    pub(super) fn put_back(&self, lookups: Vec<(String, Lookup)>) {
+        self.lock().lookups.put_back(lookups);
+    }
+
+    /// Says whether the workers have all that this node is to hold.
+    pub(super) fn set_whole(&self, is_whole: bool) {
+        self.lock().is_whole = is_whole;
+    }
+
     /// Records of what is stored, on their way to workers that have begun anew.
     pub(super) fn loaded(&self, bytes: &[u8]) {
         let inner = &mut *self.lock();
@@ -231,7 +277,7 @@ impl Hub {
     }
 
     /// Gives the workers records in place of what they have, but for AoRs of which we know better.
-    pub(super) fn replace(&self, way: mpsc::Permit<'_, Replacement>, bytes: &[u8]) -> u64 {
+    pub(super) fn replace(&self, way: mpsc::Permit<'_, ForWorkers>, bytes: &[u8]) -> u64 {
         let inner = &mut *self.lock();
         inner.number += 1;
         let (number, now) = (inner.number, unix_ms());
@@ -246,7 +292,7 @@ impl Hub {
                 count += 1;
             }
         }
-        way.send(Replacement { number, records: out });
+        way.send(ForWorkers::Replace { number, records: out });
         count
     }
 
@@ -260,7 +306,8 @@ impl Hub {
 
     /// Has all that this node holds given to the workers once more.
     pub(super) fn want_all(&self) {
-        self.lock().wants_all = true;
+        let inner = &mut *self.lock();
+        (inner.wants_all, inner.is_whole) = (true, false);
     }
 
     /// Whether that is wanted; it is not any more.

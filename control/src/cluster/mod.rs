@@ -3,12 +3,14 @@
 //! ```text
 //!  workers ── Changes ──► hub: shadow, what waits ──► writer ──► engine: {east:17}:a:AOR, {east:17}:log
 //!     ▲                                                             │
-//!     └────── Replace ◄── what others changed, new shares ◄── follower
+//!     ├────── Replace ◄── what others changed, new shares ◄── follower
+//!     └────── Answer ◄─── AoRs that a worker has asked for ◄─────┘
 //! ```
 //!
 //! - [`session`] is the thread that speaks with the engine: connection, lease, questions.
 //! - [`writer`] brings changes there, [`follower`] what others have changed here; [`hub`] is what they share.
 //! - [`shadow`]: what the workers have, so that it is seen what was removed. [`share`]: what this node holds.
+//! - [`lookups`]: AoRs that workers do not have, and others may.
 //! - [`recent`]: what the engine got lately, and may lose.
 //! - [`engine`]: its scripts; [`fields`], [`keys`]: how bindings lie there; [`diagnosis`]: why it cannot be used.
 //! - [`picture`]: what this node knows of the cluster; [`presence`]: who comes and goes, for the log; [`report`]: for
@@ -20,6 +22,7 @@ mod fields;
 mod follower;
 mod hub;
 mod keys;
+mod lookups;
 mod picture;
 mod presence;
 mod recent;
@@ -29,7 +32,8 @@ mod shadow;
 mod share;
 mod writer;
 
-pub use hub::Replacement;
+pub use hub::ForWorkers;
+pub use lookups::Asker;
 pub use picture::{Load, Node, Picture};
 pub use share::ShareOf;
 
@@ -44,8 +48,8 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Replacements for the workers, in their order.
-pub type Replacements = mpsc::Receiver<Replacement>;
+/// Replacements and answers for the workers, in their order.
+pub type Replacements = mpsc::Receiver<ForWorkers>;
 
 /// The keeper of bindings in the engine. It ends with the last of these.
 #[derive(Clone)]
@@ -128,6 +132,11 @@ impl EngineKeeper {
     /// What the workers may have missed comes again, as replacements.
     pub(crate) fn again(&self) {
         self.hub.want_all();
+    }
+
+    /// See [`crate::location::keeper::KeeperHandle::ask_for`].
+    pub(crate) fn ask_for(&self, aor: String, asker: Asker) -> bool {
+        self.hub.ask_for(aor, asker)
     }
 
     /// The record of an AoR.

@@ -75,6 +75,12 @@ impl Shadow {
         self.aors.contains_key(&self.key(aor))
     }
 
+    /// Whether a replacement of this AoR is on its way to a worker that has seen those up to `seen`.
+    pub(super) fn is_ahead(&self, aor: &str, seen: u64) -> bool {
+        let held = self.aors.get(&self.key(aor));
+        held.is_some_and(|held| held.iter().any(|one| one.since > seen))
+    }
+
     /// A worker that has seen the replacements up to `seen` has told of an AoR: what was changed there.
     pub(super) fn told(&mut self, record: &Record<'_>, seen: u64, unix_ms: u64) -> Vec<Change> {
         let now = Instant::now();

@@ -6,7 +6,8 @@ mod redis_cluster;
 use super::engine::Engine;
 use super::fields::Change;
 use super::keys::shard_of;
-use super::{EngineKeeper, Identity, Picture, Replacements, ShareOf};
+use super::share::Share;
+use super::{Asker, EngineKeeper, ForWorkers, Identity, Picture, Replacements, ShareOf};
 use crate::config::Cluster;
 use crate::health::{Impaired, States};
 use crate::location::json::{AorLine, BindingLine, lines};
@@ -58,20 +59,31 @@ fn cluster(engine: &RedisCluster, name: &str, copies: u8) -> Cluster {
     }
 }
 
+/// Three members share users.
+fn settings(secret: [u8; 16]) -> Settings {
+    let set = DestinationSet {
+        name: "users".into(),
+        hash: HashKey::Aor,
+        members: (0..3).map(|index| Member::new(member(index))).collect(),
+        ..DestinationSet::default()
+    };
+    Settings { secret, sets: vec![set], ..Settings::default() }
+}
+
+/// A user whom this member gets.
+fn user_of(engine: &RedisCluster, index: u8) -> String {
+    let share = Share::new(&cluster(engine, "", 1), &settings([7; 16]), &[]).unwrap();
+    let mut users = (0..).map(|user| format!("u{user}@example.com"));
+    users.find(|aor| share.holders(aor)[0] == member(index)).unwrap()
+}
+
 impl Node {
     fn start(cluster: Cluster, index: u8) -> Self {
         Self::with(cluster, index, (&format!("s{index}"), &format!("i{index}")), [7; 16])
     }
 
     fn with(cluster: Cluster, index: u8, (node, instance): (&str, &str), secret: [u8; 16]) -> Self {
-        let set = DestinationSet {
-            name: "users".into(),
-            hash: HashKey::Aor,
-            members: (0..3).map(|index| Member::new(member(index))).collect(),
-            ..DestinationSet::default()
-        };
-        let settings = Settings { secret, sets: vec![set], ..Settings::default() };
-        let (sender, settings) = watch::channel(Arc::new(settings));
+        let (sender, settings) = watch::channel(Arc::new(settings(secret)));
         let (states, receiver) = watch::channel(States::default());
         let cluster = Cluster { member: Some(member(index)), ..cluster };
         let identity = Identity { node: node.into(), instance: instance.into(), secret };
@@ -135,16 +147,41 @@ impl Node {
         shown(&record).remove(aor).unwrap_or_default()
     }
 
-    /// What the workers are given in place of what they have of a user, until it is this.
+    /// What the workers are given before this question is answered.
+    async fn answered(&mut self, asker: Asker) -> Vec<u8> {
+        let mut given = Vec::new();
+        let wait = async {
+            loop {
+                match self.replaced.recv().await.expect("the keeper runs") {
+                    ForWorkers::Replace { number, records } => {
+                        self.seen = number;
+                        given.extend(records);
+                    }
+                    ForWorkers::Answer(askers) if askers.contains(&asker) => return,
+                    ForWorkers::Answer(_) => {}
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("it is answered in time");
+        given
+    }
+
+    /// What the workers are given in place of what they have of Alice, until it is this.
     async fn replaced(&mut self, expected: &[(&str, u32)]) {
+        self.hears(ALICE, expected).await;
+    }
+
+    /// What the workers are given in place of what they have of a user, until it is this.
+    async fn hears(&mut self, aor: &str, expected: &[(&str, u32)]) {
         let expected: Vec<_> =
             expected.iter().map(|(uri, cseq)| (String::from(*uri), *cseq)).collect();
         let wait = async {
             loop {
-                let replacement = self.replaced.recv().await.expect("the keeper runs");
-                assert!(replacement.number > self.seen);
-                self.seen = replacement.number;
-                if shown(&replacement.records).remove(ALICE) == Some(expected.clone()) {
+                let said = self.replaced.recv().await.expect("the keeper runs");
+                let ForWorkers::Replace { number, records } = said else { continue };
+                assert!(number > self.seen);
+                self.seen = number;
+                if shown(&records).remove(aor) == Some(expected.clone()) {
                     return;
                 }
             }
@@ -208,6 +245,46 @@ async fn the_newer_version_stays_in_whatever_order_they_come() {
     // A phone that has started again counts anew, with another Call-ID.
     one.register(&[("sip:1", 2, 1)]).await;
     assert_eq!(other.get(ALICE).await, only("sip:1", 1));
+}
+
+#[tokio::test]
+async fn a_worker_is_given_a_user_of_others_before_its_question_is_answered() {
+    let engine = RedisCluster::shared();
+    let mut has = Node::start(cluster(&engine, "asked", 3), 0).connected().await;
+    let (own, others) = (user_of(&engine, 1), user_of(&engine, 2));
+    let mut node = Node::start(cluster(&engine, "asked", 1), 1).connected().await;
+    let asker = |number| Asker { worker: 0, number };
+    let has_share = async {
+        while !node.keeper.ask_for(own.clone(), asker(1)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, has_share).await.expect("it says at once that there is no such user");
+    has.tell(record(&others, &[("sip:2", 1, 1)]));
+    has.flushed().await;
+    assert!(!node.keeper.ask_for(others.clone(), asker(2)));
+    assert!(!node.keeper.ask_for(others.clone(), asker(3)));
+    let records = node.answered(asker(3)).await;
+    assert_eq!(shown(&records)[&others], only("sip:2", 1));
+    // From now on it is followed.
+    has.tell(record(&others, &[("sip:2", 1, 2)]));
+    has.flushed().await;
+    node.hears(&others, &[("sip:2", 2)]).await;
+}
+
+#[tokio::test]
+async fn a_change_that_an_older_state_has_overtaken_is_given_again() {
+    let engine = RedisCluster::shared();
+    let mut one = Node::start(cluster(&engine, "overtaken", 3), 0).connected().await;
+    let mut other = Node::start(cluster(&engine, "overtaken", 3), 1).connected().await;
+    other.register(&[("sip:1", 1, 1)]).await;
+    // Its worker has told of sip:2 before it saw that, and has lost it with that.
+    let before = one.seen;
+    one.replaced(&[("sip:1", 1)]).await;
+    one.seen = before;
+    one.register(&[("sip:2", 2, 1)]).await;
+    one.seen = before;
+    one.hears(ALICE, &[("sip:1", 1), ("sip:2", 1)]).await;
 }
 
 #[tokio::test]
@@ -284,8 +361,8 @@ async fn a_node_loads_its_share_and_that_of_one_that_has_gone() {
     node.states.send_replace(Arc::new(vec![gone]));
     let loaded = node.wait(|picture| picture.last_load.is_some()).await.last_load.unwrap();
     let mut more = BTreeSet::new();
-    while let Ok(replacement) = node.replaced.try_recv() {
-        more.extend(shown(&replacement.records).into_keys());
+    while let Ok(ForWorkers::Replace { records, .. }) = node.replaced.try_recv() {
+        more.extend(shown(&records).into_keys());
     }
     assert_eq!(loaded.aors, more.len() as u64);
     assert!((50..150).contains(&more.len()) && more.is_disjoint(&held), "{}", more.len());

@@ -4,7 +4,7 @@
 //! What cannot be read is put aside and a new store begun. A folder that was open and is gone is waited
 //! for: its disk is not mounted, and what is written below its mount point would be lost.
 
-use crate::cluster::{EngineKeeper, Picture};
+use crate::cluster::{Asker, EngineKeeper, Picture};
 use crate::limits::{GROUP_MAX, PIECES_AHEAD, STORE_RETRY_FIRST, STORE_RETRY_MAX};
 use crate::location::aside;
 use crate::location::store::{OpenError, Store};
@@ -132,6 +132,20 @@ impl KeeperHandle {
     /// Whether it keeps nothing.
     pub fn is_none(&self) -> bool {
         matches!(self.keeper, Keeping::None)
+    }
+
+    /// Whether other appliances may have bindings that the workers here have not.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.keeper, Keeping::Engine(_))
+    }
+
+    /// Has what others know of an AoR given to the worker that asks. Gives whether it has all there is already;
+    /// otherwise the answer comes behind what there is, with the replacements.
+    pub fn ask_for(&self, aor: String, asker: Asker) -> bool {
+        match &self.keeper {
+            Keeping::Engine(keeper) => keeper.ask_for(aor, asker),
+            _ => true,
+        }
     }
 
     /// Stores changes of a worker; `confirm` hears of it when they are on stable storage, whenever that is.

@@ -1,10 +1,11 @@
 //! The connection to the data plane for location.
 
-use crate::cluster::{Replacement, Replacements};
+use crate::cluster::{Asker, ForWorkers, Replacements};
 use crate::dataplane_link::Link;
 use crate::limits::{LOCATION_PATIENCE, LOCATION_RETRY, RECONNECT_FIRST, RECONNECT_MAX};
 use crate::location::keeper::{Changes, Confirm, KeeperHandle, Piece, Pieces, StoreState};
 use anyhow::{Context, Result, bail};
+use control_api::location::ANSWERS_MAX;
 use control_api::{FromDataplane, FromLocation, ToDataplane, ToLocation};
 use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, watch};
@@ -25,7 +26,7 @@ pub async fn serve(
     // Something was restored that the workers have not got.
     let mut is_behind = false;
     loop {
-        match attach(&socket).await {
+        match attach(&socket, keeper.is_shared()).await {
             Ok((link, is_loaded)) => {
                 pause = RECONNECT_FIRST;
                 let has_all = is_loaded && !std::mem::take(&mut is_behind);
@@ -51,9 +52,9 @@ pub async fn serve(
 }
 
 /// A connection on which the data plane has answered `Attached`, and whether it has what is stored.
-async fn attach(path: &Path) -> Result<(Link, bool)> {
+async fn attach(path: &Path, is_shared: bool) -> Result<(Link, bool)> {
     let mut link = Link::connect(path).await?;
-    match link.ask(&ToDataplane::<()>::Location(ToLocation::Attach)).await? {
+    match link.ask(&ToDataplane::<()>::Location(ToLocation::Attach { is_shared })).await? {
         FromDataplane::Location(FromLocation::Attached { is_loaded }) => Ok((link, is_loaded)),
         _ => bail!("the data plane answered out of turn"),
     }
@@ -91,7 +92,7 @@ enum Event {
     Again,
     Confirmed((u16, u64)),
     Restored(Vec<u8>),
-    Replaced(Replacement),
+    Shared(ForWorkers),
     Store,
 }
 
@@ -116,12 +117,12 @@ impl<'a> Conversation<'a> {
                 piece = next_piece(&mut self.loading) => piece,
                 Some(confirmed) = self.confirmed.recv() => Event::Confirmed(confirmed),
                 Some(records) = restored.recv(), if is_loaded => Event::Restored(records),
-                Some(replacement) = replaced.recv(), if is_loaded => Event::Replaced(replacement),
+                Some(shared) = replaced.recv(), if is_loaded => Event::Shared(shared),
                 // Workers that wait for what is stored wait on while it can still be read.
                 Ok(()) = self.store.changed(), if is_loaded => Event::Store,
             };
             match event {
-                Event::Said(message) => self.hear(*message)?,
+                Event::Said(message) => self.hear(*message).await?,
                 Event::Piece(piece) => self.load(piece).await?,
                 Event::Again => {
                     self.loading = match self.loading {
@@ -135,9 +136,10 @@ impl<'a> Conversation<'a> {
                     self.say(ToLocation::Flushed { worker, number }).await?;
                 }
                 Event::Restored(records) => self.say(ToLocation::Load { records }).await?,
-                Event::Replaced(Replacement { number, records }) => {
+                Event::Shared(ForWorkers::Replace { number, records }) => {
                     self.say(ToLocation::Replace { number, records }).await?;
                 }
+                Event::Shared(ForWorkers::Answer(askers)) => self.answer(askers).await?,
                 Event::Store => {
                     let StoreState { trouble, set_aside } = self.store.borrow_and_update().clone();
                     let message = match trouble {
@@ -152,11 +154,23 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// Tells workers that they have what there is.
+    async fn answer(&self, mut askers: Vec<Asker>) -> Result<()> {
+        askers.sort_unstable_by_key(|asker| asker.worker);
+        for askers in askers.chunk_by(|one, other| one.worker == other.worker) {
+            for askers in askers.chunks(ANSWERS_MAX) {
+                let numbers = askers.iter().map(|asker| asker.number).collect();
+                self.say(ToLocation::Answered { worker: askers[0].worker, numbers }).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn say(&self, message: ToLocation) -> Result<()> {
         Ok(self.link.send(&ToDataplane::<()>::Location(message)).await?)
     }
 
-    fn hear(&self, message: FromDataplane) -> Result<()> {
+    async fn hear(&self, message: FromDataplane) -> Result<()> {
         match message {
             FromDataplane::Location(FromLocation::Changes {
                 worker,
@@ -166,6 +180,12 @@ impl<'a> Conversation<'a> {
             }) => {
                 let changes = Changes { records, replaced };
                 self.keeper.commit((worker, number), changes, self.confirm.clone());
+            }
+            FromDataplane::Location(FromLocation::Asked { worker, number, aor }) => {
+                let asker = Asker { worker, number };
+                if self.keeper.ask_for(aor, asker) {
+                    self.answer(vec![asker]).await?;
+                }
             }
             FromDataplane::Location(FromLocation::Loaded { taken, expired, refused }) => {
                 let ms = self.since.elapsed().as_millis();

@@ -90,11 +90,18 @@ fn events(workers: &[WorkerStatus]) -> String {
         [l.registered, l.refreshed, l.removed, l.expired, l.refused_full, l.refused_held]
     };
     let requests = |l: &LocationStatus| {
-        [l.located, l.not_registered, l.keepalives, l.keepalives_answered, l.flows_failed]
+        [
+            l.located,
+            l.not_registered,
+            l.lookups,
+            l.keepalives,
+            l.keepalives_answered,
+            l.flows_failed,
+        ]
     };
     let heads = ["new", "refreshed", "removed", "expired", "no room", "store full"];
     let mut table = counters(workers, heads, registrations);
-    let heads = ["located", "not there", "keep-alives", "answered", "flows lost"];
+    let heads = ["located", "not there", "looked up", "keep-alives", "answered", "flows lost"];
     let _ = write!(table, "\n{}", counters(workers, heads, requests));
     table
 }
@@ -134,6 +141,10 @@ pub(super) fn subtract(now: &mut LocationStatus, before: &LocationStatus) {
         refused_held,
         located,
         not_registered,
+        lookups,
+        lookups_waiting: _,
+        lookups_full,
+        lookups_timed_out,
         keepalives,
         keepalives_answered,
         flows_failed,
@@ -146,6 +157,9 @@ pub(super) fn subtract(now: &mut LocationStatus, before: &LocationStatus) {
     now.refused_held -= refused_held;
     now.located -= located;
     now.not_registered -= not_registered;
+    now.lookups -= lookups;
+    now.lookups_full -= lookups_full;
+    now.lookups_timed_out -= lookups_timed_out;
     now.keepalives -= keepalives;
     now.keepalives_answered -= keepalives_answered;
     now.flows_failed -= flows_failed;

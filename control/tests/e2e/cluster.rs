@@ -54,21 +54,21 @@ impl Cluster {
         trunkline(&[&["cluster"], arguments, &["--socket", &socket]].concat())
     }
 
-    /// Messages that an appliance has received.
+    /// `trunkline status --json` of an appliance.
     #[expect(clippy::unused_self, reason = "needs a lab that is up")]
-    pub(crate) fn received(&self, node: &str) -> u64 {
+    pub(crate) fn status(&self, node: &str) -> Value {
         let socket = format!("/run/trunkline/lab/{node}/run/dataplane.sock");
-        let status: Value = parsed(&trunkline(&["status", "--json", "--socket", &socket]));
-        status["total"]["received"].as_u64().expect("a count")
+        parsed(&trunkline(&["status", "--json", "--socket", &socket]))
+    }
+
+    /// Messages that an appliance has received.
+    pub(crate) fn received(&self, node: &str) -> u64 {
+        self.status(node)["total"]["received"].as_u64().expect("a count")
     }
 
     /// Users of a second-stage node.
-    #[expect(clippy::unused_self, reason = "needs a lab that is up")]
     pub(crate) fn users(&self, node: &str) -> u64 {
-        let socket = format!("/run/trunkline/lab/{node}/run/dataplane.sock");
-        let output = trunkline(&["status", "--json", "--socket", &socket]);
-        let status: Value = parsed(&output);
-        status["workers"][0]["location"]["aors"].as_u64().expect("a count")
+        self.status(node)["workers"][0]["location"]["aors"].as_u64().expect("a count")
     }
 }
 
@@ -255,6 +255,41 @@ fn nodes_of_both_stages_have_each_others_users_and_lose_none_with_one_of_them() 
         let line = "cluster: node p3 (member 10.79.0.23:5060) has started again";
         log.is_ok_and(|log| log.contains(line))
     });
+}
+
+#[test]
+#[ignore = "needs root and the lab: make e2e"]
+fn a_user_is_reached_at_a_node_that_does_not_have_him_and_when_both_that_did_are_gone() {
+    let cluster = Cluster::up("s1p3");
+    let callee = |number: u16| {
+        let at = format!("10.79.0.102:{}", 6_000 + number);
+        Phone::new("uas", &at, "10.79.0.11:5060", &format!("user{number}"))
+    };
+    let callees: Vec<_> = (0..12).map(callee).collect();
+    callees.iter().for_each(registers);
+    let users = || ["p1", "p2", "p3"].map(|node| cluster.users(node));
+    until("two of the three nodes have each user", || users().iter().sum::<u64>() == 24);
+    // As if the first stage had seen a loss before the node itself.
+    let direct = Phone::new("uac", "10.79.0.101:7000", "10.79.0.23:5060", "caller");
+    for callee in &callees {
+        assert!(call(&direct, callee).is_some(), "{}", callee.user);
+    }
+    let looked_up = |status: &Value| status["workers"][0]["location"]["lookups"].as_u64();
+    assert!(looked_up(&cluster.status("p3")) > Some(0));
+    let nobody = direct.asks("INVITE", "sip:nobody@lab.test", "");
+    let refused = direct.hear_for(Duration::from_secs(2)).expect("an answer");
+    assert_eq!((refused.status(), refused.value("Call-ID")), (Some(480), nobody.value("Call-ID")));
+
+    cluster.host("kill", "p1");
+    cluster.host("kill", "p2");
+    // Nobody registers again; who is on the way to a dead node is silent, and nobody hears that there is no such user.
+    let caller = Phone::new("uac", "10.79.0.101:7001", "10.79.0.11:5060", "caller");
+    for callee in &callees {
+        calls(&caller, callee);
+    }
+    while let Some(heard) = caller.hear_for(Duration::from_millis(1)) {
+        assert_ne!(heard.status(), Some(480));
+    }
 }
 
 #[test]

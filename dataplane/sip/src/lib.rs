@@ -57,8 +57,8 @@ pub use digest::{
 };
 pub use framing::{Class, Frame, FrameError, Framer, class};
 pub use location::{
-    AorOwner, AorUri, LoadCounts, Located, Location, LocationCounts, LocationSizes, NoAor, Target,
-    Targets, record,
+    AorOwner, AorQuestion, AorUri, LoadCounts, Located, Location, LocationCounts, LocationSizes,
+    NoAor, Target, Targets, record,
 };
 pub use message::{Arrival, Headers, Message, Method, Request, Response, Span};
 pub use names::{

@@ -8,14 +8,15 @@
 //! ```
 
 use super::{Outgoing, Refused, Scratch, Way, sip_drop};
+use crate::awaiting::{Awaited, Patience};
 use crate::probe::{Probe, Stage};
 use crate::verdict::Verdict;
 use control_api::DropReason;
 use sip_core::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
 use sip_core::{
     AorOwner, AorUri, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located,
-    Method, NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
-    consume_credentials, route_otherwise,
+    Location, Method, NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute,
+    Span, consume_credentials, route_otherwise,
 };
 
 /// Longest answer to a REGISTER that can wait for the store: with as many bindings as an AoR can have,
@@ -194,7 +195,7 @@ impl Way<'_> {
             }
             _ => {}
         }
-        let Scratch { location, targets, choices, .. } = scratch;
+        let Scratch { location, targets, choices, patience, .. } = scratch;
         match location.locate(request, uri, self.tables, targets) {
             Located::Found => {
                 targets.aim(route);
@@ -203,12 +204,32 @@ impl Way<'_> {
             Located::NotRegistered => {
                 match route_otherwise(request, self.tables, arrival, choices, route) {
                     Ok(true) => Ok(()),
-                    Ok(false) => Err(Refused::Reply(Reply::NotRegistered)),
+                    Ok(false) => Err(self.not_here(request, uri, location, *patience)),
                     Err(reply) => Err(Refused::Reply(reply)),
                 }
             }
             Located::Unknown => Err(Refused::Reply(Reply::NotFound)),
             Located::Loading => Err(Refused::Reply(Reply::Unavailable)),
+        }
+    }
+
+    /// No binding of the user is here. Appliances that share users ask what the others know: a share moves while phones
+    /// go on calling.
+    #[cold]
+    fn not_here(
+        &self,
+        request: &Request,
+        uri: &AorUri,
+        location: &mut Location,
+        patience: Patience,
+    ) -> Refused {
+        match patience {
+            Patience::All if location.asks() && location.ask(request, uri, self.tables) => {
+                Refused::Verdict(Verdict::Await(Awaited::User))
+            }
+            // Nobody could say it, so that it is not said that there is none.
+            Patience::Nothing if location.asks() => Refused::Reply(Reply::Unavailable),
+            _ => Refused::Reply(Reply::NotRegistered),
         }
     }
 }

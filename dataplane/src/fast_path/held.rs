@@ -28,13 +28,19 @@ impl FastPath {
     #[inline]
     pub fn exchange_bindings(&mut self, log: &mut LocationLog) -> bool {
         let Some(epoch) = &self.epoch else { return false };
-        let Scratch { location, held, .. } = &mut self.scratch;
+        let Scratch { location, held, answered, .. } = &mut self.scratch;
         let tables = &epoch.tables;
         let has_store = tables.registrar().store == Store::Disk;
         let has_forgotten = !has_store && location.forget_changes(FORGOTTEN_PER_LOOK);
-        let has_moved = log.run(&mut Stored { location, tables, has_store });
+        let has_moved = log.run(&mut Stored { location, tables, has_store, answered });
         held.set_flushed(log.flushed_to());
         has_moved || has_forgotten
+    }
+
+    /// A question for a user's bindings that has been answered since.
+    #[inline]
+    pub fn take_answered(&mut self) -> Option<u64> {
+        self.scratch.answered.pop()
     }
 
     /// Makes the frame of the oldest answer that may leave. It stays.
@@ -63,6 +69,7 @@ struct Stored<'l> {
     location: &'l mut Location,
     tables: &'l Tables,
     has_store: bool,
+    answered: &'l mut Vec<u64>,
 }
 
 impl Bindings for Stored<'_> {
@@ -82,5 +89,11 @@ impl Bindings for Stored<'_> {
     fn replace(&mut self, records: &[u8]) {
         // The service core has read all of them.
         let _ = self.location.replace(records, self.tables);
+    }
+
+    fn answered(&mut self, numbers: &[u8]) {
+        let (numbers, _) = numbers.as_chunks();
+        let room = self.answered.capacity() - self.answered.len();
+        self.answered.extend(numbers.iter().take(room).map(|number| u64::from_ne_bytes(*number)));
     }
 }

@@ -1,13 +1,14 @@
 //! Requests whose next hop is a host name (RFC 3263).
 
 use super::{FastPath, Refused, Scratch, Way};
+use crate::awaiting::{Awaited, Patience};
 use crate::verdict::Verdict;
 use sip_core::{Arrival, NotAimed, Reply, Request, RequestRoute};
 
 impl FastPath {
-    /// Says whether messages may not wait for names any more.
-    pub fn give_up_names(&mut self, gives_up: bool) {
-        self.scratch.gives_up = gives_up;
+    /// Says what messages may wait for from now on.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.scratch.patience = patience;
     }
 }
 
@@ -22,11 +23,13 @@ impl Way<'_> {
         route: &mut RequestRoute,
         scratch: &mut Scratch,
     ) -> Result<(), Refused> {
-        let Scratch { names, hops, gives_up, .. } = scratch;
+        let Scratch { names, hops, patience, .. } = scratch;
         names.aim(request, self.tables, arrival, route, hops).map_err(|why| match why {
             NotAimed::Refused(reply) => Refused::Reply(reply),
-            NotAimed::Unknown if *gives_up => Refused::Reply(Reply::NextHopName),
-            NotAimed::Unknown => Refused::Verdict(Verdict::AwaitName),
+            NotAimed::Unknown if *patience == Patience::Nothing => {
+                Refused::Reply(Reply::NextHopName)
+            }
+            NotAimed::Unknown => Refused::Verdict(Verdict::Await(Awaited::Name)),
         })
     }
 }

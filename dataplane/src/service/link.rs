@@ -105,8 +105,8 @@ impl Service {
                         send(socket, &FromDataplane::Refused { epoch, reason }).await?;
                     }
                 }
-                ToDataplane::Location(ToLocation::Attach) => {
-                    return self.serve_location(socket).await;
+                ToDataplane::Location(ToLocation::Attach { is_shared }) => {
+                    return self.serve_location(socket, is_shared).await;
                 }
                 ToDataplane::Names(ToNames::Attach) => return self.serve_names(socket).await,
                 ToDataplane::Names(_) | ToDataplane::Location(_) => {

@@ -12,7 +12,7 @@ use crate::location_log::{Batch, Errand, load_batches};
 use crate::mailbox::ServiceEnd;
 use control_api::FromLocation;
 use control_api::status::{Degraded, StoreStatus};
-use sip_core::LoadCounts;
+use sip_core::{AorQuestion, LoadCounts};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use tokio::sync::Notify;
@@ -86,7 +86,7 @@ impl LocationRelay {
         while let Some(batch) = self.workers[worker].log.next() {
             let way = &mut self.ways.borrow_mut()[worker];
             match batch.errand {
-                Errand::Loaded(_) | Errand::Replaced => {
+                Errand::Loaded(_) | Errand::Replaced | Errand::Heard => {
                     if let Errand::Loaded(counts) = batch.errand {
                         self.count_loaded(counts);
                     }
@@ -98,6 +98,14 @@ impl LocationRelay {
                     self.news.notify_one();
                 }
             }
+        }
+    }
+
+    /// Takes a question of a worker to control. While nobody can be asked it is lost, and the request waits in vain.
+    pub(super) fn ask(&self, worker: usize, question: &AorQuestion) {
+        if let (true, Ok(worker)) = (self.trouble.borrow().is_connected(), u16::try_from(worker)) {
+            let (number, aor) = (question.number(), question.aor().to_owned());
+            self.answer(FromLocation::Asked { worker, number, aor });
         }
     }
 

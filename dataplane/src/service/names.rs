@@ -68,22 +68,20 @@ impl NameRelay {
         }
     }
 
-    /// Takes the questions of a worker.
-    pub(super) fn take_questions(&self, worker: usize) {
-        while let Some(question) = self.workers[worker].questions.pop() {
-            let mut asked = self.asked.borrow_mut();
-            if let Some(waiting) = asked.get_mut(&question) {
-                if !waiting.contains(&worker) {
-                    waiting.push(worker);
-                }
-            } else if self.is_connected.get() && asked.len() < NAMES_ASKED_MAX {
-                asked.insert(question, vec![worker]);
-                self.unsent.borrow_mut().push_back(question);
-                self.news.notify_one();
-            } else {
-                let answer = Arc::new(failed(&question));
-                self.undelivered.borrow_mut().push_back((worker, answer));
+    /// Takes a question of a worker.
+    pub(super) fn ask(&self, worker: usize, question: NameQuestion) {
+        let mut asked = self.asked.borrow_mut();
+        if let Some(waiting) = asked.get_mut(&question) {
+            if !waiting.contains(&worker) {
+                waiting.push(worker);
             }
+        } else if self.is_connected.get() && asked.len() < NAMES_ASKED_MAX {
+            asked.insert(question, vec![worker]);
+            self.unsent.borrow_mut().push_back(question);
+            self.news.notify_one();
+        } else {
+            let answer = Arc::new(failed(&question));
+            self.undelivered.borrow_mut().push_back((worker, answer));
         }
     }
 

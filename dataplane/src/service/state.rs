@@ -9,7 +9,7 @@ use super::pace::IDLE_PAUSE;
 use super::rss::RssEntry;
 use crate::fib::{Fib, PathMtus};
 use crate::load_counters::load_of;
-use crate::mailbox::{Command, Epoch, Event, ServiceEnd};
+use crate::mailbox::{Command, Epoch, Event, Question, ServiceEnd};
 use crate::stats::QueueCounters;
 use control_api::operator::MemberState;
 use control_api::status::{
@@ -211,7 +211,7 @@ impl Service {
                 }
                 has_found |= self.kernel.take_parcels(index);
                 self.location.take_batches(index);
-                self.names.take_questions(index);
+                self.take_questions(index, worker);
                 self.flows.give_waiting(index, worker);
             }
             self.names.deliver();
@@ -259,6 +259,15 @@ impl Service {
                 tracing::error!(?now, ?before, "a worker hangs");
             }
             before = now;
+        }
+    }
+
+    fn take_questions(&self, worker: usize, end: &ServiceEnd) {
+        while let Some(question) = end.questions.pop() {
+            match question {
+                Question::Name(question) => self.names.ask(worker, question),
+                Question::User(question) => self.location.ask(worker, &question),
+            }
         }
     }
 

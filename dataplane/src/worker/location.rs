@@ -1,6 +1,7 @@
 //! Changed bindings on their way to the store, and the answers that wait for it.
 
 use super::Worker;
+use crate::awaiting::Awaited;
 use crate::limits::{LOG_ROUNDS, RELEASES_PER_ROUND};
 use crate::mailbox::Event;
 use crate::packet_io::PacketIo;
@@ -19,6 +20,9 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         }
         let is_log_round = self.rounds.is_multiple_of(LOG_ROUNDS) || self.mailbox.log.is_loading();
         let has_moved = is_log_round && self.fast_path.exchange_bindings(&mut self.mailbox.log);
+        while let Some(question) = self.fast_path.take_answered() {
+            self.resume(Awaited::User, question);
+        }
         self.send_released() || has_moved
     }
 

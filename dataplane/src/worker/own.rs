@@ -64,7 +64,12 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         if self.location_sizes.aors > 0 {
             let counts = self.fast_path.location().counts();
             let held = self.fast_path.held_replies();
-            counters.location.publish(&location_status(self.location_sizes, &counts, held));
+            counters.location.publish(&location_status(
+                self.location_sizes,
+                &counts,
+                held,
+                &self.lookups,
+            ));
         }
         counters.names.publish(&name_status(&self.fast_path.names().counts(), &self.awaiting));
         counters.overload.publish(&overload_status(&self.fast_path.overload().state()));

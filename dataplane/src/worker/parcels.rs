@@ -92,8 +92,8 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
                 parcel.errand = Errand::HandOver(owner);
                 self.mailbox.parcels.send(parcel);
             }
-            Err(Verdict::AwaitName) => {
-                self.await_name(Held::Parcel(parcel), began, deadline_ns);
+            Err(Verdict::Await(what)) => {
+                self.wait(what, Held::Parcel(parcel), began, deadline_ns);
             }
             Err(verdict) => {
                 match verdict {

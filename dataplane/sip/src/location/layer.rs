@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::aor::AorId;
+use super::ask::AorQuestion;
 use super::binding::Binding;
 use super::changes::Changes;
 use super::counts::LocationCounts;
@@ -83,6 +84,10 @@ pub struct Location {
     pub(super) ahead: Ahead,
     /// Temporary GRUUs that were given.
     pub(super) gruus: u32,
+    /// Others may know bindings that are not here.
+    pub(super) asks: bool,
+    /// What is to be asked of them.
+    pub(super) question: Option<AorQuestion>,
     /// The REGISTER in hand.
     pub(crate) work: Work,
 }
@@ -117,6 +122,8 @@ impl Location {
             scratch: Vec::with_capacity(AOR_MAX + BINDING_TEXT_MAX),
             ahead: Ahead::default(),
             gruus: 0,
+            asks: false,
+            question: None,
             work: Work::new(),
         }
     }

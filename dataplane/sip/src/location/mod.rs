@@ -10,6 +10,7 @@
 //! changed is put once into the queue of changes, from which whole AoRs go to the store, oldest change first.
 
 mod aor;
+mod ask;
 mod bind;
 mod binding;
 mod changes;
@@ -31,6 +32,7 @@ mod temp_gruu;
 mod texts;
 
 pub use aor::{AorOwner, AorUri, NoAor};
+pub use ask::AorQuestion;
 pub use counts::{LoadCounts, LocationCounts};
 pub use layer::{Location, LocationSizes};
 pub use locate::Located;

@@ -2,6 +2,7 @@
 
 use super::{LocationRelay, Service};
 use crate::location_log::Errand;
+use crate::mailbox::Command;
 use crate::service::link::send;
 use control_api::frame::{Assembler, PACKET_MAX};
 use control_api::{FromDataplane, FromLocation, ToDataplane, ToLocation};
@@ -16,14 +17,18 @@ impl Service {
     pub(in crate::service) async fn serve_location(
         &self,
         socket: &UnixSeqpacket,
+        is_shared: bool,
     ) -> anyhow::Result<()> {
         let relay = self.location();
         let connection = relay.attach();
+        self.tell_workers(|| Command::AskForUsers(is_shared)).await;
         let ended = tokio::select! {
             ended = relay.speak(socket, connection) => ended,
             ended = self.follow_control(socket) => ended,
         };
-        relay.detach(connection);
+        if relay.detach(connection) && is_shared {
+            self.tell_workers(|| Command::AskForUsers(false)).await;
+        }
         ended
     }
 
@@ -42,7 +47,7 @@ impl Service {
                 anyhow::bail!("a message that is not for location on the connection for location");
             };
             match message {
-                ToLocation::Attach => anyhow::bail!("attached twice"),
+                ToLocation::Attach { .. } => anyhow::bail!("attached twice"),
                 ToLocation::Load { records } => relay.load(&records).await,
                 ToLocation::Replace { number, records } => relay.replace(number, &records).await,
                 ToLocation::Loaded => {
@@ -53,6 +58,7 @@ impl Service {
                         refused: counts.refused + counts.foreign,
                     });
                 }
+                ToLocation::Answered { worker, numbers } => relay.answered(worker, &numbers).await,
                 ToLocation::Flushed { worker, number } => relay.confirm(worker, number),
                 ToLocation::StoreIll { reason } => self.store_ill(reason).await,
                 ToLocation::StoreWell { set_aside } => self.store_well(set_aside).await,
@@ -81,10 +87,13 @@ impl LocationRelay {
         self.news.notify_one();
     }
 
-    fn detach(&self, connection: u64) {
-        if self.connection.get() == connection {
+    /// Gives whether nobody is connected any more.
+    fn detach(&self, connection: u64) -> bool {
+        let was_last = self.connection.get() == connection;
+        if was_last {
             self.trouble.borrow_mut().disconnected();
         }
+        was_last
     }
 
     /// Sends answers and changes until a newer connection comes.

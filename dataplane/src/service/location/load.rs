@@ -4,6 +4,7 @@ use super::{LocationRelay, Service};
 use crate::limits::LOAD_BATCHES;
 use crate::location_log::{Batch, Errand};
 use crate::mailbox::Command;
+use control_api::location::ANSWERS_MAX;
 use sip_core::{LoadCounts, record};
 
 impl Service {
@@ -68,6 +69,18 @@ impl LocationRelay {
         }
         for (worker, batch) in self.workers.iter().zip(batches) {
             worker.log.send(batch);
+        }
+    }
+
+    /// Tells a worker that these questions have been answered, behind all that was sent to it before.
+    pub(super) async fn answered(&self, worker: u16, numbers: &[u64]) {
+        let worker = usize::from(worker);
+        let Some(end) = self.workers.get(worker) else { return };
+        for numbers in numbers.chunks(ANSWERS_MAX) {
+            let mut batch = self.free_batch(worker).await;
+            batch.errand = Errand::Answered;
+            batch.records.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+            end.log.send(batch);
         }
     }
 
