@@ -18,7 +18,7 @@ use crate::decode::Datagram;
 use crate::encode::{ChecksumPorts, Egress, encode};
 use crate::fib::{AdjacencyCache, Fib, Lookup, NextHop};
 use crate::held_replies::HeldReplies;
-use crate::limits::KEEPALIVE_MAX;
+use crate::limits::{AWAITING_MAX, KEEPALIVE_MAX};
 use crate::mailbox::Epoch;
 use crate::packet::PacketBuf;
 use crate::probe::{Probe, Stage};

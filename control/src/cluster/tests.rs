@@ -496,8 +496,9 @@ async fn slots_that_move_to_another_master_take_their_users_along() {
     }
     let mut missing: BTreeSet<_> = users.into_iter().collect();
     while !missing.is_empty() {
-        let replacement = timeout(PATIENCE, other.replaced.recv()).await.expect("in time");
-        for (aor, bindings) in shown(&replacement.expect("the keeper runs").records) {
+        let said = timeout(PATIENCE, other.replaced.recv()).await.expect("in time");
+        let Some(ForWorkers::Replace { records, .. }) = said else { panic!("{said:?}") };
+        for (aor, bindings) in shown(&records) {
             if bindings == only("sip:1", cseq) {
                 missing.remove(&aor);
             }

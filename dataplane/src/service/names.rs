@@ -69,18 +69,18 @@ impl NameRelay {
     }
 
     /// Takes a question of a worker.
-    pub(super) fn ask(&self, worker: usize, question: NameQuestion) {
+    pub(super) fn ask(&self, worker: usize, question: &NameQuestion) {
         let mut asked = self.asked.borrow_mut();
-        if let Some(waiting) = asked.get_mut(&question) {
+        if let Some(waiting) = asked.get_mut(question) {
             if !waiting.contains(&worker) {
                 waiting.push(worker);
             }
         } else if self.is_connected.get() && asked.len() < NAMES_ASKED_MAX {
-            asked.insert(question, vec![worker]);
-            self.unsent.borrow_mut().push_back(question);
+            asked.insert(*question, vec![worker]);
+            self.unsent.borrow_mut().push_back(*question);
             self.news.notify_one();
         } else {
-            let answer = Arc::new(failed(&question));
+            let answer = Arc::new(failed(question));
             self.undelivered.borrow_mut().push_back((worker, answer));
         }
     }

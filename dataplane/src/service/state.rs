@@ -265,7 +265,7 @@ impl Service {
     fn take_questions(&self, worker: usize, end: &ServiceEnd) {
         while let Some(question) = end.questions.pop() {
             match question {
-                Question::Name(question) => self.names.ask(worker, question),
+                Question::Name(question) => self.names.ask(worker, &question),
                 Question::User(question) => self.location.ask(worker, &question),
             }
         }

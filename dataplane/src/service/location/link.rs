@@ -82,7 +82,7 @@ impl LocationRelay {
     }
 
     /// Says something beside changes. It never waits, so that who reads never waits for who writes.
-    fn answer(&self, answer: FromLocation) {
+    pub(super) fn answer(&self, answer: FromLocation) {
         self.answers.borrow_mut().push_back(answer);
         self.news.notify_one();
     }
