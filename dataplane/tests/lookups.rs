@@ -8,7 +8,7 @@ use dataplane::mailbox::{Command, Question};
 use dataplane::packet::{MemoryPacket, PacketBuf};
 use dataplane::testing::appliance::{Appliance, lab_epoch, lab_fib, lab_settings};
 use dataplane::testing::frames;
-use sip_core::{Action, AorQuestion, LocationSizes, Rule};
+use sip_core::{Action, AorQuestion, LocationSizes, Rule, TransactionSizes};
 use std::sync::Arc;
 
 const CALLER: &str = "10.77.1.2:5060";
@@ -23,6 +23,8 @@ fn registrar() -> (Appliance, Arc<quanta::Mock>) {
     let mut appliance = Appliance::with_clock(&settings, &clock);
     let sizes = LocationSizes { aors: 1_000, bindings: 1_000, text_blocks: 4_000 };
     appliance.worker = appliance.worker.with_location(sizes, [0, 1], [7; 16], 1_700_000_000_000);
+    let sizes = TransactionSizes { transactions: 64, buffers: 256 };
+    appliance.worker = appliance.worker.with_transactions(sizes, 0, 1);
     appliance.command(Command::Fib(Arc::new(lab_fib(1, [0, 1], true))));
     appliance.command(Command::Epoch(Arc::new(lab_epoch(&settings))));
     appliance.command(Command::LocationReady);
@@ -106,7 +108,7 @@ fn a_user_whom_another_appliance_knows_is_waited_for_and_reached() {
     let sent: Vec<_> = appliance.sent().iter().map(|(_, packet)| start(packet)).collect();
     assert_eq!(sent, vec![format!("OPTIONS sip:bob@{PHONE} SIP/2.0"); 2]);
     conserved(&appliance, 0);
-    assert!(call(&mut appliance, "bob").is_some_and(|sent| sent.starts_with("OPTIONS")));
+    assert!(call(&mut appliance, "bo%62").is_some_and(|sent| sent.starts_with("OPTIONS")));
     let status = appliance.service.counters.location.status();
     assert_eq!((status.lookups, status.lookups_waiting, status.not_registered), (2, 0, 0));
 }

@@ -22,6 +22,8 @@ pub(super) struct Verdict {
     pub(super) unreached_calls: u64,
     /// Calls that were refused at some time, though a later attempt may have got through.
     pub(super) refused_calls: u64,
+    /// Calls that heard 480 at some time, as if their user had not registered, or both of his flows were lost.
+    pub(super) denied_calls: u64,
     /// Calls that were up and whose BYE was not answered with 200.
     pub(super) unended_calls: u64,
     /// The same of registrations, which a phone tries again and again.
@@ -149,6 +151,7 @@ fn judge(
     }
     verdict.calls += u64::from(succeeded);
     verdict.refused_calls += u64::from(attempts.iter().any(|attempt| attempt.answer >= 300));
+    verdict.denied_calls += u64::from(attempts.iter().any(|attempt| attempt.answer == 480));
     let Some(contact) = last.contact else { return };
     if let Some(since) = stale_since(contact, last.began, acknowledged) {
         verdict.stale_answers += 1;

@@ -28,6 +28,8 @@ pub(super) enum What {
     Pause,
     /// The way between a second-stage and a first-stage node is cut
     Link,
+    /// SIGKILL to all processes of two second-stage nodes, which together had some users alone
+    Pair,
     /// Slots of the engine move to another master
     Slots,
     /// An appliance is started again as an operator does it
@@ -51,6 +53,9 @@ fn cases(topology: Topology) -> Vec<(What, Role)> {
     // With one way out of two cut, the two first-stage nodes differ in what they can reach.
     if topology.first > 1 && topology.second > 1 {
         all.push((What::Link, Role::SecondStage));
+    }
+    if topology.second > 2 {
+        all.push((What::Pair, Role::SecondStage));
     }
     all.push((What::Slots, Role::Engine));
     all
@@ -80,7 +85,9 @@ pub(super) fn plan(
                     let mut one_of = |role| topology.with(role).choose(&mut random).copied();
                     one_of(role).into_iter().chain(one_of(Role::FirstStage)).collect()
                 }
-                What::Slots => topology.with(role).sample(&mut random, 2).copied().collect(),
+                What::Pair | What::Slots => {
+                    topology.with(role).sample(&mut random, 2).copied().collect()
+                }
                 _ => topology.with(role).choose(&mut random).copied().into_iter().collect(),
             };
             let lasts = Duration::from_millis(random.random_range(4_000..8_000));
@@ -110,7 +117,9 @@ impl Fault {
             (What::Link, [one, other]) => topology::cut_link(*one, *other),
             (What::Slots, [from, to]) => topology::move_slots(*from, *to, SLOTS),
             (What::Restart, hosts) => hosts.iter().try_for_each(|host| topology::restart(*host)),
-            (What::Kill, hosts) => hosts.iter().try_for_each(|host| topology::kill(*host)),
+            (What::Kill | What::Pair, hosts) => {
+                hosts.iter().try_for_each(|host| topology::kill(*host))
+            }
             (What::Pause, hosts) => hosts.iter().try_for_each(|host| topology::pause(*host)),
             (What::Cut | What::Link | What::Slots, hosts) => {
                 hosts.iter().try_for_each(|host| topology::cut(*host))
@@ -143,6 +152,7 @@ impl fmt::Display for Fault {
             What::Cut => "cut",
             What::Pause => "pause",
             What::Link => "link",
+            What::Pair => "pair",
             What::Slots => "slots",
             What::Restart => "restart",
         };

@@ -20,7 +20,7 @@ pub(super) const T1: u64 = 500;
 /// How long a client waits for a first word before it tries the next first-stage node: one retransmission.
 const SILENCE: u64 = 2 * T1;
 /// And how long for a final response after a provisional one.
-const PROCEEDING: u64 = 3_000;
+const PROCEEDING: u64 = 2_000;
 /// Pause after a refusal.
 const PAUSE: u64 = 100;
 /// How long a caller goes on trying.

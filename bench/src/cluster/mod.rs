@@ -61,6 +61,7 @@ What is printed, and stands in the JSON file:
                             whatever broke or was healed last
   unreached_calls           calls that did not get through in 10 s
   refused_calls             calls that were refused at some time, though a later attempt may have got through
+  denied_calls              of these, calls that heard 480, as if their user had not registered
   unended_calls             calls that were up and whose BYE had no 200
 The history is one JSON object a line: time in ms, what, who, through which node, Contact, status, latency.
 

@@ -39,6 +39,7 @@ impl Report {
         println!("  calls that got through         {:9}", verdict.calls);
         println!("  calls that never did           {:9}", verdict.unreached_calls);
         println!("  refused at some time           {:9}", verdict.refused_calls);
+        println!("    with 480                     {:9}", verdict.denied_calls);
         println!("  up, and not ended by BYE       {:9}", verdict.unended_calls);
         println!("  registrations                  {:9}", verdict.registrations);
         println!("  lost bindings                  {:9}", verdict.lost_bindings);

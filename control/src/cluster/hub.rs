@@ -230,9 +230,12 @@ impl Hub {
         self.lock().shadow.has(aor)
     }
 
-    /// Takes the question of a worker that has no binding of an AoR. Gives whether it has all there is: this node holds
-    /// the AoR and has loaded its share.
+    /// Takes the question of a worker that has no binding of an AoR. Gives whether there is nothing to be had: this node
+    /// holds the AoR and has loaded its share, or the engine is away.
     pub(super) fn ask_for(&self, aor: String, asker: Asker) -> bool {
+        if !self.picture.borrow().is_connected {
+            return true;
+        }
         let is_held = self.share.borrow().as_ref().is_some_and(|share| share.has(&aor));
         let inner = &mut *self.lock();
         // What the workers are said to have may be on its way there.

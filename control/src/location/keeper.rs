@@ -139,7 +139,7 @@ impl KeeperHandle {
         matches!(self.keeper, Keeping::Engine(_))
     }
 
-    /// Has what others know of an AoR given to the worker that asks. Gives whether it has all there is already;
+    /// Has what others know of an AoR given to the worker that asks. Gives whether there is nothing to be had;
     /// otherwise the answer comes behind what there is, with the replacements.
     pub fn ask_for(&self, aor: String, asker: Asker) -> bool {
         match &self.keeper {

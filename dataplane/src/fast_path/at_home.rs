@@ -15,8 +15,8 @@ use control_api::DropReason;
 use sip_core::limits::{BINDING_TEXT_MAX, CONTACTS_MAX};
 use sip_core::{
     AorOwner, AorUri, Arrival, Authenticated, Blocked, Demand, Durability, HeaderId, Located,
-    Location, Method, NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute,
-    Span, consume_credentials, route_otherwise,
+    Method, NoAor, ParseErrorKind, RealmId, Registered, Reply, Request, RequestRoute, Span,
+    consume_credentials, route_otherwise,
 };
 
 /// Longest answer to a REGISTER that can wait for the store: with as many bindings as an AoR can have,
@@ -195,41 +195,42 @@ impl Way<'_> {
             }
             _ => {}
         }
-        let Scratch { location, targets, choices, patience, .. } = scratch;
+        let Scratch { location, targets, .. } = scratch;
         match location.locate(request, uri, self.tables, targets) {
             Located::Found => {
                 targets.aim(route);
                 Ok(())
             }
-            Located::NotRegistered => {
-                match route_otherwise(request, self.tables, arrival, choices, route) {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(self.not_here(request, uri, location, *patience)),
-                    Err(reply) => Err(Refused::Reply(reply)),
-                }
-            }
+            Located::NotRegistered => self.not_here(request, arrival, uri, route, scratch),
             Located::Unknown => Err(Refused::Reply(Reply::NotFound)),
             Located::Loading => Err(Refused::Reply(Reply::Unavailable)),
         }
     }
 
-    /// No binding of the user is here. Appliances that share users ask what the others know: a share moves while phones
-    /// go on calling.
+    /// No binding of the user is here. Appliances that share users ask the engine, which has all there are: a share moves
+    /// while phones go on calling. What is left may be at the member that has the user.
     #[cold]
     fn not_here(
         &self,
         request: &Request,
+        arrival: &Arrival,
         uri: &AorUri,
-        location: &mut Location,
-        patience: Patience,
-    ) -> Refused {
-        match patience {
-            Patience::All if location.asks() && location.ask(request, uri, self.tables) => {
-                Refused::Verdict(Verdict::Await(Awaited::User))
-            }
+        route: &mut RequestRoute,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refused> {
+        let Scratch { location, choices, patience, .. } = scratch;
+        let asks = location.asks();
+        if asks && *patience == Patience::All && location.ask(request, uri, self.tables) {
+            return Err(Refused::Verdict(Verdict::Await(Awaited::User)));
+        }
+        match route_otherwise(request, self.tables, arrival, choices, route) {
+            Ok(true) => Ok(()),
             // Nobody could say it, so that it is not said that there is none.
-            Patience::Nothing if location.asks() => Refused::Reply(Reply::Unavailable),
-            _ => Refused::Reply(Reply::NotRegistered),
+            Ok(false) if asks && *patience == Patience::Nothing => {
+                Err(Refused::Reply(Reply::Unavailable))
+            }
+            Ok(false) => Err(Refused::Reply(Reply::NotRegistered)),
+            Err(reply) => Err(Refused::Reply(reply)),
         }
     }
 }
