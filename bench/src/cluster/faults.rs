@@ -185,12 +185,13 @@ mod tests {
             let faults = plan(topology, count, 7, AWAY, None);
             faults.iter().map(|fault| kind(fault.to_string())).collect::<BTreeSet<String>>()
         };
-        let all = kinds(Topology::LARGEST, 12);
-        assert_eq!(all.len(), 12, "{all:?}");
+        let all = kinds(Topology::LARGEST, 13);
+        assert_eq!(all.len(), 13, "{all:?}");
         assert!(
             all.contains("link p f")
                 && all.contains("kill d d d")
                 && all.contains("pause f")
+                && all.contains("pair p p")
                 && all.contains("slots d d"),
             "{all:?}"
         );

@@ -198,7 +198,7 @@ mod tests {
         let words: Vec<_> = table.lines().nth(5).unwrap_or_default().split_whitespace().collect();
         assert_eq!(words, ["lcore", "1", "12,400", "0", "0", "55", "0", "0"]);
         let words: Vec<_> = table.lines().last().unwrap_or_default().split_whitespace().collect();
-        assert_eq!(words, ["lcore", "1", "9,000", "3", "20", "18", "1"]);
+        assert_eq!(words, ["lcore", "1", "9,000", "3", "0", "20", "18", "1"]);
         let mut idle = worker();
         idle.location = LocationStatus { capacity: 65_536, ..LocationStatus::default() };
         assert_eq!(location_tables(&[idle], &store), "");

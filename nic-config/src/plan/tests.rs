@@ -132,7 +132,7 @@ fn refusals_about_privilege() {
 fn refusals_about_memory() {
     let memory = |table: &str| refusal(&format!("{ONE}[memory]\n{table}\n"));
     assert!(
-        memory("mbufs = 100").contains("memory.mbufs = 100: these ports and queues need 12864")
+        memory("mbufs = 100").contains("memory.mbufs = 100: these ports and queues need 13120")
     );
     assert!(memory("megabytes = 64").contains("memory.megabytes = 64: the plan needs 128"));
     assert!(memory("hugepages = \"require\"").contains("101 MiB needed, 0 MiB of hugepages free"));
