@@ -98,7 +98,9 @@ impl Follower {
                 .send_if_modified(|picture| std::mem::replace(&mut picture.lag_ms, lag) != lag);
             hub.set_whole(self.loading.is_none() && self.behind_since.is_none());
             let wake = Instant::now() + if is_behind { Duration::ZERO } else { FOLLOW_EVERY };
-            while timeout_at(wake, hub.has_lookups.notified()).await.is_ok() {
+            while Instant::now() < wake
+                && timeout_at(wake, hub.has_lookups.notified()).await.is_ok()
+            {
                 look_up(hub, engine).await;
             }
         }

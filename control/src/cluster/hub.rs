@@ -259,7 +259,8 @@ impl Hub {
 
     /// Says whether the workers have all that this node is to hold.
     pub(super) fn set_whole(&self, is_whole: bool) {
-        self.lock().is_whole = is_whole;
+        let inner = &mut *self.lock();
+        inner.is_whole = is_whole && !inner.wants_all;
     }
 
     /// Records of what is stored, on their way to workers that have begun anew.
