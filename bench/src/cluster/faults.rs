@@ -32,6 +32,8 @@ pub(super) enum What {
     Pair,
     /// Slots of the engine move to another master
     Slots,
+    /// SIGKILL to the whole engine
+    Engine,
     /// An appliance is started again as an operator does it
     #[value(skip)]
     Restart,
@@ -73,11 +75,9 @@ pub(super) fn plan(
     let mut random = SmallRng::seed_from_u64(seed);
     let mut plan = Vec::new();
     while plan.len() < count {
+        let begun = plan.len();
         let mut round = cases(topology);
         round.retain(|(what, _)| only.is_none_or(|only| *what == only));
-        if round.is_empty() {
-            break;
-        }
         round.shuffle(&mut random);
         for (what, role) in round {
             let hosts = match what {
@@ -93,9 +93,12 @@ pub(super) fn plan(
             let lasts = Duration::from_millis(random.random_range(4_000..8_000));
             plan.push(Fault { what, hosts, lasts });
         }
-        if only.is_none() {
+        if only.is_none_or(|only| only == What::Engine) {
             let hosts = topology.with(Role::Engine);
-            plan.push(Fault { what: What::Kill, hosts, lasts: engine_away });
+            plan.push(Fault { what: What::Engine, hosts, lasts: engine_away });
+        }
+        if plan.len() == begun {
+            break; // This topology has no such fault.
         }
     }
     plan.truncate(count);
@@ -117,7 +120,7 @@ impl Fault {
             (What::Link, [one, other]) => topology::cut_link(*one, *other),
             (What::Slots, [from, to]) => topology::move_slots(*from, *to, SLOTS),
             (What::Restart, hosts) => hosts.iter().try_for_each(|host| topology::restart(*host)),
-            (What::Kill | What::Pair, hosts) => {
+            (What::Kill | What::Pair | What::Engine, hosts) => {
                 hosts.iter().try_for_each(|host| topology::kill(*host))
             }
             (What::Pause, hosts) => hosts.iter().try_for_each(|host| topology::pause(*host)),
@@ -148,7 +151,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.hosts.iter().map(|host| host.name()).collect();
         let what = match self.what {
-            What::Kill => "kill",
+            What::Kill | What::Engine => "kill",
             What::Cut => "cut",
             What::Pause => "pause",
             What::Link => "link",
