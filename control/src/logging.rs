@@ -47,7 +47,8 @@ pub fn apply(log: Log) -> bool {
     handles.format == log.format
 }
 
-/// Of the store's own affairs only its troubles are shown.
+/// Of the store's own affairs only its troubles are shown, and of the engine's nothing: each attempt of its client to
+/// reach a node would be an error, and `cluster` says once what is wrong.
 fn filter(level: Level) -> EnvFilter {
     let level = level.as_tracing();
     let others = match level {
@@ -56,5 +57,5 @@ fn filter(level: Level) -> EnvFilter {
     };
     let quiet = ["fjall", "lsm_tree", "hyper", "tokio_postgres"];
     let quiet = quiet.map(|name| format!("{name}={others}")).join(",");
-    EnvFilter::new(format!("{level},{quiet}"))
+    EnvFilter::new(format!("{level},{quiet},redis=off"))
 }

@@ -50,12 +50,20 @@ fn version(call: u64, cseq: u32) -> u64 {
     call.rotate_left(7) ^ u64::from(cseq).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// What the workers have. An AoR with one binding takes some 90 bytes: 24 in the table, which is filled half to seven
+/// What is known of an AoR.
+#[derive(Debug, Default)]
+struct Known {
+    /// Number of the last replacement that has named it.
+    replaced: u64,
+    held: Box<[Held]>,
+}
+
+/// What the workers have. An AoR with one binding takes some 100 bytes: 32 in the table, which is filled half to seven
 /// eighths, and 48 beside it.
 #[derive(Debug, Default)]
 pub(super) struct Shadow {
     /// By a hash of the AoR with a random key.
-    aors: HashMap<u64, Box<[Held]>>,
+    aors: HashMap<u64, Known>,
     hasher: RandomState,
 }
 
@@ -75,17 +83,17 @@ impl Shadow {
         self.aors.contains_key(&self.key(aor))
     }
 
-    /// Whether a replacement of this AoR is on its way to a worker that has seen those up to `seen`.
+    /// Whether a replacement of this AoR is on its way to a worker that has seen those up to `seen`: what the worker has
+    /// told without it is taken away by it again.
     pub(super) fn is_ahead(&self, aor: &str, seen: u64) -> bool {
-        let held = self.aors.get(&self.key(aor));
-        held.is_some_and(|held| held.iter().any(|one| one.since > seen))
+        self.aors.get(&self.key(aor)).is_some_and(|known| known.replaced > seen)
     }
 
     /// A worker that has seen the replacements up to `seen` has told of an AoR: what was changed there.
     pub(super) fn told(&mut self, record: &Record<'_>, seen: u64, unix_ms: u64) -> Vec<Change> {
         let now = Instant::now();
         let key = self.key(record.aor());
-        let before = self.aors.remove(&key).unwrap_or_default();
+        let Known { replaced, held: before } = self.aors.remove(&key).unwrap_or_default();
         let mut held = Vec::with_capacity(before.len() + 1);
         let mut changes = Vec::new();
         for binding in record.bindings() {
@@ -114,14 +122,14 @@ impl Shadow {
                 changes.push(Change::removed(old.id, now));
             }
         }
-        self.keep(key, held);
+        self.keep(key, replaced, held);
         changes
     }
 
     /// The AoR is being replaced by this record, in the replacement of this number.
     pub(super) fn replaced(&mut self, record: &Record<'_>, number: u64, unix_ms: u64) {
         let key = self.key(record.aor());
-        let before = self.aors.remove(&key).unwrap_or_default();
+        let before = self.aors.remove(&key).unwrap_or_default().held;
         let mut held: Vec<_> = record
             .bindings()
             .map(|binding| {
@@ -147,17 +155,17 @@ impl Shadow {
             })
             .collect();
         held.extend(gone);
-        self.keep(key, held);
+        self.keep(key, number, held);
     }
 
     /// Forgets what is over.
     pub(super) fn sweep(&mut self, unix_ms: u64) {
-        self.aors.retain(|_, held| held.iter().any(|one| one.ends_ms() > unix_ms));
+        self.aors.retain(|_, known| known.held.iter().any(|one| one.ends_ms() > unix_ms));
     }
 
-    fn keep(&mut self, key: u64, held: Vec<Held>) {
+    fn keep(&mut self, key: u64, replaced: u64, held: Vec<Held>) {
         if !held.is_empty() {
-            self.aors.insert(key, held.into_boxed_slice());
+            self.aors.insert(key, Known { replaced, held: held.into_boxed_slice() });
         }
     }
 
