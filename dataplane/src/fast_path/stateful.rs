@@ -8,8 +8,8 @@ use control_api::DropReason;
 use core::net::SocketAddr;
 use sip_core::{
     Arrival, BranchId, Choices, Egress, ListenId, Method, Owner, Recognised, Request, RequestRoute,
-    Response, ResponseFate, Tables, Transport, begin_route, finish_route, rewrite_located,
-    rewrite_request,
+    Response, ResponseFate, RouteReason, Tables, Transport, begin_route, finish_route,
+    rewrite_located, rewrite_request,
 };
 
 /// What transactions are to know of the message in hand as it leaves.
@@ -125,6 +125,12 @@ impl Way<'_> {
             }
             Err(verdict) => {
                 if let Verdict::Unreachable(next_hop) = verdict {
+                    // Within a dialog there is nowhere else to go. Over UDP it comes again, and the kernel has asked for
+                    // the neighbour once more by then.
+                    let comes_again = !self.tables.transport_of(arrival.listen).is_connection();
+                    if comes_again && route.reason == RouteReason::InDialog {
+                        return Err(Refused::Verdict(verdict));
+                    }
                     scratch.failed = Some(next_hop);
                 }
                 None

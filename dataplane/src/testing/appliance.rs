@@ -237,6 +237,16 @@ pub fn lab_epoch(settings: &Settings) -> Epoch {
 
 /// The lab's routes as picture number `generation`; callers and callees on these two `ports`; with or without the MAC addresses of the two hosts.
 pub fn lab_fib(generation: u64, ports: [u8; 2], has_neighbours: bool) -> Fib {
+    fib_with(generation, ports, |_| has_neighbours.then_some(true))
+}
+
+/// The same, in which this host does not answer.
+pub fn lab_fib_without(generation: u64, dead: &str) -> Fib {
+    fib_with(generation, [0, 1], |host| Some(host != dead))
+}
+
+/// `answers` says of each host whether it does, if that is known.
+fn fib_with(generation: u64, ports: [u8; 2], answers: impl Fn(&str) -> Option<bool>) -> Fib {
     let address = |text: &str| -> IpAddr { text.parse().expect("an address") };
     let link = |port: u8, ifindex: u32| Link {
         port,
@@ -260,9 +270,12 @@ pub fn lab_fib(generation: u64, ports: [u8; 2], has_neighbours: bool) -> Fib {
         (CALLEES, "10.77.2.2"),
         (CALLEES, "fd77:2::2"),
     ];
-    for (ifindex, host) in hosts.into_iter().filter(|_| has_neighbours) {
+    for (ifindex, host) in hosts {
         let mac = [2, 0, 0, 0, u8::from(ifindex != CALLERS), 2];
-        fib = fib.neighbour(ifindex, address(host), Neighbour::Valid(mac));
+        let neighbour = |is_there| if is_there { Neighbour::Valid(mac) } else { Neighbour::Failed };
+        if let Some(neighbour) = answers(host).map(neighbour) {
+            fib = fib.neighbour(ifindex, address(host), neighbour);
+        }
     }
     fib.build(generation)
 }

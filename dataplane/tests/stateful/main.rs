@@ -8,7 +8,7 @@ use control_api::DropReason;
 use dataplane::mailbox::Command;
 use dataplane::packet::MemoryPacket;
 use dataplane::parcel::{Errand, service_parcels};
-use dataplane::testing::appliance::{lab_fib, lab_settings_stateful};
+use dataplane::testing::appliance::{lab_fib, lab_fib_without, lab_settings_stateful};
 use dataplane::testing::frames;
 use sip_core::TransactionSizes;
 use std::sync::Arc;
@@ -160,6 +160,28 @@ fn no_packet_and_no_neighbour_for_a_message_of_our_own_are_counted() {
     team.workers[0].command(Command::Fib(fib));
     team.workers[0].worker.attend();
     assert_eq!(starts(&team.wait(Duration::from_millis(1_001))), starts(&sent));
+}
+
+#[test]
+fn a_bye_whose_next_hop_does_not_answer_is_not_refused_and_goes_when_it_does() {
+    let mut team = Team::new(1);
+    let forwarded = team.hear_caller(&invite(1))[1].1.clone();
+    let answered = team.hear_callee(&answer(&forwarded, "200 OK"));
+    team.hear_caller(&in_dialog("ACK", &answered[0].1).replace("-1-ACK", "-2-ACK"));
+    let set = |team: &Team, fib| team.workers[0].command(Command::Fib(Arc::new(fib)));
+    set(&team, lab_fib_without(2, "10.77.2.2"));
+    team.workers[0].worker.attend();
+    team.workers[0].resolve_requests();
+    let bye = in_dialog("BYE", &answered[0].1);
+    assert_eq!(team.hear_caller(&bye), []);
+    assert_eq!(team.status(0)[0].dropped_for(DropReason::NeighbourFailed), 1);
+    assert_eq!(team.workers[0].resolve_requests().len(), 1, "the kernel is asked again");
+    // What opens something may be sent elsewhere by who sends it.
+    let refused = team.hear_caller(&invite(2));
+    assert_eq!(starts(&refused)[1], (0, "SIP/2.0 500 Server Internal Error"));
+    set(&team, lab_fib(3, [0, 1], true));
+    team.workers[0].worker.attend();
+    assert_eq!(starts(&team.hear_caller(&bye)), [(1, "BYE sip:10.77.2.2:5060 SIP/2.0")]);
 }
 
 /// What the service core does with a parcel from a worker; gives the message that the kernel gets.
