@@ -15,6 +15,9 @@
 //! service core ────────► worker: into its tables ────────► service core
 //! ```
 //!
+//! `Replace` and `Answered` go the way of `Load`, behind each other, and come home as `Replaced` and `Heard`: a worker that
+//! is told of an answer has what it was answered with.
+//!
 //! Nothing here waits, locks, allocates or calls the kernel.
 
 use crate::limits::{LOAD_BATCHES, LOG_BATCHES};
