@@ -335,6 +335,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_tables_have_what_was_asked_for_when_they_hear_of_the_answer() {
+        let (mut log, service) = rings();
+        let mut tables = Stub::default();
+        for (mut batch, errand) in
+            load_batches().into_iter().zip([Errand::Replace { number: 1 }, Errand::Answered])
+        {
+            batch.records.extend([3; 8]);
+            batch.errand = errand;
+            service.send(batch);
+        }
+        assert!(log.run(&mut tables));
+        assert_eq!((tables.loaded.len(), tables.answered.len()), (8, 0));
+        assert!(log.run(&mut tables));
+        assert_eq!(tables.answered, [3; 8]);
+        let back: Vec<_> =
+            std::iter::from_fn(|| service.next()).map(|batch| batch.errand).collect();
+        assert_eq!(back, [Errand::Replaced, Errand::Heard]);
+    }
+
+    #[test]
     fn nothing_is_allocated() {
         let (mut log, service) = rings();
         let mut tables = Stub::default();

@@ -273,6 +273,42 @@ async fn a_worker_is_given_a_user_of_others_before_its_question_is_answered() {
 }
 
 #[tokio::test]
+async fn a_master_that_is_silent_holds_up_no_question_for_the_users_of_another() {
+    let engine = RedisCluster::start(0, None);
+    let mut has = Node::start(cluster(&engine, "silent", 3), 0).connected().await;
+    let mut node = Node::start(cluster(&engine, "silent", 1), 1).connected().await;
+    let users: Vec<String> = (0..64).map(|user| format!("u{user}@example.com")).collect();
+    has.tell(users.iter().flat_map(|aor| record(aor, &[("sip:1", 1, 1)])).collect());
+    has.flushed().await;
+    let at = |master: usize| {
+        let keys = engine.cli(master, &["KEYS", "*:a:*"]);
+        // What the node holds itself it has been given.
+        let share = Share::new(&cluster(&engine, "", 1), &settings([7; 16]), &[]).unwrap();
+        let aors = keys.lines().filter_map(|key| key.split_once(":a:")).map(|(_, aor)| aor);
+        let mut others = aors.filter(|aor| share.holders(aor)[0] != member(1));
+        others.next().expect("one of 64").to_owned()
+    };
+    let (silent, other) = (at(0), at(1));
+    let asker = |number| Asker { worker: 0, number };
+    engine.signal(0..1, "STOP");
+    assert!(!node.keeper.ask_for(silent.clone(), asker(1)));
+    assert!(!node.keeper.ask_for(other.clone(), asker(2)));
+    let records = node.answered(asker(2)).await;
+    assert_eq!(shown(&records)[&other], only("sip:1", 1));
+    assert!(!shown(&records).contains_key(&silent));
+    engine.signal(0..1, "CONT");
+    let is_told = async {
+        // On a busy machine the first question may be over by now.
+        while node.keeper.ask_for(silent.clone(), asker(3))
+            || timeout(Duration::from_secs(5), node.hears(&silent, &[("sip:1", 1)])).await.is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, is_told).await.expect("it is answered when the master goes on");
+}
+
+#[tokio::test]
 async fn a_change_that_an_older_state_has_overtaken_is_given_again() {
     let engine = RedisCluster::shared();
     let mut node = Node::start(cluster(&engine, "overtaken", 3), 0).connected().await;
@@ -429,6 +465,9 @@ async fn an_engine_that_was_away_gets_what_it_has_missed() {
     let said = node.trouble().await;
     assert!(said.contains("the engine"), "{said}");
     assert!(state.borrow().trouble.is_some() && node.confirmed.try_recv().is_err());
+    node.wait(|picture| !picture.is_connected).await;
+    let asker = Asker { worker: 0, number: 1 };
+    assert!(node.keeper.ask_for("u1@x".into(), asker), "nobody waits for what cannot be read");
     engine.signal(0..6, "CONT");
     node.flushed().await;
     assert_eq!(node.get(ALICE).await, only("sip:1", 50));

@@ -61,6 +61,29 @@ impl Cluster {
         parsed(&trunkline(&["status", "--json", "--socket", &socket]))
     }
 
+    /// Whether a second-stage node sees that all of them are up.
+    fn sees_all_up(&self, node: &str) -> bool {
+        let shares: Value = parsed(&self.of(node, &["shares", "--json"]));
+        shares.as_array().is_some_and(|all| all.iter().all(|member| member["state"] == "up"))
+    }
+
+    /// Whether the first stage sends to all members of its set.
+    #[expect(clippy::unused_self, reason = "needs a lab that is up")]
+    fn uses_all(&self) -> bool {
+        let socket = "/run/trunkline/lab/f1/run/control.sock";
+        let members = parsed(&trunkline(&["destinations", "--json", "--socket", socket]));
+        members.as_array().is_some_and(|all| all.iter().all(|one| one["is_in_use"] == true))
+    }
+
+    /// Waits until each of these second-stage nodes knows what its share is. Whoever was up first has seen the others
+    /// down, and keeps what it took meanwhile.
+    #[track_caller]
+    fn settles(&self, nodes: &[&str]) {
+        until("all see that all are up", || nodes.iter().all(|node| self.sees_all_up(node)));
+        // So long they take what looks new for what they had already answered.
+        sleep(Duration::from_secs(4));
+    }
+
     /// Messages that an appliance has received.
     pub(crate) fn received(&self, node: &str) -> u64 {
         self.status(node)["total"]["received"].as_u64().expect("a count")
@@ -230,14 +253,8 @@ fn nodes_of_both_stages_have_each_others_users_and_lose_none_with_one_of_them() 
         }
     };
     let users = || ["p1", "p2", "p3"].map(|node| cluster.users(node));
-    let sees_all_up = |node: &str| {
-        let shares: Value = parsed(&cluster.of(node, &["shares", "--json"]));
-        shares.as_array().is_some_and(|all| all.iter().all(|member| member["state"] == "up"))
-    };
 
-    until("all see that all are up", || ["p1", "p2", "p3"].into_iter().all(sees_all_up));
-    // So long they take what looks new for what they had already answered.
-    sleep(Duration::from_secs(4));
+    cluster.settles(&["p1", "p2", "p3"]);
     callees.iter().for_each(registers);
     until("two of the three nodes have each user", || users().iter().sum::<u64>() == 24);
     assert!(users().iter().all(|users| *users > 0), "{:?}", users());
@@ -268,9 +285,12 @@ fn a_user_is_reached_at_a_node_that_has_him_not_and_when_both_that_have_him_die(
         Phone::new("uas", &at, "10.79.0.11:5060", &format!("user{number}"))
     };
     let callees: Vec<_> = (0..12).map(callee).collect();
+    cluster.settles(&["p1", "p2", "p3"]);
+    until("f1 sends to all", || cluster.uses_all());
     callees.iter().for_each(registers);
     let users = || ["p1", "p2", "p3"].map(|node| cluster.users(node));
-    until("two of the three nodes have each user", || users().iter().sum::<u64>() == 24); // As if the first stage had seen a loss before p3 itself.
+    until("two of the three nodes have each user", || users().iter().sum::<u64>() == 24);
+    // As if the first stage had seen a loss before p3 itself.
     let direct = Phone::new("uac", "10.79.0.101:7000", "10.79.0.23:5060", "caller");
     for callee in &callees {
         assert!(call(&direct, callee).is_some(), "{}", callee.user);
@@ -404,6 +424,7 @@ fn campaign(arguments: &[&str]) -> Value {
 fn a_clock_that_is_an_hour_ahead_is_told_and_harms_no_binding() {
     let cluster = Cluster::up("s1p2");
     cluster.host("kill", "p2");
+    until("f1 sees that p2 is gone", || !cluster.uses_all());
     let directory = "/run/trunkline/lab/p2";
     let mut ahead = Command::new("ip");
     ahead.args(["netns", "exec", "tl-p2", "faketime", "-f", "+1h"]).arg(binary("trunkline"));
@@ -424,12 +445,7 @@ fn a_clock_that_is_an_hour_ahead_is_told_and_harms_no_binding() {
         })
         .collect();
     let caller = Phone::new("uac", "10.79.0.101:7000", proxy, "caller");
-    until("p2 is used", || {
-        let socket = "/run/trunkline/lab/f1/run/control.sock";
-        let members = trunkline(&["destinations", "--json", "--socket", socket]);
-        let members: Value = parsed(&members);
-        members.as_array().is_some_and(|all| all.iter().all(|one| one["is_in_use"] == true))
-    });
+    until("p2 is used", || cluster.uses_all());
     callees.iter().for_each(registers);
     until("both have all users", || [cluster.users("p1"), cluster.users("p2")] == [8, 8]);
     // What p1 took lives on at p2 as long as it is to, and the other way round.

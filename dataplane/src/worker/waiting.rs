@@ -22,20 +22,18 @@ impl<Io: PacketIo, Pr: Probe> Worker<Io, Pr> {
         let Some((question, hash)) = self.take_question(what) else {
             return self.take_as_is(what, held, now);
         };
-        let awaiting = match what {
-            Awaited::Name => &mut self.awaiting,
-            Awaited::User => &mut self.lookups,
-        };
-        let may_wait = awaiting.has_room(&held)
-            && (awaiting.awaits(hash) || self.mailbox.questions.push(question).is_ok());
-        if !may_wait {
-            awaiting.refused_full += 1;
+        let awaiting = self.awaiting_of(what);
+        let (has_room, is_asked) = (awaiting.has_room(&held), awaiting.awaits(hash));
+        if !(has_room && (is_asked || self.mailbox.questions.push(question).is_ok())) {
+            self.awaiting_of(what).refused_full += 1;
             return self.take_as_is(what, held, now);
         }
-        awaiting.waited += u64::from(deadline_ns.is_none());
-        let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + AWAITING_NS_MAX);
         self.counters_of_held(&held).parked.add(1);
-        self.awaiting_of(what).push(WaitingRequest { held, question: hash, deadline_ns });
+        let is_new = deadline_ns.is_none();
+        let deadline_ns = deadline_ns.unwrap_or_else(|| self.clock_ns(now) + AWAITING_NS_MAX);
+        let awaiting = self.awaiting_of(what);
+        awaiting.waited += u64::from(is_new);
+        awaiting.push(WaitingRequest { held, question: hash, deadline_ns });
     }
 
     /// Asks for an answer that will soon be over.
