@@ -191,20 +191,8 @@ impl Node {
 }
 
 fn binding(uri: &str, call: u64, cseq: u32) -> BindingLine {
-    BindingLine {
-        uri: uri.into(),
-        expires_unix_ms: super::fields::unix_ms() + 600_000,
-        q: 1_000,
-        source: "192.0.2.7:5060".parse().unwrap(),
-        listen: "192.0.2.1:5060".parse().unwrap(),
-        transport: sip_core::Transport::Udp,
-        is_flow: false,
-        instance: String::new(),
-        reg_id: 0,
-        path: String::new(),
-        cseq,
-        call_id_hash: call,
-    }
+    let ends = super::fields::unix_ms() + 600_000;
+    BindingLine { cseq, call_id_hash: call, ..BindingLine::plain(uri, ends) }
 }
 
 fn record(aor: &str, bindings: &[(&str, u64, u32)]) -> Vec<u8> {

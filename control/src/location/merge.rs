@@ -40,20 +40,8 @@ mod tests {
     use sip_core::record::records;
 
     fn binding(uri: &str, ends: u64, flow: u32) -> BindingLine {
-        BindingLine {
-            uri: uri.into(),
-            expires_unix_ms: ends,
-            q: 1_000,
-            source: "192.0.2.7:5060".parse().unwrap(),
-            listen: "192.0.2.1:5060".parse().unwrap(),
-            transport: sip_core::Transport::Udp,
-            is_flow: false,
-            instance: if flow == 0 { String::new() } else { "\"<urn:uuid:1>\"".into() },
-            reg_id: flow,
-            path: String::new(),
-            cseq: 1,
-            call_id_hash: 1,
-        }
+        let instance = if flow == 0 { "" } else { "\"<urn:uuid:1>\"" };
+        BindingLine { instance: instance.into(), reg_id: flow, ..BindingLine::plain(uri, ends) }
     }
 
     fn merged(stored: Vec<BindingLine>, restored: Vec<BindingLine>) -> Vec<(String, u64)> {

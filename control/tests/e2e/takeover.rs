@@ -24,7 +24,8 @@ const AWAY_MAX: Duration = Duration::from_secs(10);
 fn document(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/takeover").join(name);
     let text = read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.replace("192.0.2.", "10.79.0.").replace("198.51.100.", "10.79.1.")
+    let text = text.replace("192.0.2.", "10.79.0.").replace("198.51.100.", "10.79.1.");
+    text.replace("2001:db8::", "fd79::")
 }
 
 /// The socket that `trunkline health` asks.
@@ -125,9 +126,15 @@ fn keepalived(folder: &Path, host: &str, id: &str) -> Running {
 #[ignore = "needs root and the lab: make e2e"]
 fn keepalived_gives_the_address_to_who_is_well_and_calls_go_on() {
     const SERVICE: &str = "10.79.0.10";
+    const SERVICE_6: &str = "fd79::10";
     let lab = Cluster::up("s2p1");
     let folder = tempfile::tempdir().expect("a folder");
-    let has = |host| has_address(&lab, host, SERVICE);
+    let has = |host| {
+        let [one, other] = [SERVICE, SERVICE_6].map(|service| has_address(&lab, host, service));
+        one && other
+    };
+    let has_neither =
+        |host| ![SERVICE, SERVICE_6].into_iter().any(|service| has_address(&lab, host, service));
     let _first = keepalived(folder.path(), "f1", "front-1");
     until("f1 has the address", || has("f1"));
     let _second = keepalived(folder.path(), "f2", "front-2");
@@ -140,16 +147,31 @@ fn keepalived_gives_the_address_to_who_is_well_and_calls_go_on() {
     };
     registers(&callee);
     let [running, _] = caller.calls(&callee.aor(), &callee);
+    // Over IPv6, while the second stage is reached over IPv4.
+    let proxy_6 = format!("[{SERVICE_6}]:5060");
+    let callee_6 = Phone::new("uas", "[fd79::102]:6001", &proxy_6, "carol");
+    let caller_6 = Phone::new("uac", "[fd79::101]:7003", &proxy_6, "dave");
+    registers(&callee_6);
+    let [running_6, _] = caller_6.calls(&callee_6.aor(), &callee_6);
+    let takes_tcp = || {
+        let ask = ["sipsak", "-E", "tcp", "-p", SERVICE, "-s", "sip:lab.test"];
+        lab.lab(&[&["exec", "uac", "--"], &ask[..]].concat()).status.success()
+    };
+    until("f1 takes TCP there", takes_tcp);
 
     // A machine that is gone.
     let watched = watch(7_001);
     lab.host("cut", "f1");
-    until("f2 has the address alone", || has("f2") && !has("f1"));
+    until("f2 has the addresses alone", || has("f2") && has_neither("f1"));
     calls(&caller, &callee);
     eprintln!("keepalived: f1 cut off, away for {:?}", watched.end());
+    calls(&caller_6, &callee_6);
+    until("f2 takes TCP there", takes_tcp);
     // What f1 has begun goes on at f2: the call that runs, and calls to who registered through f1.
     caller.and_back("INVITE", &running, &callee);
     caller.and_back("BYE", &running, &callee);
+    caller_6.and_back("INVITE", &running_6, &callee_6);
+    caller_6.and_back("BYE", &running_6, &callee_6);
 
     // It does not take the address back.
     lab.host("heal", "f1");
@@ -157,7 +179,7 @@ fn keepalived_gives_the_address_to_who_is_well_and_calls_go_on() {
         trunkline(&["health", "--socket", &socket("f1")]).status.success()
     });
     std::thread::sleep(Duration::from_secs(4));
-    assert!(has("f2") && !has("f1"));
+    assert!(has("f2") && has_neither("f1"));
 
     // A machine whose appliance is not well gives it away.
     let watched = watch(7_002);
@@ -167,7 +189,7 @@ fn keepalived_gives_the_address_to_who_is_well_and_calls_go_on() {
     assert!(
         not_well.stdout.starts_with(b"not well: the data plane has not answered within 200 ms")
     );
-    until("f1 has the address alone", || has("f1") && !has("f2"));
+    until("f1 has the addresses alone", || has("f1") && has_neither("f2"));
     calls(&caller, &callee);
     eprintln!("keepalived: f2 not well, away for {:?}", watched.end());
     drop(still);

@@ -219,6 +219,28 @@ fn what_comes_to_a_shared_address_leaves_from_there() {
 }
 
 #[test]
+fn shared_addresses_of_two_families_go_together_by_their_place() {
+    let mut settings = listening(&[
+        "10.0.0.10:5060",
+        "10.0.1.10:5060",
+        "[fd77::10]:5060",
+        "10.0.0.11:5060",
+        "[fd77::11]:5060",
+    ]);
+    settings.shared = ["10.0.0.10", "fd77::10", "10.0.1.10"].map(|ip| ip.parse().unwrap()).to_vec();
+    let tables = Tables::build(&settings).unwrap();
+    let onward = |came, source: &str| {
+        let source = source.parse().unwrap();
+        tables.listen_onward(ListenId(came), Transport::Udp, source, 5060).unwrap().0
+    };
+    assert_eq!((onward(2, "10.0.0.11"), onward(2, "fd77::11")), (0, 2));
+    assert_eq!((onward(0, "fd77::11"), onward(0, "10.0.0.11")), (2, 0));
+    assert_eq!((onward(1, "fd77::11"), onward(1, "10.0.0.11")), (4, 1), "it has none beside it");
+    assert_eq!((onward(3, "fd77::11"), onward(4, "10.0.0.11")), (4, 3), "not shared");
+    assert_eq!(onward(2, "10.0.1.10"), 1, "the route says which of them");
+}
+
+#[test]
 fn each_worker_has_a_port_of_its_own_at_every_address() {
     let points = ["10.0.0.1:5060", "10.0.0.1:5070", "10.0.0.1:5071", "10.0.0.2:5060"];
     let build = |points: &[&str], via_ports: &[u16]| {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Messages that each worker must take in all.
 const MESSAGES: u64 = 1_000_000;
-/// Time for them; the cores may be busy with something else, too.
+/// Time for all of it; the cores may be busy with something else, too.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 type Worker = (ServiceEnd, Arc<QueueCounters>);
@@ -34,18 +34,15 @@ pub(crate) fn run(workers: &[Worker], load: &Load) {
         }
         std::thread::sleep(Duration::from_millis(1));
         let status: Vec<_> = workers.iter().map(|(_, queue)| queue.status("calls", 0, 0)).collect();
-        if status.iter().all(|queue| queue.received > MESSAGES) {
-            let is_good =
-                swaps > 20 && parcels > 20 && flows > 0 && status.iter().all(has_done_everything);
+        // A table of flows comes once in a second, and fast cores have done the rest before.
+        let is_done =
+            swaps > 20 && parcels > 20 && flows > 0 && status.iter().all(has_done_everything);
+        if is_done || began.elapsed() > PATIENCE {
             println!(
                 "{swaps} swaps of tables, {parcels} large messages, {flows} tables of flows, {}",
                 describe(&status)
             );
-            std::process::exit(i32::from(!is_good));
-        }
-        if began.elapsed() > PATIENCE {
-            println!("not done after {PATIENCE:?}: {}", describe(&status));
-            std::process::exit(2);
+            std::process::exit(i32::from(!is_done));
         }
     }
 }
@@ -93,7 +90,8 @@ fn carry_parcels(service: &ServiceEnd, free: &mut Vec<Parcel>, load: &Load) -> u
 }
 
 fn has_done_everything(queue: &QueueStatus) -> bool {
-    queue.forwarded > 0
+    queue.received > MESSAGES
+        && queue.forwarded > 0
         && queue.absorbed > 0
         && queue.originated > 0
         && queue.handed_off > 0

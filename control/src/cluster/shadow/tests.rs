@@ -6,20 +6,7 @@ use sip_core::record::{Record, records};
 const NOW: u64 = 1_000_000;
 
 fn binding(uri: &str, cseq: u32) -> BindingLine {
-    BindingLine {
-        uri: uri.into(),
-        expires_unix_ms: NOW + 600_000,
-        q: 1_000,
-        source: "192.0.2.7:5060".parse().unwrap(),
-        listen: "192.0.2.1:5060".parse().unwrap(),
-        transport: sip_core::Transport::Udp,
-        is_flow: false,
-        instance: String::new(),
-        reg_id: 0,
-        path: String::new(),
-        cseq,
-        call_id_hash: 1,
-    }
+    BindingLine { cseq, ..BindingLine::plain(uri, NOW + 600_000) }
 }
 
 fn bytes(bindings: &[(&str, u32)]) -> Vec<u8> {

@@ -14,8 +14,12 @@ const ENGINES: u8 = 3;
 const SIP_PORT: u16 = 5_060;
 
 /// Addresses at which each appliance that clients speak to listens, and that no host has: who tries out how an address is
-/// taken over gives them one. The first is in the network of the lab, for VRRP; the second is not, for BGP.
-const SHARED: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 79, 0, 10), Ipv4Addr::new(10, 79, 1, 10)];
+/// taken over gives them one. The first and the last are in the network of the lab, for VRRP; the second is not, for BGP.
+const SHARED: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(10, 79, 0, 10)),
+    IpAddr::V4(Ipv4Addr::new(10, 79, 1, 10)),
+    IpAddr::V6(Ipv6Addr::new(0xfd79, 0, 0, 0, 0, 0, 0, 0x10)),
+];
 
 /// How many appliances there are: `sNpM`, in the words of Singh and Schulzrinne, *Failover and load sharing in SIP
 /// telephony*; or `bN`, where each is both stages.
@@ -249,7 +253,7 @@ mod tests {
             topology.listens(topology.host(host).unwrap()).len()
         };
         let of = [("s2p1", "f2"), ("s2p1", "p1"), ("b2", "p2")].map(|(all, one)| listens(all, one));
-        assert_eq!(of, [4, 2, 4]);
+        assert_eq!(of, [5, 2, 5]);
     }
 
     #[test]

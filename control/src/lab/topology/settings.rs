@@ -161,7 +161,7 @@ mod tests {
                 let config = Config::parse(&text, Path::new("")).unwrap();
                 assert_eq!(config.appliance.name, node.name());
                 let is_spoken_to = first == 0 || node.role == Role::FirstStage;
-                assert_eq!(config.listen.len(), if is_spoken_to { 8 } else { 4 });
+                assert_eq!(config.listen.len(), if is_spoken_to { 10 } else { 4 });
                 assert_eq!(config.appliance.shared_addresses.is_empty(), !is_spoken_to);
                 assert_eq!(config.nic.lcores.workers, [1]);
                 let members: usize =

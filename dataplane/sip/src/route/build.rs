@@ -180,6 +180,7 @@ fn listen(
             point: *point,
             host: uri::host_text(address.ip()).into_bytes().into(),
             is_shared: shared.contains(&address.ip()),
+            twin: twin(address.ip(), shared),
             via: TopLines::new(*point, &[]),
             recorded: points
                 .iter()
@@ -192,6 +193,14 @@ fn listen(
         });
     }
     Ok(())
+}
+
+/// The shared address of the other family that goes with `ip`: of each family, the first, the second and so on.
+fn twin(ip: IpAddr, shared: &[IpAddr]) -> Option<IpAddr> {
+    let (same, other): (Vec<IpAddr>, Vec<IpAddr>) =
+        shared.iter().partition(|one| one.is_ipv4() == ip.is_ipv4());
+    let place = same.iter().position(|one| *one == ip)?;
+    other.get(place).copied()
 }
 
 /// What stands in Record-Route for `point`. Dialogs outlive transactions, so it is no worker's own port, but another

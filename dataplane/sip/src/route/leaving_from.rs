@@ -40,8 +40,8 @@ impl Tables {
         shared.and_then(of).or_else(|| of(source))
     }
 
-    /// The shared address to leave from instead of `source`, unless that is one itself: then the kernel's route says
-    /// which of several.
+    /// The shared address of its family to leave from instead of `source`, unless that is one itself: then the kernel's
+    /// route says which of several.
     #[cold]
     fn shared_for(
         &self,
@@ -53,8 +53,8 @@ impl Tables {
         let is_one = |one: &ListenEntry| {
             one.is_shared && one.point.transport == transport && one.point.address.ip() == source
         };
-        let fits = ip.is_ipv4() == source.is_ipv4() && !self.fixed.listen.iter().any(is_one);
-        fits.then_some(ip)
+        let shared = if ip.is_ipv4() == source.is_ipv4() { Some(ip) } else { entry.twin };
+        shared.filter(|_| !self.fixed.listen.iter().any(is_one))
     }
 
     #[cold]

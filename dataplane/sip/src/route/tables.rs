@@ -101,6 +101,8 @@ pub(super) struct ListenEntry {
     pub(super) host: Box<[u8]>,
     /// Other appliances have its address, too.
     pub(super) is_shared: bool,
+    /// The shared address of the other family that goes with it.
+    pub(super) twin: Option<IpAddr>,
     /// The Via line alone.
     pub(super) via: TopLines,
     /// The Via line and Record-Route, by the listen point that the request came in by.
