@@ -32,7 +32,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Where we receive; at most [`LISTEN_POINTS_MAX`](crate::limits::LISTEN_POINTS_MAX).
     pub listen: Vec<ListenPoint>,
-    /// Addresses of listen points that other appliances have, too, at one time or in turn.
+    /// Addresses of listen points that other appliances have, too, at one time or in turn. The first IPv4 and the first
+    /// IPv6 address go together, the second ones, and so on.
     pub shared: Vec<IpAddr>,
     /// Whether we put ourselves into the Record-Route of requests that open a dialog.
     pub record_route: bool,
