@@ -136,7 +136,7 @@ fn keepalived_gives_the_address_to_who_is_well_and_calls_go_on() {
     let has_neither =
         |host| ![SERVICE, SERVICE_6].into_iter().any(|service| has_address(&lab, host, service));
     let _first = keepalived(folder.path(), "f1", "front-1");
-    until("f1 has the address", || has("f1"));
+    until("f1 has the addresses", || has("f1"));
     let _second = keepalived(folder.path(), "f2", "front-2");
 
     let proxy = format!("{SERVICE}:5060");
