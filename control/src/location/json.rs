@@ -75,27 +75,6 @@ impl AorLine {
     }
 }
 
-#[cfg(test)]
-impl BindingLine {
-    /// The binding of a phone over UDP that has no flow, for tests.
-    pub(crate) fn plain(uri: &str, expires_unix_ms: u64) -> Self {
-        Self {
-            uri: uri.into(),
-            expires_unix_ms,
-            q: 1_000,
-            source: "192.0.2.7:5060".parse().unwrap(),
-            listen: "192.0.2.1:5060".parse().unwrap(),
-            transport: Transport::Udp,
-            is_flow: false,
-            instance: String::new(),
-            reg_id: 0,
-            path: String::new(),
-            cseq: 1,
-            call_id_hash: 1,
-        }
-    }
-}
-
 impl BindingLine {
     fn of(binding: &BindingView<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -145,6 +124,26 @@ pub fn aor_of(text: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::{AorLine, BindingLine, Transport, aor_of, lines};
+
+    impl BindingLine {
+        /// The binding of a phone over UDP that has no flow, for tests.
+        pub(crate) fn plain(uri: &str, expires_unix_ms: u64) -> Self {
+            Self {
+                uri: uri.into(),
+                expires_unix_ms,
+                q: 1_000,
+                source: "192.0.2.7:5060".parse().unwrap(),
+                listen: "192.0.2.1:5060".parse().unwrap(),
+                transport: Transport::Udp,
+                is_flow: false,
+                instance: String::new(),
+                reg_id: 0,
+                path: String::new(),
+                cseq: 1,
+                call_id_hash: 1,
+            }
+        }
+    }
 
     #[test]
     fn what_is_dumped_is_restored() {

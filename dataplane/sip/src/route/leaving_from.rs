@@ -34,27 +34,15 @@ impl Tables {
         source: IpAddr,
         prefer_port: u16,
     ) -> Option<ListenId> {
-        let entry = self.entry(arrived_at);
-        let shared = if entry.is_shared { self.shared_for(entry, transport, source) } else { None };
         let of = |source| self.listen_for(transport, source, prefer_port);
-        shared.and_then(of).or_else(|| of(source))
-    }
-
-    /// The shared address of its family to leave from instead of `source`, unless that is one itself: then the kernel's
-    /// route says which of several.
-    #[cold]
-    fn shared_for(
-        &self,
-        entry: &ListenEntry,
-        transport: Transport,
-        source: IpAddr,
-    ) -> Option<IpAddr> {
+        let (entry, by_route) = (self.entry(arrived_at), of(source));
+        // Where the route leaves with a shared address itself, it says which of several.
+        if !entry.is_shared || by_route.is_some_and(|id| self.entry(id).is_shared) {
+            return by_route;
+        }
         let ip = entry.point.address.ip();
-        let is_one = |one: &ListenEntry| {
-            one.is_shared && one.point.transport == transport && one.point.address.ip() == source
-        };
         let shared = if ip.is_ipv4() == source.is_ipv4() { Some(ip) } else { entry.twin };
-        shared.filter(|_| !self.fixed.listen.iter().any(is_one))
+        shared.and_then(of).or(by_route)
     }
 
     #[cold]
